@@ -1,1 +1,15 @@
-//! 
+//! A BRSKI registrar (RFC 8995) and EST server (RFC 7030) whose certificates come from any ACME CA.
+
+pub mod admin;
+pub mod cli;
+pub mod clock;
+pub mod config;
+pub mod entropy;
+pub mod flow;
+pub mod http;
+pub mod identity;
+pub mod issue;
+pub mod masa;
+pub mod policy;
+pub mod store;
+pub mod tls;

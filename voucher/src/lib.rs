@@ -1,1 +1,42 @@
-//! 
+//! What BRSKI says on the wire, for pledge, registrar and MASA alike (RFC 8995, RFC 8366).
+//!
+//! Bytes, keys behind a [`Signer`](signature::Signer), the time and random octets come in; values or bytes go out.
+//! Nothing here opens a file or a socket or asks a clock.
+//!
+//! An artefact is read as [`Unverified`](verify::Unverified), becomes [`Verified`](verify::Verified) by one of three
+//! proofs, and is then judged by the functions of a role: [`registrar`], [`masa`] or [`pledge`].
+//! The bytes as received are kept: they are what is forwarded and stored.
+
+pub mod artefact;
+pub mod certificate;
+mod cms;
+pub mod idevid;
+mod json;
+pub mod masa;
+pub mod pledge;
+pub mod registrar;
+pub mod signature;
+pub mod telemetry;
+mod tlv;
+pub mod trust;
+pub mod verify;
+
+pub use cms::read::{ARTEFACT_OCTETS, CmsError, Quirk};
+pub use json::JsonError;
+pub use tlv::TlvError;
+
+/// Media types.
+pub mod media_type {
+    /// A voucher or voucher request as JSON in CMS (RFC 8366 §8.3).
+    pub const VOUCHER_CMS: &str = "application/voucher-cms+json";
+}
+
+/// Paths under a registrar's or MASA's root (RFC 8995 §8.3.1).
+pub mod path {
+    /// Where vouchers are asked for.
+    pub const REQUEST_VOUCHER: &str = "/.well-known/brski/requestvoucher";
+    /// Where a pledge says what it thinks of its voucher.
+    pub const VOUCHER_STATUS: &str = "/.well-known/brski/voucher_status";
+    /// Where a pledge says how its enrollment went.
+    pub const ENROLL_STATUS: &str = "/.well-known/brski/enrollstatus";
+}

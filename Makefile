@@ -1,0 +1,39 @@
+# The commands of this project. `make demo` and `make test` need a Rust toolchain; what else they need they install or name.
+
+CARGO ?= cargo
+# What a stranger sees: three pledges, a MASA, the registrar and a real ACME CA on one machine.
+PLEDGES ?= 3
+
+.PHONY: demo test build packages-demo packages-test lint doc help
+
+help:
+	@echo "make demo   take $(PLEDGES) simulated pledges from factory state to a certificate of a real ACME CA"
+	@echo "make test   build everything and run every test"
+	@echo "make lint   fmt, clippy, doc, deny"
+
+demo: packages-demo
+	$(CARGO) build --workspace --bins --locked
+	target/debug/brski-lab up --pledges $(PLEDGES)
+
+test: packages-test
+	$(CARGO) build --workspace --bins --locked
+	$(CARGO) test --workspace --locked
+
+build:
+	$(CARGO) build --workspace --bins --locked
+
+lint:
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --locked
+	@if $(CARGO) deny --version >/dev/null 2>&1; then \
+		$(CARGO) deny --offline check bans licenses sources || $(CARGO) deny check bans licenses sources; \
+	else \
+		echo "lint: cargo-deny is not installed; skipped 'cargo deny check' (cargo install --locked cargo-deny)" >&2; \
+	fi
+
+packages-demo:
+	@scripts/debian-packages demo
+
+packages-test:
+	@scripts/debian-packages test

@@ -1,0 +1,270 @@
+//! From a CSR to a certificate (RFC 7030 §4.2, draft-ietf-acme-integrations).
+//!
+//! A retry is not byte-identical, since ECDSA is randomised, so an enrollment is known by what it asks for.
+//! The same enrollment gets the same order and the same certificate, until that certificate should be renewed.
+
+use brski_est::certs_only;
+use brski_est::csr::{Csr, ProvenCsr};
+use brski_est::transfer;
+use brski_voucher::certificate::Certificate;
+
+use super::peer::PeerIdentity;
+use super::refusal::Refusal;
+use super::{Decision, Visit};
+use crate::issue::{ApprovedCsr, IssuedChain};
+use crate::policy::admission::{Admitted, readmit, readmit_issued};
+use crate::store::Change;
+use crate::store::model::{
+    ChainCertificate, DeviceState, Enrollment, EnrollmentState, Event, Id, IssuedCertificate,
+    KnownDevice, Millis, Sha256, Verdict, hex,
+};
+
+/// How long a CA's refusal is repeated to the same CSR before the CA is asked again.
+const REFUSED_MILLIS: i64 = 10 * 60 * 1000;
+/// How long a failure is repeated to the same CSR before the issuer is asked again.
+const FAILED_MILLIS: i64 = 60 * 1000;
+/// When a waiting client should come back, in seconds.
+pub const RETRY_AFTER_SECS: u32 = 5;
+
+/// Asks whether a peer may enroll.
+///
+/// `known`: the device with the peer's serial number, for an IDevID.
+///
+/// # Errors
+/// [`Refusal::NoVoucher`] if the device is not known or holds no voucher; else what the peer lacks.
+pub fn gate(identity: &PeerIdentity, known: Option<KnownDevice>) -> Result<Admitted, Refusal> {
+    let admitted = match identity {
+        PeerIdentity::Issued { certificate, device } => {
+            readmit_issued((**device).clone(), certificate)?
+        }
+        other => readmit(known_or_no_voucher(other, known)?, other.idevid()?)?,
+    };
+    match admitted.device().state {
+        DeviceState::Vouchered | DeviceState::Enrolled => Ok(admitted),
+        _ => Err(Refusal::NoVoucher),
+    }
+}
+
+fn known_or_no_voucher(
+    identity: &PeerIdentity,
+    known: Option<KnownDevice>,
+) -> Result<KnownDevice, Refusal> {
+    identity.idevid()?;
+    known.ok_or(Refusal::NoVoucher)
+}
+
+/// Reads a CSR as clients send it, and checks that its key signed it.
+///
+/// # Errors
+/// [`Refusal::CsrUnreadable`], [`Refusal::CsrSignature`].
+pub fn read(body: &[u8]) -> Result<ProvenCsr, Refusal> {
+    let unreadable = |reason: String| Refusal::CsrUnreadable { reason };
+    let der = transfer::decode(body).map_err(|error| unreadable(error.to_string()))?;
+    let csr = Csr::parse(&der).map_err(|error| unreadable(error.to_string()))?;
+    csr.prove().map_err(|error| Refusal::CsrSignature { reason: error.to_string() })
+}
+
+/// What makes a retry the same enrollment: profile, device, SPKI, subject and requested extensions.
+#[must_use]
+pub fn key(profile: &str, device: &Id, csr: &ProvenCsr) -> Sha256 {
+    let digest = hex(&csr.enrollment_digest());
+    // Neither a profile's name nor an identifier contains a NUL.
+    Sha256::of(format!("{profile}\0{device}\0{digest}").as_bytes())
+}
+
+/// Where the enrollment that a CSR asks for stands.
+#[derive(Debug)]
+pub enum Standing {
+    /// There is none, or it is over: a new one is due.
+    New,
+    /// It is approved, and its issuer must be asked.
+    Submit(Enrollment),
+    /// Its issuer is at work.
+    Waiting(Enrollment),
+    /// Its certificate is here.
+    Issued(Box<IssuedCertificate>),
+    /// It ended badly, too recently to try again.
+    Ended(Refusal),
+}
+
+/// Judges the newest enrollment with the key of a CSR, and the certificate that it got.
+#[must_use]
+pub fn standing(
+    enrollment: Option<Enrollment>,
+    certificate: Option<IssuedCertificate>,
+    now: Millis,
+) -> Standing {
+    let Some(enrollment) = enrollment else {
+        return Standing::New;
+    };
+    let since = now.0.saturating_sub(enrollment.updated_at.0);
+    match &enrollment.state {
+        EnrollmentState::Approved => Standing::Submit(enrollment),
+        EnrollmentState::Ordered => Standing::Waiting(enrollment),
+        EnrollmentState::Issued { .. } => match certificate {
+            Some(certificate) if is_fresh(&certificate, now) => {
+                Standing::Issued(Box::new(certificate))
+            }
+            _ => Standing::New,
+        },
+        EnrollmentState::Refused { reason } if since < REFUSED_MILLIS => {
+            Standing::Ended(Refusal::IssuerRefused { reason: reason.clone() })
+        }
+        EnrollmentState::Failed { reason } if since < FAILED_MILLIS => {
+            let left = FAILED_MILLIS.saturating_sub(since.max(0)).div_euclid(1000) + 1;
+            Standing::Ended(Refusal::IssuerFailed {
+                reason: reason.clone(),
+                retry_after_secs: u32::try_from(left).unwrap_or(RETRY_AFTER_SECS),
+            })
+        }
+        _ => Standing::New,
+    }
+}
+
+/// Whether a certificate is given again to the same CSR: until two thirds of its life, and not when revoked.
+fn is_fresh(certificate: &IssuedCertificate, now: Millis) -> bool {
+    let life = certificate.not_after.0.saturating_sub(certificate.not_before.0);
+    let renewal = certificate.not_before.plus(life.saturating_mul(2).div_euclid(3));
+    certificate.revoked_at.is_none() && now < renewal
+}
+
+/// Makes the enrollment of an approved CSR.
+#[must_use]
+pub fn approve(
+    visit: &Visit,
+    approved: &ApprovedCsr,
+    id: Id,
+    key: Sha256,
+    issuer: &str,
+) -> (Enrollment, Decision) {
+    let device = approved.admitted().device();
+    let enrollment = Enrollment {
+        id,
+        device: device.id.clone(),
+        profile: device.profile.clone(),
+        issuer: issuer.to_owned(),
+        name: approved.name().to_owned(),
+        key,
+        csr: approved.csr().der().to_vec(),
+        state: EnrollmentState::Approved,
+        created_at: visit.now,
+        updated_at: visit.now,
+    };
+    let detail = format!(
+        "enrollment {} of {} goes to issuer {issuer}",
+        enrollment.id, enrollment.name
+    );
+    let clause = "RFC 7030 §4.2.1";
+    let event =
+        visit.event("enrollment-approved", Verdict::Done, clause, Some(&device.id), detail);
+    let changes = vec![Change::ApproveEnrollment(enrollment.clone())];
+    (enrollment, Decision { changes, events: vec![event] })
+}
+
+/// How an enrollment ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// With a certificate.
+    Issued(IssuedChain),
+    /// The issuer will not issue for this CSR.
+    Refused {
+        /// What the issuer said.
+        reason: String,
+    },
+    /// The issuer could not issue.
+    Failed {
+        /// What went wrong.
+        reason: String,
+    },
+}
+
+/// Ends an enrollment: its state, its certificate, the CA certificates above it, its device's state.
+#[must_use]
+pub fn completed(enrollment: &Enrollment, ending: Ending, now: Millis) -> Decision {
+    match ending {
+        Ending::Issued(chain) => match Certificate::from_der(&chain.leaf) {
+            Ok(leaf) => issued(enrollment, &leaf, chain, now),
+            Err(error) => failed(enrollment, format!("the certificate: {error}"), now),
+        },
+        Ending::Refused { reason } => {
+            let state = EnrollmentState::Refused { reason: reason.clone() };
+            ended(enrollment, state, "enrollment-refused", Verdict::Refused, reason, now)
+        }
+        Ending::Failed { reason } => failed(enrollment, reason, now),
+    }
+}
+
+fn failed(enrollment: &Enrollment, reason: String, now: Millis) -> Decision {
+    let state = EnrollmentState::Failed { reason: reason.clone() };
+    ended(enrollment, state, "enrollment-failed", Verdict::Failed, reason, now)
+}
+
+fn issued(
+    enrollment: &Enrollment,
+    leaf: &Certificate,
+    chain: IssuedChain,
+    now: Millis,
+) -> Decision {
+    let fingerprint = Sha256(leaf.fingerprint());
+    let serial = hex(leaf.serial());
+    let state = EnrollmentState::Issued { certificate: fingerprint };
+    let detail = format!("certificate {serial} for {}", enrollment.name);
+    let kind = "certificate-issued";
+    let mut decision = ended(enrollment, state, kind, Verdict::Done, detail, now);
+    let certificate = IssuedCertificate {
+        fingerprint,
+        device: enrollment.device.clone(),
+        enrollment: enrollment.id.clone(),
+        issuer: enrollment.issuer.clone(),
+        certificate: chain.leaf,
+        serial,
+        spki: Sha256::of(leaf.spki_der()),
+        not_before: Millis(leaf.not_before().saturating_mul(1000)),
+        not_after: Millis(leaf.not_after().saturating_mul(1000)),
+        revoked_at: None,
+        created_at: now,
+    };
+    decision.changes.push(Change::AddCertificate(certificate));
+    decision.changes.extend(chain.above.into_iter().map(|certificate| {
+        Change::AddChainCertificate(ChainCertificate {
+            issuer: enrollment.issuer.clone(),
+            fingerprint: Sha256::of(&certificate),
+            certificate,
+        })
+    }));
+    decision.changes.push(Change::SetDeviceState {
+        device: enrollment.device.clone(),
+        state: DeviceState::Enrolled,
+        at: now,
+    });
+    decision
+}
+
+fn ended(
+    enrollment: &Enrollment,
+    state: EnrollmentState,
+    kind: &'static str,
+    verdict: Verdict,
+    detail: String,
+    now: Millis,
+) -> Decision {
+    let change =
+        Change::SetEnrollmentState { enrollment: enrollment.id.clone(), state, at: now };
+    let event = Event {
+        time: now,
+        kind,
+        verdict,
+        device: Some(enrollment.device.clone()),
+        peer: format!("issuer {}", enrollment.issuer),
+        clause: "RFC 7030 §4.2.3",
+        detail,
+        correlation: enrollment.id.to_string(),
+    };
+    Decision { changes: vec![change], events: vec![event] }
+}
+
+/// The body of a successful enrollment: the device's certificate alone (RFC 7030 §4.2.3).
+#[must_use]
+pub fn answer(certificate: &IssuedCertificate) -> Vec<u8> {
+    certs_only::encode(&[&certificate.certificate])
+}

@@ -1,0 +1,122 @@
+//! Who is at the other end: judged anew for each request, since a resumed session skips the TLS verifier.
+
+use std::sync::Arc;
+
+use brski_voucher::certificate::Certificate;
+use brski_voucher::idevid::{self, SerialNumber};
+use brski_voucher::trust::ValidityTime;
+use rustls_pki_types::CertificateDer;
+
+use super::refusal::Refusal;
+use crate::clock::unix_time;
+use crate::policy::manufacturers::{KnownManufacturer, ManufacturerDirectory};
+use crate::store::model::{IssuedCertificate, KnownDevice, Millis};
+
+/// A device that showed an IDevID of a known manufacturer.
+#[derive(Clone, Debug)]
+pub struct Idevid {
+    /// The manufacturer that vouches for it.
+    pub manufacturer: Arc<KnownManufacturer>,
+    /// The serial number, read by the registrar itself (RFC 8995 §5.5).
+    pub serial: SerialNumber,
+    /// The IDevID.
+    pub certificate: Certificate,
+}
+
+/// What the client of a TLS session proved to be.
+#[derive(Clone, Debug)]
+pub enum PeerIdentity {
+    /// It showed no certificate.
+    None,
+    /// It showed a certificate that nobody here vouches for.
+    Unknown {
+        /// Why not.
+        reason: String,
+    },
+    /// It showed an IDevID.
+    Idevid(Box<Idevid>),
+    /// It showed exactly a certificate that this registrar obtained, which is not revoked.
+    Issued {
+        /// The certificate.
+        certificate: Box<IssuedCertificate>,
+        /// The device that it was issued to.
+        device: Box<KnownDevice>,
+    },
+    /// It showed a certificate of ours that was revoked.
+    Revoked,
+}
+
+/// Judges the certificates of a session.
+///
+/// `certificates`: as sent, the client's own first. `issued`: the stored certificate with exactly these bytes.
+///
+/// # Errors
+/// [`Refusal::SerialNumberUnusable`] if a manufacturer vouches for the certificate but it names no device.
+pub fn judge(
+    certificates: &[CertificateDer<'_>],
+    issued: Option<(IssuedCertificate, KnownDevice)>,
+    manufacturers: &ManufacturerDirectory,
+    now: Millis,
+) -> Result<PeerIdentity, Refusal> {
+    if let Some((certificate, device)) = issued {
+        return Ok(match certificate.revoked_at {
+            Some(_) => PeerIdentity::Revoked,
+            None => PeerIdentity::Issued {
+                certificate: Box::new(certificate),
+                device: Box::new(device),
+            },
+        });
+    }
+    let Some((own, above)) = certificates.split_first() else {
+        return Ok(PeerIdentity::None);
+    };
+    let certificate = match Certificate::from_der(own) {
+        Ok(certificate) => certificate,
+        Err(error) => return Ok(PeerIdentity::Unknown { reason: error.to_string() }),
+    };
+    // An intermediate that cannot be read cannot help; the path check says what is missing.
+    let intermediates: Vec<Certificate> =
+        above.iter().filter_map(|der| Certificate::from_der(der).ok()).collect();
+    let time = ValidityTime::At(unix_time(now));
+    match manufacturers.identify(&certificate, &intermediates, time) {
+        Err(reason) => Ok(PeerIdentity::Unknown { reason }),
+        Ok(manufacturer) => {
+            let serial = idevid::serial_number(&certificate).map_err(|error| {
+                Refusal::SerialNumberUnusable { reason: error.to_string() }
+            })?;
+            Ok(PeerIdentity::Idevid(Box::new(Idevid { manufacturer, serial, certificate })))
+        }
+    }
+}
+
+impl PeerIdentity {
+    /// The IDevID, which BRSKI's requests need.
+    ///
+    /// # Errors
+    /// The refusal that tells the peer what it lacks.
+    pub fn idevid(&self) -> Result<&Idevid, Refusal> {
+        match self {
+            Self::Idevid(idevid) => Ok(idevid),
+            Self::None => Err(Refusal::NoClientCertificate),
+            Self::Unknown { reason } => {
+                Err(Refusal::UnknownManufacturer { reason: reason.clone() })
+            }
+            Self::Issued { .. } => Err(Refusal::IdevidNeeded),
+            Self::Revoked => Err(Refusal::CertificateRevoked),
+        }
+    }
+
+    /// What it proved, in words for the trail.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        match self {
+            Self::None => "no client certificate".to_owned(),
+            Self::Unknown { .. } => "unknown certificate".to_owned(),
+            Self::Idevid(idevid) => {
+                format!("IDevID {} of {}", idevid.serial, idevid.manufacturer.row.name)
+            }
+            Self::Issued { certificate, .. } => format!("certificate {}", certificate.fingerprint),
+            Self::Revoked => "revoked certificate".to_owned(),
+        }
+    }
+}

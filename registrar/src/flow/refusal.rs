@@ -1,0 +1,382 @@
+//! Every reason for which a request gets a no, or a not yet.
+//!
+//! A refusal knows its reason for the peer (`Display`), its word in the trail and its clause.
+//! The HTTP status is chosen in [`http::status`](crate::http::status) alone.
+
+use thiserror::Error;
+
+use crate::store::StoreError;
+use crate::store::model::{DeviceState, Verdict};
+
+/// Why a request is not answered with what it asked for.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum Refusal {
+    // Who asks.
+    /// The TLS session carries no client certificate.
+    #[error("no client certificate: this request needs the device's IDevID in the TLS handshake")]
+    NoClientCertificate,
+    /// No configured manufacturer vouches for the client certificate.
+    #[error("no manufacturer known here vouches for the client certificate ({reason}); an operator can add its CA with 'registrar manufacturer add'")]
+    UnknownManufacturer {
+        /// What the path check said.
+        reason: String,
+    },
+    /// The client certificate is one that this registrar issued, where an IDevID is needed.
+    #[error("the client certificate was issued by this registrar; this request needs the device's IDevID")]
+    IdevidNeeded,
+    /// The issued certificate was revoked.
+    #[error("the client certificate was revoked")]
+    CertificateRevoked,
+    /// The IDevID has no usable serial number.
+    #[error("the IDevID has no usable serial number: {reason}")]
+    SerialNumberUnusable {
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The serial number is known with another key.
+    #[error("serial number {serial:?} is known here with another key; an operator must decide which device is genuine")]
+    KeyChanged {
+        /// The serial number.
+        serial: String,
+    },
+    /// The device is retired or blocked.
+    #[error("this device is {}", .state.as_str())]
+    DeviceBarred {
+        /// Where it stands.
+        state: DeviceState,
+    },
+
+    // How it is asked.
+    /// Nothing lives at this path.
+    #[error("nothing is served at this path")]
+    UnknownPath,
+    /// The EST label names a profile that this device was not admitted with.
+    #[error("this device was admitted with another profile than {label:?}; leave the label out")]
+    LabelNotAllowed {
+        /// The label.
+        label: String,
+    },
+    /// The EST label names no profile.
+    #[error("there is no profile {label:?}; leave the label out to use the device's own")]
+    UnknownLabel {
+        /// The label.
+        label: String,
+    },
+    /// The path is served with another method.
+    #[error("this path takes {allowed}")]
+    MethodNotAllowed {
+        /// The method that it takes.
+        allowed: &'static str,
+    },
+    /// The operation exists and is not offered.
+    #[error("this registrar does not offer {operation}")]
+    NotOffered {
+        /// The operation.
+        operation: &'static str,
+    },
+    /// The content type is not understood.
+    #[error("the content type is {received:?}; this path takes {expected}")]
+    MediaType {
+        /// What was sent.
+        received: String,
+        /// What is taken.
+        expected: &'static str,
+    },
+    /// The client takes nothing that can be answered.
+    #[error("the client accepts {accepted:?}; the answer is {offered}")]
+    NotAcceptable {
+        /// The Accept header.
+        accepted: String,
+        /// What would be sent.
+        offered: &'static str,
+    },
+    /// The body is too long.
+    #[error("the body is longer than {limit} octets")]
+    BodyTooLong {
+        /// The limit in octets.
+        limit: usize,
+    },
+    /// The body ended early.
+    #[error("the body could not be read")]
+    BodyUnreadable,
+
+    // The voucher request.
+    /// The voucher request cannot be read.
+    #[error("the voucher request cannot be read: {reason}")]
+    RequestUnreadable {
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The voucher request is not signed by the key of the TLS session.
+    #[error("the voucher request is not signed with the key of the IDevID: {reason}")]
+    RequestSignature {
+        /// What the verification said.
+        reason: String,
+    },
+    /// The pledge rejected the voucher of this very request.
+    #[error("this voucher request ended: the pledge rejected its voucher; send a new one with a new nonce")]
+    RequestEnded,
+    /// The serial number in the request is not the IDevID's.
+    #[error("{reason}")]
+    RequestSerial {
+        /// Both serial numbers.
+        reason: String,
+    },
+    /// The assertion or the proximity certificate is not what this session shows.
+    #[error("{reason}")]
+    Proximity {
+        /// Both values.
+        reason: String,
+    },
+
+    // The MASA.
+    /// There is no MASA to ask.
+    #[error("the MASA cannot be asked: {reason}")]
+    MasaUnusable {
+        /// Why; an operator can change it.
+        reason: String,
+    },
+    /// The MASA said no.
+    #[error("the MASA answered {status}: {text}")]
+    MasaRefused {
+        /// Its HTTP status.
+        status: u16,
+        /// Its explanation, cut and cleaned.
+        text: String,
+    },
+    /// The MASA does not accept this registrar.
+    #[error("the MASA does not accept this registrar; the operator was told")]
+    MasaUnauthorized {
+        /// Its explanation, for the trail.
+        text: String,
+    },
+    /// The MASA could not be asked within the time there was.
+    #[error("the MASA cannot be reached now; try again")]
+    MasaUnavailable {
+        /// What failed, for the trail.
+        reason: String,
+        /// When to try again.
+        retry_after_secs: u32,
+    },
+    /// What the MASA sent is no voucher for this device and this domain.
+    #[error("the MASA's voucher is refused: {reason}")]
+    VoucherUnusable {
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The MASA wants more time.
+    #[error("the MASA is still deciding; try again")]
+    MasaWaiting {
+        /// When to try again.
+        retry_after_secs: u32,
+    },
+
+    // Telemetry.
+    /// The status report cannot be read.
+    #[error("the status report cannot be read: {reason}")]
+    StatusUnreadable {
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// There is nothing that the report could be about.
+    #[error("there is no voucher exchange that this report could be about")]
+    NothingToReport,
+
+    // Enrollment.
+    /// No voucher yet.
+    #[error("this device has no voucher; it must first POST /.well-known/brski/requestvoucher")]
+    NoVoucher,
+    /// The CSR cannot be read.
+    #[error("the CSR cannot be read: {reason}")]
+    CsrUnreadable {
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The CSR is not signed with its own key.
+    #[error("the CSR does not prove possession of its key: {reason}")]
+    CsrSignature {
+        /// What the verification said.
+        reason: String,
+    },
+    /// The CSR's key is not one that the profile takes.
+    #[error("the key is {received}; this profile takes {allowed}")]
+    CsrKey {
+        /// The key in the CSR.
+        received: String,
+        /// What the profile takes.
+        allowed: String,
+    },
+    /// The CSR's names are not exactly the assigned one.
+    #[error("the CSR names {received}; this device may have exactly {assigned:?} as its subject alternative name")]
+    CsrName {
+        /// The names in the CSR.
+        received: String,
+        /// The assigned name.
+        assigned: String,
+    },
+    /// The CSR asks for something that the profile does not give.
+    #[error("the CSR asks for {extension}, which this profile does not give")]
+    CsrExtension {
+        /// The extension, and what of it.
+        extension: String,
+    },
+    /// The challengePassword does not link the CSR to this session.
+    #[error("the challengePassword is not base64 of this session's tls-exporter; linking of identity and proof of possession failed")]
+    ChallengePassword,
+    /// The certificate is not there yet.
+    #[error("the certificate is being made; try again")]
+    CertificateWaiting {
+        /// When to try again.
+        retry_after_secs: u32,
+    },
+    /// The issuer will not issue for this CSR.
+    #[error("the CA refused: {reason}")]
+    IssuerRefused {
+        /// What the CA said.
+        reason: String,
+    },
+    /// The issuer could not issue.
+    #[error("the certificate could not be made now; try again")]
+    IssuerFailed {
+        /// What failed, for the trail.
+        reason: String,
+        /// When to try again.
+        retry_after_secs: u32,
+    },
+
+    // Ours.
+    /// The store failed.
+    #[error("the registrar cannot keep what it would promise; try again")]
+    Store(#[from] StoreError),
+    /// The registrar could not sign or build what it should.
+    #[error("the registrar failed; its operator was told")]
+    Internal {
+        /// What failed, for the trail.
+        reason: String,
+    },
+}
+
+impl Refusal {
+    /// Its word in the trail.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::NoClientCertificate => "no-client-certificate",
+            Self::UnknownManufacturer { .. } => "unknown-manufacturer",
+            Self::IdevidNeeded => "idevid-needed",
+            Self::CertificateRevoked => "certificate-revoked",
+            Self::SerialNumberUnusable { .. } => "serial-number-unusable",
+            Self::KeyChanged { .. } => "identity-key-changed",
+            Self::DeviceBarred { .. } => "device-barred",
+            Self::UnknownPath => "unknown-path",
+            Self::UnknownLabel { .. } => "unknown-label",
+            Self::LabelNotAllowed { .. } => "label-not-allowed",
+            Self::MethodNotAllowed { .. } => "method-not-allowed",
+            Self::NotOffered { .. } => "not-offered",
+            Self::MediaType { .. } => "media-type-unknown",
+            Self::NotAcceptable { .. } => "not-acceptable",
+            Self::BodyTooLong { .. } => "body-too-long",
+            Self::BodyUnreadable => "body-unreadable",
+            Self::RequestUnreadable { .. } => "voucher-request-unreadable",
+            Self::RequestSignature { .. } => "voucher-request-signature",
+            Self::RequestEnded => "voucher-request-ended",
+            Self::RequestSerial { .. } => "voucher-request-serial",
+            Self::Proximity { .. } => "voucher-request-proximity",
+            Self::MasaUnusable { .. } => "masa-unusable",
+            Self::MasaRefused { .. } => "masa-refused",
+            Self::MasaUnauthorized { .. } => "masa-unauthorized",
+            Self::MasaUnavailable { .. } => "masa-unavailable",
+            Self::VoucherUnusable { .. } => "voucher-unusable",
+            Self::MasaWaiting { .. } => "masa-waiting",
+            Self::StatusUnreadable { .. } => "status-unreadable",
+            Self::NothingToReport => "status-without-exchange",
+            Self::NoVoucher => "no-voucher",
+            Self::CsrUnreadable { .. } => "csr-unreadable",
+            Self::CsrSignature { .. } => "csr-signature",
+            Self::CsrKey { .. } => "csr-key",
+            Self::CsrName { .. } => "csr-name",
+            Self::CsrExtension { .. } => "csr-extension",
+            Self::ChallengePassword => "csr-challenge-password",
+            Self::CertificateWaiting { .. } => "certificate-waiting",
+            Self::IssuerRefused { .. } => "issuer-refused",
+            Self::IssuerFailed { .. } => "issuer-failed",
+            Self::Store(_) => "store-failed",
+            Self::Internal { .. } => "internal",
+        }
+    }
+
+    /// The clause that it follows.
+    #[must_use]
+    pub fn clause(&self) -> &'static str {
+        match self {
+            Self::NoClientCertificate | Self::UnknownManufacturer { .. } | Self::IdevidNeeded => {
+                "RFC 8995 §5.1"
+            }
+            Self::CertificateRevoked => "RFC 7030 §3.3.2",
+            Self::SerialNumberUnusable { .. } | Self::KeyChanged { .. } => "RFC 8995 §2.3.1",
+            Self::DeviceBarred { .. } => "RFC 8995 §5.3",
+            Self::UnknownPath
+            | Self::UnknownLabel { .. }
+            | Self::LabelNotAllowed { .. }
+            | Self::NotOffered { .. } => "RFC 7030 §3.2.2",
+            Self::MethodNotAllowed { .. } => "RFC 9110 §15.5.6",
+            Self::MediaType { .. } | Self::NotAcceptable { .. } => "RFC 8995 §5.6",
+            Self::BodyTooLong { .. } | Self::BodyUnreadable => "RFC 9110 §15.5",
+            Self::RequestUnreadable { .. } | Self::RequestEnded => "RFC 8995 §5.3",
+            Self::RequestSignature { .. } | Self::RequestSerial { .. } => "RFC 8995 §5.5",
+            Self::Proximity { .. } => "RFC 8995 §5.2",
+            Self::MasaUnusable { .. } => "RFC 8995 §2.3.2",
+            Self::MasaRefused { .. }
+            | Self::VoucherUnusable { .. }
+            | Self::MasaWaiting { .. }
+            | Self::MasaUnavailable { .. } => "RFC 8995 §5.6",
+            Self::MasaUnauthorized { .. } => "RFC 8995 §5.4",
+            Self::StatusUnreadable { .. } | Self::NothingToReport => "RFC 8995 §5.7",
+            Self::NoVoucher => "RFC 8995 §5.9",
+            Self::CsrUnreadable { .. } | Self::CsrKey { .. } => "RFC 7030 §4.2.1",
+            Self::CsrSignature { .. } | Self::ChallengePassword => "RFC 7030 §3.5",
+            Self::CsrName { .. } => "draft-ietf-acme-integrations §7",
+            Self::CsrExtension { .. } => "RFC 8995 §5.9.2",
+            Self::CertificateWaiting { .. } => "RFC 7030 §4.2.3",
+            Self::IssuerRefused { .. } | Self::IssuerFailed { .. } => "RFC 8555 §6.7",
+            Self::Store(_) | Self::Internal { .. } => "",
+        }
+    }
+
+    /// How it stands in the trail.
+    #[must_use]
+    pub fn verdict(&self) -> Verdict {
+        match self {
+            Self::CertificateWaiting { .. } | Self::MasaWaiting { .. } => Verdict::Waiting,
+            Self::MasaUnavailable { .. }
+            | Self::IssuerFailed { .. }
+            | Self::MasaUnauthorized { .. }
+            | Self::Store(_)
+            | Self::Internal { .. } => Verdict::Failed,
+            _ => Verdict::Refused,
+        }
+    }
+
+    /// Whether the trail keeps it: not what any scanner makes, nor each turn of a client that waits.
+    #[must_use]
+    pub fn leaves_event(&self) -> bool {
+        !matches!(
+            self,
+            Self::UnknownPath | Self::MethodNotAllowed { .. } | Self::CertificateWaiting { .. }
+        )
+    }
+
+    /// What the trail says, which may be fuller than what the peer is told.
+    #[must_use]
+    pub fn detail(&self) -> String {
+        match self {
+            Self::MasaUnavailable { reason, .. }
+            | Self::IssuerFailed { reason, .. }
+            | Self::Internal { reason } => format!("{self}: {reason}"),
+            Self::MasaUnauthorized { text } => format!("{self}: {text}"),
+            Self::Store(error) => format!("{self}: {error}"),
+            _ => self.to_string(),
+        }
+    }
+}

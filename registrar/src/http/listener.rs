@@ -1,0 +1,117 @@
+//! The pledge-facing accept loop: a bounded number of connections, a bounded handshake, one [`Peer`] each.
+//!
+//! The peer travels with every request of its connection as a request extension.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use hyper::Request;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio_rustls::TlsAcceptor;
+use tower::ServiceExt as _;
+use tracing::debug;
+
+use crate::tls::peer::Peer;
+
+/// How long a TLS handshake may take.
+const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
+/// How long a request's header may take to arrive; an idle connection is closed after the same time.
+const HEADER_LIMIT: Duration = Duration::from_secs(30);
+/// How long open requests may take to end after shutdown began.
+const SHUTDOWN_LIMIT: Duration = Duration::from_secs(15);
+/// The longest header that is read, in octets.
+const HEADER_OCTETS: usize = 16 * 1024;
+
+/// Accepts connections until `shutdown` turns true, then lets open requests end.
+pub async fn run(
+    listener: TcpListener,
+    acceptor: TlsAcceptor,
+    router: Router,
+    connections: usize,
+    mut shutdown: watch::Receiver<bool>,
+) {
+    let permits = Arc::new(Semaphore::new(connections));
+    let graceful = GracefulShutdown::new();
+    loop {
+        // The permit comes first, so that above the limit clients wait in the kernel's queue.
+        let accepted = tokio::select! {
+            accepted = accept(&listener, &permits) => accepted,
+            _ = shutdown.wait_for(|stop| *stop) => break,
+        };
+        let Some((stream, address, permit)) = accepted else {
+            continue;
+        };
+        let acceptor = acceptor.clone();
+        let router = router.clone();
+        let watcher = graceful.watcher();
+        tokio::spawn(async move {
+            let _permit = permit;
+            let Some(connection) = handshake(acceptor, stream, address).await else {
+                return;
+            };
+            let peer = Arc::new(Peer::capture(address, connection.get_ref().1));
+            let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
+                request.extensions_mut().insert(Arc::clone(&peer));
+                router.clone().oneshot(request.map(Body::new))
+            });
+            let connection = http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(HEADER_LIMIT)
+                .max_header_size(HEADER_OCTETS)
+                .serve_connection(TokioIo::new(connection), service);
+            if let Err(error) = watcher.watch(connection).await {
+                debug!(%address, %error, "connection ended early");
+            }
+        });
+    }
+    drop(listener);
+    if tokio::time::timeout(SHUTDOWN_LIMIT, graceful.shutdown()).await.is_err() {
+        debug!("some requests did not end in time");
+    }
+}
+
+async fn accept(
+    listener: &TcpListener,
+    permits: &Arc<Semaphore>,
+) -> Option<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
+    let permit = Arc::clone(permits).acquire_owned().await.ok()?;
+    match listener.accept().await {
+        Ok((stream, address)) => Some((stream, address, permit)),
+        Err(error) => {
+            // Out of file descriptors, most likely: some connection must end first.
+            debug!(%error, "cannot accept a connection");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            None
+        }
+    }
+}
+
+async fn handshake(
+    acceptor: TlsAcceptor,
+    stream: TcpStream,
+    address: SocketAddr,
+) -> Option<tokio_rustls::server::TlsStream<TcpStream>> {
+    // Without this, an answer of two segments waits 40 ms for the client's acknowledgement.
+    if let Err(error) = stream.set_nodelay(true) {
+        debug!(%address, %error, "cannot set TCP_NODELAY");
+    }
+    match tokio::time::timeout(HANDSHAKE_LIMIT, acceptor.accept(stream)).await {
+        Ok(Ok(connection)) => Some(connection),
+        Ok(Err(error)) => {
+            debug!(%address, %error, "TLS handshake failed");
+            None
+        }
+        Err(_) => {
+            debug!(%address, "TLS handshake took too long");
+            None
+        }
+    }
+}

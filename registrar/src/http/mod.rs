@@ -1,0 +1,11 @@
+//! The pledge-facing side: connections, requests, answers. It brings facts to [`flow`](crate::flow) and does what is decided.
+
+pub mod app;
+pub mod body;
+pub mod brski;
+pub mod est;
+pub mod headers;
+pub mod listener;
+pub mod locks;
+pub mod serve;
+pub mod status;

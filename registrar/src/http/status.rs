@@ -1,0 +1,132 @@
+//! The one place where a refusal becomes an HTTP status.
+//!
+//! RFC 8995 §5.2–§5.7, RFC 7030 §4.2.3; docs/CONFORMANCE.md has the table.
+//! The body is plain text in UTF-8 that says why, as RFC 8995 §5.6 asks.
+
+use axum::body::Body;
+use axum::response::Response;
+use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderValue, StatusCode};
+
+use crate::flow::refusal::Refusal;
+
+/// How long a peer waits after a failure of the store, in seconds.
+const STORE_RETRY_SECS: u32 = 10;
+
+/// The status of a refusal.
+#[must_use]
+pub fn status(refusal: &Refusal) -> StatusCode {
+    match refusal {
+        Refusal::NoClientCertificate | Refusal::Proximity { .. } => StatusCode::UNAUTHORIZED,
+        Refusal::UnknownManufacturer { .. }
+        | Refusal::IdevidNeeded
+        | Refusal::CertificateRevoked
+        | Refusal::SerialNumberUnusable { .. }
+        | Refusal::KeyChanged { .. }
+        | Refusal::DeviceBarred { .. }
+        | Refusal::RequestSignature { .. }
+        | Refusal::RequestSerial { .. }
+        | Refusal::MasaUnusable { .. }
+        | Refusal::LabelNotAllowed { .. }
+        | Refusal::NoVoucher
+        | Refusal::CsrName { .. }
+        | Refusal::ChallengePassword
+        | Refusal::IssuerRefused { .. } => StatusCode::FORBIDDEN,
+        Refusal::UnknownPath | Refusal::UnknownLabel { .. } | Refusal::NothingToReport => {
+            StatusCode::NOT_FOUND
+        }
+        Refusal::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
+        Refusal::NotOffered { .. } => StatusCode::NOT_IMPLEMENTED,
+        Refusal::MediaType { .. } => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        Refusal::NotAcceptable { .. }
+        | Refusal::RequestUnreadable { .. }
+        | Refusal::RequestEnded => StatusCode::NOT_ACCEPTABLE,
+        Refusal::BodyTooLong { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+        Refusal::BodyUnreadable
+        | Refusal::StatusUnreadable { .. }
+        | Refusal::CsrUnreadable { .. }
+        | Refusal::CsrSignature { .. }
+        | Refusal::CsrKey { .. }
+        | Refusal::CsrExtension { .. } => StatusCode::BAD_REQUEST,
+        Refusal::MasaRefused { status, .. } => mirrored(*status),
+        Refusal::MasaWaiting { .. } | Refusal::CertificateWaiting { .. } => StatusCode::ACCEPTED,
+        Refusal::MasaUnauthorized { .. } | Refusal::VoucherUnusable { .. } => {
+            StatusCode::BAD_GATEWAY
+        }
+        Refusal::MasaUnavailable { .. } | Refusal::IssuerFailed { .. } | Refusal::Store(_) => {
+            StatusCode::SERVICE_UNAVAILABLE
+        }
+        Refusal::Internal { .. } => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
+/// The MASA's status as the pledge gets it: its 4xx as it is, anything else as a bad gateway.
+fn mirrored(masa: u16) -> StatusCode {
+    StatusCode::from_u16(masa)
+        .ok()
+        .filter(StatusCode::is_client_error)
+        .unwrap_or(StatusCode::BAD_GATEWAY)
+}
+
+/// The whole answer to a refused request.
+#[must_use]
+pub fn response(refusal: &Refusal) -> Response {
+    let mut response = Response::new(Body::from(format!("{refusal}\n")));
+    *response.status_mut() = status(refusal);
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    if let Some(seconds) = retry_after_secs(refusal) {
+        headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    match refusal {
+        // RFC 8995 §5.2: the registrar responds and closes the connection.
+        Refusal::Proximity { .. } | Refusal::BodyTooLong { .. } | Refusal::BodyUnreadable => {
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        Refusal::MethodNotAllowed { allowed } => {
+            headers.insert(ALLOW, HeaderValue::from_static(allowed));
+        }
+        _ => {}
+    }
+    response
+}
+
+/// When to try again, in whole seconds: the only form that EST clients read.
+fn retry_after_secs(refusal: &Refusal) -> Option<u32> {
+    match refusal {
+        Refusal::MasaUnavailable { retry_after_secs, .. }
+        | Refusal::MasaWaiting { retry_after_secs }
+        | Refusal::CertificateWaiting { retry_after_secs }
+        | Refusal::IssuerFailed { retry_after_secs, .. } => Some(*retry_after_secs),
+        Refusal::Store(_) => Some(STORE_RETRY_SECS),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn closes_the_connection_of_a_foreign_proximity_certificate() {
+        let refusal = Refusal::Proximity { reason: "a is not b".into() };
+        let response = response(&refusal);
+        assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
+        assert_eq!(response.headers().get(CONNECTION).unwrap(), "close");
+    }
+
+    #[test]
+    fn mirrors_what_the_masa_refuses_and_hides_its_failures() {
+        for (masa, pledge) in [(403, 403), (404, 404), (406, 406), (500, 502), (302, 502), (99, 502)] {
+            let refusal = Refusal::MasaRefused { status: masa, text: String::new() };
+            assert_eq!(status(&refusal).as_u16(), pledge);
+        }
+    }
+
+    #[test]
+    fn waiting_is_202_with_whole_seconds() {
+        let response = response(&Refusal::CertificateWaiting { retry_after_secs: 7 });
+        assert_eq!(response.status(), StatusCode::ACCEPTED);
+        assert_eq!(response.headers().get(RETRY_AFTER).unwrap(), "7");
+    }
+}

@@ -1,0 +1,134 @@
+//! Where certificates come from: an approved CSR goes in, a chain comes out, now or later.
+//!
+//! Invariant: an [`ApprovedCsr`] is made of an [`Admitted`] and a [`ProvenCsr`] alone, after every check of the profile,
+//! and an issuer takes nothing else; so no handler can forget a check.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use brski_est::csr::ProvenCsr;
+use rustls_pki_types::CertificateDer;
+use thiserror::Error;
+
+use crate::config::Profile;
+use crate::flow::refusal::Refusal;
+use crate::policy::admission::Admitted;
+use crate::policy::profile;
+use crate::store::model::{Id, Millis};
+
+pub mod acme;
+pub mod local;
+pub mod orders;
+
+/// A CSR that may be sent to an issuer: its device is admitted, its key is proven, and it asks for no more than it may.
+#[derive(Clone, Debug)]
+pub struct ApprovedCsr {
+    admitted: Admitted,
+    csr: ProvenCsr,
+}
+
+impl ApprovedCsr {
+    /// Approves a CSR, if the profile gives what it asks for and it links to the session where it claims to.
+    ///
+    /// `exporter`: the session's `tls-exporter` value, where the CSR comes over one.
+    ///
+    /// # Errors
+    /// The refusal that names what the CSR asks for and what it may have.
+    pub fn approve(
+        admitted: Admitted,
+        csr: ProvenCsr,
+        rules: &Profile,
+        exporter: Option<&[u8; 32]>,
+    ) -> Result<Self, Refusal> {
+        profile::check_linking(&csr, exporter)?;
+        profile::check(&csr, &admitted.device().name, rules)?;
+        Ok(Self { admitted, csr })
+    }
+
+    /// Approves again a CSR that was approved before a restart; its session is gone.
+    ///
+    /// # Errors
+    /// As [`ApprovedCsr::approve`].
+    pub fn approve_again(
+        admitted: Admitted,
+        csr: ProvenCsr,
+        rules: &Profile,
+    ) -> Result<Self, Refusal> {
+        profile::check(&csr, &admitted.device().name, rules)?;
+        Ok(Self { admitted, csr })
+    }
+
+    /// The device that it is for.
+    #[must_use]
+    pub fn admitted(&self) -> &Admitted {
+        &self.admitted
+    }
+
+    /// The CSR.
+    #[must_use]
+    pub fn csr(&self) -> &ProvenCsr {
+        &self.csr
+    }
+
+    /// The one name that the certificate will carry.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.admitted.device().name
+    }
+}
+
+/// A certificate with the CA certificates above it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IssuedChain {
+    /// The device's certificate.
+    pub leaf: CertificateDer<'static>,
+    /// The CA certificates above it, up to and including the root.
+    pub above: Vec<CertificateDer<'static>>,
+}
+
+/// What an issuer did with an approved CSR.
+#[derive(Clone, Debug)]
+pub enum Submission {
+    /// The certificate is here.
+    Issued(IssuedChain),
+    /// It is being made; its end is written to the store when it comes, whoever waits.
+    Ordered,
+}
+
+/// Why an issuer cannot take a CSR now.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum IssueError {
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] crate::store::StoreError),
+    /// The issuer's own state or key failed.
+    #[error("issuer {issuer:?} cannot take a CSR: {reason}")]
+    Issuer {
+        /// The issuer, by its name in the configuration.
+        issuer: String,
+        /// What failed.
+        reason: String,
+    },
+}
+
+/// A source of certificates.
+#[async_trait]
+pub trait Issuer: Send + Sync + 'static {
+    /// Takes an approved CSR. The same enrollment twice is taken once.
+    ///
+    /// # Errors
+    /// [`IssueError`]; the enrollment stays approved and may be submitted again.
+    async fn submit(
+        &self,
+        enrollment: &Id,
+        csr: &ApprovedCsr,
+        now: Millis,
+    ) -> Result<Submission, IssueError>;
+
+    /// Waits until the enrollment has ended, at most for `limit`.
+    async fn wait(&self, enrollment: &Id, limit: Duration);
+
+    /// The CA certificates that `/cacerts` serves for it from configuration alone.
+    fn anchors(&self) -> &[CertificateDer<'static>];
+}

@@ -1,0 +1,6 @@
+//! What the operator's rules say: which devices may join, under which names, with which CSRs. Pure.
+
+pub mod admission;
+pub mod manufacturers;
+pub mod name;
+pub mod profile;

@@ -1,0 +1,422 @@
+//! What the registrar knows, as values: the rows of the store in domain terms.
+//!
+//! Every state is an enum whose variants carry what only that state has.
+//! Times are integer Unix milliseconds, UTC; identifiers are 16 random bytes in hex; DER is kept as received.
+
+use std::fmt;
+
+use rustls_pki_types::CertificateDer;
+use serde::{Deserialize, Serialize};
+
+/// An identifier of ours: 16 random bytes as 32 lower-case hexadecimal digits.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Id(String);
+
+impl Id {
+    /// Builds an identifier from 16 random bytes.
+    #[must_use]
+    pub fn from_random(bytes: [u8; 16]) -> Self {
+        Self(hex(&bytes))
+    }
+
+    /// Takes an identifier as the store keeps it.
+    #[must_use]
+    pub fn from_stored(text: String) -> Self {
+        Self(text)
+    }
+
+    /// The 32 hexadecimal digits.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Id {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+/// Lower-case hexadecimal digits of `bytes`.
+#[must_use]
+pub fn hex(bytes: &[u8]) -> String {
+    use fmt::Write as _;
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// A point in time: Unix milliseconds, UTC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Millis(pub i64);
+
+impl Millis {
+    /// Whole seconds since the Unix epoch.
+    #[must_use]
+    pub fn seconds(self) -> i64 {
+        self.0.div_euclid(1000)
+    }
+
+    /// The time `milliseconds` later.
+    #[must_use]
+    pub fn plus(self, milliseconds: i64) -> Self {
+        Self(self.0.saturating_add(milliseconds))
+    }
+}
+
+/// SHA-256 of something, for look-ups.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Sha256(pub [u8; 32]);
+
+impl Sha256 {
+    /// The digest of `bytes`.
+    #[must_use]
+    pub fn of(bytes: &[u8]) -> Self {
+        let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes);
+        let mut octets = [0; 32];
+        octets.iter_mut().zip(digest.as_ref()).for_each(|(octet, byte)| *octet = *byte);
+        Self(octets)
+    }
+}
+
+impl fmt::Debug for Sha256 {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&hex(&self.0))
+    }
+}
+
+impl fmt::Display for Sha256 {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&hex(&self.0))
+    }
+}
+
+/// A manufacturer whose devices may come, with what is needed to reach its MASA.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Manufacturer {
+    /// Identifier of ours.
+    pub id: Id,
+    /// The operator's name for it; unique.
+    pub name: String,
+    /// Anchors of its IDevIDs.
+    pub anchors: Vec<CertificateDer<'static>>,
+    /// Overrides the MASA URL of the IDevID (RFC 8995 §2.8).
+    pub masa_url: Option<String>,
+    /// Anchors of the MASA's TLS certificate; empty: the operating system's.
+    pub masa_anchors: Vec<CertificateDer<'static>>,
+    /// Hosts at which its MASA may be called; empty: any public address.
+    pub masa_hosts: Vec<String>,
+    /// Anchors of its voucher signers; empty: unknown.
+    pub voucher_anchors: Vec<CertificateDer<'static>>,
+    /// When it was added.
+    pub created_at: Millis,
+}
+
+/// Where a device stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DeviceState {
+    /// Imported, not seen yet.
+    Expected,
+    /// Asked to join; a person decides.
+    Pending,
+    /// Policy or a person said yes.
+    Admitted,
+    /// Holds a voucher of its MASA for this domain.
+    Vouchered,
+    /// Holds a certificate.
+    Enrolled,
+    /// Taken out of service.
+    Retired,
+    /// Barred.
+    Blocked,
+}
+
+impl DeviceState {
+    /// The word that the store and the command line use.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Expected => "expected",
+            Self::Pending => "pending",
+            Self::Admitted => "admitted",
+            Self::Vouchered => "vouchered",
+            Self::Enrolled => "enrolled",
+            Self::Retired => "retired",
+            Self::Blocked => "blocked",
+        }
+    }
+
+    /// Reads [`DeviceState::as_str`]'s word.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        [
+            Self::Expected,
+            Self::Pending,
+            Self::Admitted,
+            Self::Vouchered,
+            Self::Enrolled,
+            Self::Retired,
+            Self::Blocked,
+        ]
+        .into_iter()
+        .find(|state| state.as_str() == word)
+    }
+}
+
+/// A device: a row with an identifier, a name and a state of ours.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Device {
+    /// Identifier of ours.
+    pub id: Id,
+    /// Its DNS name, assigned once at admission; lower case.
+    pub name: String,
+    /// The profile that its admission chose.
+    pub profile: String,
+    /// Where it stands.
+    pub state: DeviceState,
+    /// When the row was made.
+    pub created_at: Millis,
+    /// When the row changed last.
+    pub updated_at: Millis,
+}
+
+/// What a device proves itself with: its IDevID.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// The manufacturer's identifier.
+    pub manufacturer: Id,
+    /// The serial number that the IDevID carries.
+    pub serial: String,
+    /// SHA-256 of the IDevID's SubjectPublicKeyInfo.
+    pub spki: Sha256,
+    /// The IDevID, DER.
+    pub certificate: CertificateDer<'static>,
+}
+
+/// A device together with its identity.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KnownDevice {
+    /// The device.
+    pub device: Device,
+    /// What it proves itself with.
+    pub identity: Identity,
+}
+
+/// Where a voucher exchange stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum VoucherState {
+    /// The registrar's request is written and may have been sent.
+    Asked,
+    /// The MASA answered with this voucher, which passed the registrar's checks.
+    Issued {
+        /// The voucher as received.
+        voucher: Vec<u8>,
+    },
+    /// The pledge said that it accepts the voucher.
+    Accepted {
+        /// The voucher as received.
+        voucher: Vec<u8>,
+    },
+    /// The pledge said that it rejects the voucher.
+    Rejected {
+        /// The pledge's reason, as it sent it.
+        reason: String,
+    },
+    /// No voucher can come of this exchange.
+    Failed {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// One pledge voucher request and what became of it; known by the SHA-256 of its bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VoucherExchange {
+    /// Identifier of ours.
+    pub id: Id,
+    /// SHA-256 of the pledge's request.
+    pub request_sha256: Sha256,
+    /// The device that asked.
+    pub device: Id,
+    /// The pledge's request as received.
+    pub pledge_request: Vec<u8>,
+    /// The registrar's request as sent to the MASA.
+    pub registrar_request: Vec<u8>,
+    /// Where it stands.
+    pub state: VoucherState,
+    /// When it began.
+    pub created_at: Millis,
+    /// When it changed last.
+    pub updated_at: Millis,
+}
+
+/// Where an enrollment stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EnrollmentState {
+    /// The CSR passed every check; the issuer was not asked yet.
+    Approved,
+    /// The issuer has it.
+    Ordered,
+    /// The certificate is here.
+    Issued {
+        /// SHA-256 of the certificate.
+        certificate: Sha256,
+    },
+    /// The issuer will not issue for this CSR.
+    Refused {
+        /// What the issuer said.
+        reason: String,
+    },
+    /// The issuer could not issue; another try may succeed.
+    Failed {
+        /// What went wrong.
+        reason: String,
+    },
+    /// Ended by an operator.
+    Cancelled {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// One wish of one device for one certificate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Enrollment {
+    /// Identifier of ours; the order of the bridge has the same.
+    pub id: Id,
+    /// The device.
+    pub device: Id,
+    /// The profile.
+    pub profile: String,
+    /// The issuer that the profile names.
+    pub issuer: String,
+    /// The name that the certificate will carry.
+    pub name: String,
+    /// What makes a retry the same enrollment: profile, device, SPKI, subject, requested extensions.
+    pub key: Sha256,
+    /// The CSR, DER.
+    pub csr: Vec<u8>,
+    /// Where it stands.
+    pub state: EnrollmentState,
+    /// When it was approved.
+    pub created_at: Millis,
+    /// When it changed last.
+    pub updated_at: Millis,
+}
+
+/// A certificate that this registrar obtained for a device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IssuedCertificate {
+    /// SHA-256 of the certificate.
+    pub fingerprint: Sha256,
+    /// The device.
+    pub device: Id,
+    /// The enrollment that it answers.
+    pub enrollment: Id,
+    /// The issuer, by its name in the configuration.
+    pub issuer: String,
+    /// The certificate.
+    pub certificate: CertificateDer<'static>,
+    /// Its serial number, hexadecimal.
+    pub serial: String,
+    /// SHA-256 of its SubjectPublicKeyInfo.
+    pub spki: Sha256,
+    /// Start of its validity.
+    pub not_before: Millis,
+    /// End of its validity.
+    pub not_after: Millis,
+    /// When it was revoked, if it was.
+    pub revoked_at: Option<Millis>,
+    /// When it was stored.
+    pub created_at: Millis,
+}
+
+/// A CA certificate seen above an issued certificate; served by `/cacerts`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChainCertificate {
+    /// The issuer, by its name in the configuration.
+    pub issuer: String,
+    /// The certificate.
+    pub certificate: CertificateDer<'static>,
+    /// SHA-256 of the certificate.
+    pub fingerprint: Sha256,
+}
+
+/// What was decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    /// It was done.
+    Done,
+    /// It was refused.
+    Refused,
+    /// It waits.
+    Waiting,
+    /// It failed, through nobody's refusal.
+    Failed,
+}
+
+impl Verdict {
+    /// The word that the store and the command line use.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Refused => "refused",
+            Self::Waiting => "waiting",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// One line of the trail: who asked, what was decided, by which clause.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// When.
+    pub time: Millis,
+    /// What, as a word with hyphens: `voucher-issued`, `csr-refused`.
+    pub kind: &'static str,
+    /// The decision.
+    pub verdict: Verdict,
+    /// The device, where it is known.
+    pub device: Option<Id>,
+    /// The peer: its address, and what it proved.
+    pub peer: String,
+    /// The clause that the decision follows, such as `RFC 8995 §5.2`.
+    pub clause: &'static str,
+    /// What happened, for a person; hostile text in it is escaped by whoever shows it.
+    pub detail: String,
+    /// Ties the events of one request together.
+    pub correlation: String,
+}
+
+/// An event as the store gives it back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct StoredEvent {
+    /// The node that wrote it.
+    pub node: String,
+    /// Its number on that node, from 1.
+    pub seq: i64,
+    /// When.
+    pub time: Millis,
+    /// What.
+    pub kind: String,
+    /// The decision, a word of [`Verdict::as_str`].
+    pub verdict: String,
+    /// The device.
+    pub device: Option<Id>,
+    /// The peer.
+    pub peer: String,
+    /// The clause.
+    pub clause: String,
+    /// What happened.
+    pub detail: String,
+    /// Ties the events of one request together.
+    pub correlation: String,
+}

@@ -1,0 +1,36 @@
+//! The TLS server configuration that pledges meet: 1.2 and 1.3, one certificate for any or no SNI, no 0-RTT.
+//!
+//! RFC 8995 §5.1: the registrar requests the client certificate in the first handshake.
+//! A pledge knows an address only, so whatever name it sends is not looked at.
+
+use std::sync::Arc;
+
+use rustls::ServerConfig;
+use rustls::crypto::CryptoProvider;
+use rustls::version::{TLS12, TLS13};
+use thiserror::Error;
+
+use super::verifier::PossessionVerifier;
+use crate::identity::RegistrarIdentity;
+
+/// Why no TLS server can be made of the registrar's identity.
+#[derive(Debug, Error)]
+#[error("the registrar's certificate and key do not make a TLS server")]
+pub struct ServerConfigError(#[source] rustls::Error);
+
+/// Builds the configuration of the pledge-facing listener.
+///
+/// # Errors
+/// If the certificate and the key do not belong together.
+pub fn server_config(
+    provider: Arc<CryptoProvider>,
+    identity: &RegistrarIdentity,
+) -> Result<ServerConfig, ServerConfigError> {
+    let verifier = PossessionVerifier::new(provider.signature_verification_algorithms);
+    ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&TLS13, &TLS12])
+        .map_err(ServerConfigError)?
+        .with_client_cert_verifier(Arc::new(verifier))
+        .with_single_cert(identity.tls_chain(), identity.private_key())
+        .map_err(ServerConfigError)
+}

@@ -1,0 +1,341 @@
+//! A certificate as it came, and the facts in it that BRSKI needs.
+//!
+//! IDevIDs live for decades and were made by many hands: X.509v1, unknown critical extensions,
+//! serial numbers above 20 octets, extensions that a strict parser rejects. None of that may stop the reading
+//! of the serial number, the MASA URL or the key, so this reader walks the DER and keeps what it finds.
+//! Whether the certificate is to be trusted is the business of [`trust`](crate::trust).
+//!
+//! RFC 5280 §4.1, RFC 8995 §2.3.
+
+use std::fmt;
+
+use aws_lc_rs::digest;
+use rustls_pki_types::CertificateDer;
+use thiserror::Error;
+
+use crate::tlv::{
+    BIT_STRING, BOOLEAN, INTEGER, OBJECT_IDENTIFIER, OCTET_STRING, Reader, SEQUENCE, SET, Tlv,
+    TlvError, only,
+};
+
+/// The longest certificate that is read, in octets.
+pub const CERTIFICATE_OCTETS: usize = 16 * 1024;
+
+/// An object identifier, as the contents octets of its DER.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Oid(pub &'static [u8]);
+
+/// id-kp-cmcRA, 1.3.6.1.5.5.7.3.28: the mark of a registrar (RFC 6402 §2.10).
+pub const CMC_RA: Oid = Oid(&[0x2b, 6, 1, 5, 5, 7, 3, 28]);
+/// id-kp-serverAuth, 1.3.6.1.5.5.7.3.1.
+pub const SERVER_AUTH: Oid = Oid(&[0x2b, 6, 1, 5, 5, 7, 3, 1]);
+/// id-kp-clientAuth, 1.3.6.1.5.5.7.3.2.
+pub const CLIENT_AUTH: Oid = Oid(&[0x2b, 6, 1, 5, 5, 7, 3, 2]);
+
+const SERIAL_NUMBER_ATTRIBUTE: Oid = Oid(&[0x55, 4, 5]);
+const MASA_URL: Oid = Oid(&[0x2b, 6, 1, 5, 5, 7, 1, 32]);
+const SUBJECT_KEY_IDENTIFIER: Oid = Oid(&[0x55, 0x1d, 14]);
+const SUBJECT_ALT_NAME: Oid = Oid(&[0x55, 0x1d, 17]);
+const BASIC_CONSTRAINTS: Oid = Oid(&[0x55, 0x1d, 19]);
+const AUTHORITY_KEY_IDENTIFIER: Oid = Oid(&[0x55, 0x1d, 35]);
+const EXTENDED_KEY_USAGE: Oid = Oid(&[0x55, 0x1d, 37]);
+
+const UTF8_STRING: u8 = 0x0c;
+const PRINTABLE_STRING: u8 = 0x13;
+const IA5_STRING: u8 = 0x16;
+const UTC_TIME: u8 = 0x17;
+const GENERALIZED_TIME: u8 = 0x18;
+const VERSION: u8 = 0xa0;
+const EXTENSIONS: u8 = 0xa3;
+const DNS_NAME: u8 = 0x82;
+
+/// Why a certificate cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum CertificateError {
+    /// It is longer than this library reads.
+    #[error("the certificate has {octets} octets, more than {CERTIFICATE_OCTETS}")]
+    TooLong {
+        /// Its length.
+        octets: usize,
+    },
+    /// It is not DER of a certificate.
+    #[error("the certificate cannot be read: {0}")]
+    Encoding(#[from] TlvError),
+    /// A date in it is none.
+    #[error("the certificate's {field} is not a date")]
+    Date {
+        /// `notBefore` or `notAfter`.
+        field: &'static str,
+    },
+}
+
+/// A certificate and the facts in it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Certificate {
+    der: CertificateDer<'static>,
+    serial: Vec<u8>,
+    issuer: Vec<u8>,
+    subject: Vec<u8>,
+    spki: Vec<u8>,
+    not_before: i64,
+    not_after: i64,
+    extensions: Vec<Extension>,
+    signature: SignedPart,
+}
+
+#[derive(Clone, PartialEq, Eq)]
+struct Extension {
+    oid: Vec<u8>,
+    value: Vec<u8>,
+}
+
+/// What the issuer signed, with what.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct SignedPart {
+    pub(crate) message: Vec<u8>,
+    pub(crate) algorithm: Vec<u8>,
+    pub(crate) signature: Vec<u8>,
+}
+
+impl Certificate {
+    /// Reads a certificate.
+    ///
+    /// `der`: one certificate, at most 16 KiB. Nothing is verified.
+    ///
+    /// # Errors
+    /// [`CertificateError`]; unknown or odd extensions are none.
+    pub fn from_der(der: &[u8]) -> Result<Self, CertificateError> {
+        if der.len() > CERTIFICATE_OCTETS {
+            return Err(CertificateError::TooLong { octets: der.len() });
+        }
+        let mut outer = only(der, SEQUENCE)?.inside();
+        let body = outer.expect(SEQUENCE)?;
+        let algorithm = outer.expect(SEQUENCE)?;
+        let signature = outer.expect(BIT_STRING)?;
+        outer.end()?;
+
+        let mut fields = body.inside();
+        fields.optional(VERSION)?;
+        let serial = fields.expect(INTEGER)?;
+        fields.expect(SEQUENCE)?;
+        let issuer = fields.expect(SEQUENCE)?;
+        let mut validity = fields.expect(SEQUENCE)?.inside();
+        let not_before = date(validity.any()?).ok_or(CertificateError::Date { field: "notBefore" })?;
+        let not_after = date(validity.any()?).ok_or(CertificateError::Date { field: "notAfter" })?;
+        let subject = fields.expect(SEQUENCE)?;
+        let spki = fields.expect(SEQUENCE)?;
+        let mut extensions = Vec::new();
+        while !fields.is_empty() {
+            let field = fields.any()?;
+            if field.tag == EXTENSIONS {
+                extensions = read_extensions(field)?;
+            }
+        }
+        Ok(Self {
+            der: CertificateDer::from(der.to_vec()),
+            serial: serial.contents.to_vec(),
+            issuer: issuer.whole.to_vec(),
+            subject: subject.whole.to_vec(),
+            spki: spki.whole.to_vec(),
+            not_before,
+            not_after,
+            extensions,
+            signature: SignedPart {
+                message: body.whole.to_vec(),
+                algorithm: algorithm.contents.to_vec(),
+                // The first octet counts unused bits; signatures have none.
+                signature: signature.contents.get(1..).unwrap_or_default().to_vec(),
+            },
+        })
+    }
+
+    /// The certificate as it came.
+    #[must_use]
+    pub fn der(&self) -> &CertificateDer<'static> {
+        &self.der
+    }
+
+    /// The whole SubjectPublicKeyInfo, DER.
+    #[must_use]
+    pub fn spki_der(&self) -> &[u8] {
+        &self.spki
+    }
+
+    /// The subject's Name, DER.
+    #[must_use]
+    pub fn subject_der(&self) -> &[u8] {
+        &self.subject
+    }
+
+    /// The issuer's Name, DER.
+    #[must_use]
+    pub fn issuer_der(&self) -> &[u8] {
+        &self.issuer
+    }
+
+    /// The certificate's own serial number: the contents octets of the INTEGER. Not the device's.
+    #[must_use]
+    pub fn serial(&self) -> &[u8] {
+        &self.serial
+    }
+
+    /// Start of its validity, seconds since the Unix epoch.
+    #[must_use]
+    pub fn not_before(&self) -> i64 {
+        self.not_before
+    }
+
+    /// End of its validity, seconds since the Unix epoch; 253402300799 where it never ends.
+    #[must_use]
+    pub fn not_after(&self) -> i64 {
+        self.not_after
+    }
+
+    /// The serialNumber attribute (2.5.4.5) of the subject: the device's serial number (RFC 8995 §2.3.1).
+    #[must_use]
+    pub fn subject_serial_number(&self) -> Option<&str> {
+        attribute(&self.subject, SERIAL_NUMBER_ATTRIBUTE)
+    }
+
+    /// The MASA URL extension (1.3.6.1.5.5.7.1.32), IA5String or, as some encode it, UTF8String (RFC 8995 §2.3.2).
+    #[must_use]
+    pub fn masa_url_extension(&self) -> Option<&str> {
+        let mut reader = Reader::new(self.extension(MASA_URL)?);
+        let text = reader.any().ok()?;
+        matches!(text.tag, IA5_STRING | UTF8_STRING)
+            .then(|| std::str::from_utf8(text.contents).ok())
+            .flatten()
+    }
+
+    /// The authority key identifier extension: the contents of its extnValue, verbatim.
+    #[must_use]
+    pub fn authority_key_identifier(&self) -> Option<&[u8]> {
+        self.extension(AUTHORITY_KEY_IDENTIFIER)
+    }
+
+    /// The subject key identifier, without its OCTET STRING.
+    #[must_use]
+    pub fn subject_key_identifier(&self) -> Option<&[u8]> {
+        let value = self.extension(SUBJECT_KEY_IDENTIFIER)?;
+        only(value, OCTET_STRING).ok().map(|identifier| identifier.contents)
+    }
+
+    /// Whether the extended key usage extension lists this purpose.
+    #[must_use]
+    pub fn has_extended_key_usage(&self, purpose: Oid) -> bool {
+        self.extension(EXTENDED_KEY_USAGE)
+            .and_then(|value| only(value, SEQUENCE).ok())
+            .is_some_and(|list| {
+                children(list).any(|oid| oid.tag == OBJECT_IDENTIFIER && oid.contents == purpose.0)
+            })
+    }
+
+    /// The DNS names among the subject alternative names, as they stand.
+    #[must_use]
+    pub fn dns_names(&self) -> Vec<&str> {
+        let Some(list) = self.extension(SUBJECT_ALT_NAME).and_then(|value| only(value, SEQUENCE).ok())
+        else {
+            return Vec::new();
+        };
+        children(list)
+            .filter(|name| name.tag == DNS_NAME)
+            .filter_map(|name| std::str::from_utf8(name.contents).ok())
+            .collect()
+    }
+
+    /// Whether basic constraints say CA:TRUE.
+    #[must_use]
+    pub fn is_ca(&self) -> bool {
+        self.extension(BASIC_CONSTRAINTS)
+            .and_then(|value| only(value, SEQUENCE).ok())
+            .and_then(|list| children(list).next())
+            .is_some_and(|first| first.tag == BOOLEAN && first.contents != [0])
+    }
+
+    /// SHA-256 of the certificate.
+    #[must_use]
+    pub fn fingerprint(&self) -> [u8; 32] {
+        sha256(&self.der)
+    }
+
+    pub(crate) fn signed_part(&self) -> &SignedPart {
+        &self.signature
+    }
+
+    fn extension(&self, oid: Oid) -> Option<&[u8]> {
+        let found = self.extensions.iter().find(|extension| extension.oid == oid.0)?;
+        Some(&found.value)
+    }
+}
+
+impl fmt::Debug for Certificate {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Certificate")
+            .field("subject_serial_number", &self.subject_serial_number())
+            .field("octets", &self.der.len())
+            .finish_non_exhaustive()
+    }
+}
+
+pub(crate) fn sha256(octets: &[u8]) -> [u8; 32] {
+    let mut digest = [0; 32];
+    let computed = digest::digest(&digest::SHA256, octets);
+    digest.iter_mut().zip(computed.as_ref()).for_each(|(to, from)| *to = *from);
+    digest
+}
+
+fn read_extensions(field: Tlv<'_>) -> Result<Vec<Extension>, TlvError> {
+    let mut list = field.inside().expect(SEQUENCE)?.inside();
+    let mut extensions = Vec::new();
+    while !list.is_empty() {
+        let mut extension = list.expect(SEQUENCE)?.inside();
+        let oid = extension.expect(OBJECT_IDENTIFIER)?;
+        extension.optional(BOOLEAN)?;
+        let value = extension.expect(OCTET_STRING)?;
+        extensions.push(Extension { oid: oid.contents.to_vec(), value: value.contents.to_vec() });
+    }
+    Ok(extensions)
+}
+
+fn children(list: Tlv<'_>) -> impl Iterator<Item = Tlv<'_>> {
+    let mut reader = list.inside();
+    std::iter::from_fn(move || (!reader.is_empty()).then(|| reader.any().ok()).flatten())
+}
+
+fn attribute(name: &[u8], wanted: Oid) -> Option<&str> {
+    let name = only(name, SEQUENCE).ok()?;
+    children(name)
+        .filter(|set| set.tag == SET)
+        .flat_map(children)
+        .find_map(|pair| {
+            let mut pair = pair.inside();
+            let oid = pair.expect(OBJECT_IDENTIFIER).ok()?;
+            let value = pair.any().ok()?;
+            let is_text = matches!(value.tag, UTF8_STRING | PRINTABLE_STRING | IA5_STRING);
+            (oid.contents == wanted.0 && is_text).then_some(value.contents)
+        })
+        .and_then(|text| std::str::from_utf8(text).ok())
+}
+
+/// Reads UTCTime or GeneralizedTime as RFC 5280 §4.1.2.5 writes them: to the second, in UTC.
+fn date(value: Tlv<'_>) -> Option<i64> {
+    let text = std::str::from_utf8(value.contents).ok()?.strip_suffix('Z')?;
+    if !text.bytes().all(|digit| digit.is_ascii_digit()) {
+        return None;
+    }
+    let (year, rest) = match (value.tag, text.len()) {
+        (UTC_TIME, 12) => {
+            let year: i32 = text.get(..2)?.parse().ok()?;
+            (if year < 50 { 2000 + year } else { 1900 + year }, text.get(2..)?)
+        }
+        (GENERALIZED_TIME, 14) => (text.get(..4)?.parse().ok()?, text.get(4..)?),
+        _ => return None,
+    };
+    let part = |at: usize| rest.get(at..at + 2)?.parse::<u8>().ok();
+    let month = time::Month::try_from(part(0)?).ok()?;
+    let day = time::Date::from_calendar_date(year, month, part(2)?).ok()?;
+    let moment = day.with_hms(part(4)?, part(6)?, part(8)?).ok()?;
+    Some(moment.assume_utc().unix_timestamp())
+}

@@ -1,0 +1,142 @@
+//! A bounded reader of DER's tag-length-value triples that keeps every octet as it came.
+//!
+//! Certificates of devices are odd in ways that typed parsers refuse; this reader looks only at what it is asked for.
+//! It takes definite lengths in any number of octets and single-octet tags, and nothing else.
+
+use thiserror::Error;
+
+/// Tag of BOOLEAN.
+pub(crate) const BOOLEAN: u8 = 0x01;
+/// Tag of INTEGER.
+pub(crate) const INTEGER: u8 = 0x02;
+/// Tag of BIT STRING.
+pub(crate) const BIT_STRING: u8 = 0x03;
+/// Tag of OCTET STRING.
+pub(crate) const OCTET_STRING: u8 = 0x04;
+/// Tag of OBJECT IDENTIFIER.
+pub(crate) const OBJECT_IDENTIFIER: u8 = 0x06;
+/// Tag of SEQUENCE.
+pub(crate) const SEQUENCE: u8 = 0x30;
+/// Tag of SET.
+pub(crate) const SET: u8 = 0x31;
+
+/// What is wrong with the encoding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum TlvError {
+    /// The octets end inside a value.
+    #[error("the encoding ends early")]
+    Truncated,
+    /// A length that no value of this size has.
+    #[error("a length is not definite or too long")]
+    Length,
+    /// Another tag than the one that belongs there.
+    #[error("tag {found:#04x} stands where {expected:#04x} belongs")]
+    Tag {
+        /// The tag that belongs there.
+        expected: u8,
+        /// The tag that stands there.
+        found: u8,
+    },
+    /// Octets after the end.
+    #[error("{0} octets follow the end of the value")]
+    Trailing(usize),
+}
+
+/// One value: its tag, its contents, and the whole of it as it came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Tlv<'a> {
+    pub(crate) tag: u8,
+    pub(crate) contents: &'a [u8],
+    pub(crate) whole: &'a [u8],
+}
+
+impl<'a> Tlv<'a> {
+    /// Reads the values inside this one.
+    pub(crate) fn inside(&self) -> Reader<'a> {
+        Reader::new(self.contents)
+    }
+}
+
+/// Reads values one after the other.
+#[derive(Clone, Debug)]
+pub(crate) struct Reader<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Reader<'a> {
+    pub(crate) fn new(octets: &'a [u8]) -> Self {
+        Self { rest: octets }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.rest.is_empty()
+    }
+
+    /// The tag of the next value, if there is one.
+    pub(crate) fn peek(&self) -> Option<u8> {
+        self.rest.first().copied()
+    }
+
+    /// Reads the next value, whatever it is.
+    pub(crate) fn any(&mut self) -> Result<Tlv<'a>, TlvError> {
+        let (tag, after_tag) = self.rest.split_first().ok_or(TlvError::Truncated)?;
+        let (length, after_length) = length(after_tag)?;
+        let contents = after_length.get(..length).ok_or(TlvError::Truncated)?;
+        let rest = after_length.get(length..).ok_or(TlvError::Truncated)?;
+        let whole = self
+            .rest
+            .get(..self.rest.len().saturating_sub(rest.len()))
+            .ok_or(TlvError::Truncated)?;
+        self.rest = rest;
+        Ok(Tlv { tag: *tag, contents, whole })
+    }
+
+    /// Reads the next value, which must have this tag.
+    pub(crate) fn expect(&mut self, expected: u8) -> Result<Tlv<'a>, TlvError> {
+        match self.peek() {
+            Some(found) if found == expected => self.any(),
+            Some(found) => Err(TlvError::Tag { expected, found }),
+            None => Err(TlvError::Truncated),
+        }
+    }
+
+    /// Reads the next value if it has this tag.
+    pub(crate) fn optional(&mut self, tag: u8) -> Result<Option<Tlv<'a>>, TlvError> {
+        match self.peek() {
+            Some(found) if found == tag => self.any().map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    /// Checks that nothing is left.
+    pub(crate) fn end(&self) -> Result<(), TlvError> {
+        match self.rest.len() {
+            0 => Ok(()),
+            left => Err(TlvError::Trailing(left)),
+        }
+    }
+}
+
+/// Reads the one value that `octets` are.
+pub(crate) fn only(octets: &[u8], tag: u8) -> Result<Tlv<'_>, TlvError> {
+    let mut reader = Reader::new(octets);
+    let value = reader.expect(tag)?;
+    reader.end()?;
+    Ok(value)
+}
+
+fn length(octets: &[u8]) -> Result<(usize, &[u8]), TlvError> {
+    let (first, rest) = octets.split_first().ok_or(TlvError::Truncated)?;
+    if *first < 0x80 {
+        return Ok((usize::from(*first), rest));
+    }
+    let count = usize::from(first & 0x7f);
+    // Zero is an indefinite length; above three octets nothing fits into the bounds of this library.
+    if count == 0 || count > 3 {
+        return Err(TlvError::Length);
+    }
+    let digits = rest.get(..count).ok_or(TlvError::Truncated)?;
+    let length = digits.iter().fold(0_usize, |sum, digit| (sum << 8) | usize::from(*digit));
+    Ok((length, rest.get(count..).ok_or(TlvError::Truncated)?))
+}
