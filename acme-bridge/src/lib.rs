@@ -1,1 +1,30 @@
-//! 
+//! From an approved CSR to a certificate chain, by way of an ACME CA (RFC 8555).
+//!
+//! A CSR goes in with its names; a verified chain comes out, or "come back at".
+//! Orders are durable jobs: each state is written before the network call that leaves it, so that a process that is
+//! killed at any point goes on with the same order when it starts again.
+//!
+//! The bridge knows nothing of devices, vouchers or EST, and it cannot edit a CSR: its owner signed it.
+//!
+//! Data flows one way: [`Bridge::place`](bridge::Bridge::place) writes an order, [`Bridge::run`](bridge::Bridge::run)
+//! drives it step by step over an [`AcmeClient`](client::AcmeClient), a [`Solver`](solver::Solver) answers the CA's
+//! challenges, [`check::chain`] judges what comes back, and the [`OrderStore`] keeps it.
+
+pub mod account;
+pub mod bridge;
+pub mod check;
+pub mod client;
+pub mod clock;
+pub mod dns;
+mod http_client;
+mod instant;
+pub mod order;
+pub mod problem;
+pub mod solver;
+mod step;
+pub mod store;
+
+pub use clock::Clock;
+pub use order::{Csr, IssuerName, Lease, OrderId, OrderRecord, OrderState};
+pub use problem::{Problem, ProblemKind};
+pub use store::{AccountRecord, ChallengeAnswer, OrderStore, OrderStoreError};

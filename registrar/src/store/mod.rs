@@ -84,12 +84,10 @@ pub enum Change {
     },
     /// Makes a challenge answer available.
     PutAnswer(ChallengeAnswer),
-    /// Removes a challenge answer.
-    RemoveAnswer {
-        /// The owner name, such as `_acme-challenge.name`, lower case.
-        owner: String,
-        /// The value.
-        value: String,
+    /// Removes the challenge answers of an order.
+    RemoveAnswers {
+        /// The order.
+        order: OrderId,
     },
 }
 
