@@ -1,0 +1,165 @@
+-- Everything that the registrar knows. Times are Unix milliseconds, UTC; identifiers 32 hexadecimal digits; DER as received.
+
+CREATE TABLE settings (
+    name TEXT PRIMARY KEY,
+    value INTEGER NOT NULL
+) STRICT;
+INSERT INTO settings (name, value) VALUES ('generation', 0);
+
+CREATE TABLE manufacturers (
+    id TEXT PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE,
+    masa_url TEXT,
+    created_at INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE manufacturer_hosts (
+    manufacturer TEXT NOT NULL REFERENCES manufacturers (id),
+    position INTEGER NOT NULL,
+    host TEXT NOT NULL,
+    PRIMARY KEY (manufacturer, position)
+) STRICT;
+
+-- purpose: idevid, masa or voucher.
+CREATE TABLE manufacturer_anchors (
+    manufacturer TEXT NOT NULL REFERENCES manufacturers (id),
+    purpose TEXT NOT NULL,
+    position INTEGER NOT NULL,
+    certificate BLOB NOT NULL,
+    PRIMARY KEY (manufacturer, purpose, position)
+) STRICT;
+
+CREATE TABLE devices (
+    id TEXT PRIMARY KEY,
+    profile TEXT NOT NULL,
+    state TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    updated_at INTEGER NOT NULL
+) STRICT;
+CREATE INDEX devices_by_age ON devices (created_at, id);
+
+-- One name, one device; lower case.
+CREATE TABLE names (
+    name TEXT PRIMARY KEY,
+    device TEXT NOT NULL UNIQUE REFERENCES devices (id)
+) STRICT;
+
+CREATE TABLE identities (
+    device TEXT PRIMARY KEY REFERENCES devices (id),
+    manufacturer TEXT NOT NULL REFERENCES manufacturers (id),
+    serial TEXT NOT NULL,
+    spki BLOB NOT NULL,
+    certificate BLOB NOT NULL,
+    UNIQUE (manufacturer, serial)
+) STRICT;
+CREATE INDEX identities_by_serial ON identities (serial);
+
+CREATE TABLE voucher_exchanges (
+    id TEXT PRIMARY KEY,
+    request_sha256 BLOB NOT NULL UNIQUE,
+    device TEXT NOT NULL REFERENCES devices (id),
+    pledge_request BLOB NOT NULL,
+    registrar_request BLOB NOT NULL,
+    state TEXT NOT NULL,
+    voucher BLOB,
+    reason TEXT,
+    created_at INTEGER NOT NULL,
+    updated_at INTEGER NOT NULL
+) STRICT;
+CREATE INDEX voucher_exchanges_by_device ON voucher_exchanges (device, updated_at);
+
+CREATE TABLE enrollments (
+    id TEXT PRIMARY KEY,
+    device TEXT NOT NULL REFERENCES devices (id),
+    profile TEXT NOT NULL,
+    issuer TEXT NOT NULL,
+    name TEXT NOT NULL,
+    key BLOB NOT NULL,
+    csr BLOB NOT NULL,
+    state TEXT NOT NULL,
+    certificate BLOB,
+    reason TEXT,
+    created_at INTEGER NOT NULL,
+    updated_at INTEGER NOT NULL
+) STRICT;
+CREATE INDEX enrollments_by_key ON enrollments (key, created_at);
+CREATE INDEX enrollments_by_device ON enrollments (device, created_at);
+CREATE INDEX enrollments_by_state ON enrollments (state) WHERE state IN ('approved', 'ordered');
+-- One open enrollment for one wish.
+CREATE UNIQUE INDEX enrollments_open ON enrollments (key) WHERE state IN ('approved', 'ordered');
+
+CREATE TABLE orders (
+    id TEXT PRIMARY KEY,
+    issuer TEXT NOT NULL,
+    csr BLOB NOT NULL,
+    names TEXT NOT NULL,
+    spki BLOB NOT NULL,
+    state TEXT NOT NULL,
+    detail TEXT NOT NULL,
+    is_final INTEGER NOT NULL,
+    attempts INTEGER NOT NULL,
+    due INTEGER NOT NULL,
+    lease_node TEXT,
+    lease_until INTEGER
+) STRICT;
+CREATE INDEX orders_due ON orders (issuer, due) WHERE is_final = 0;
+
+CREATE TABLE order_steps (
+    "order" TEXT NOT NULL REFERENCES orders (id),
+    seq INTEGER NOT NULL,
+    at INTEGER NOT NULL,
+    step TEXT NOT NULL,
+    PRIMARY KEY ("order", seq)
+) STRICT;
+
+CREATE TABLE challenge_answers (
+    owner TEXT NOT NULL,
+    value TEXT NOT NULL,
+    "order" TEXT NOT NULL,
+    PRIMARY KEY (owner, value, "order")
+) STRICT;
+CREATE INDEX challenge_answers_by_order ON challenge_answers ("order");
+
+CREATE TABLE accounts (
+    issuer TEXT PRIMARY KEY,
+    url TEXT NOT NULL,
+    directory TEXT NOT NULL
+) STRICT;
+
+CREATE TABLE certificates (
+    fingerprint BLOB PRIMARY KEY,
+    device TEXT NOT NULL REFERENCES devices (id),
+    enrollment TEXT NOT NULL REFERENCES enrollments (id),
+    issuer TEXT NOT NULL,
+    certificate BLOB NOT NULL,
+    serial TEXT NOT NULL,
+    spki BLOB NOT NULL,
+    not_before INTEGER NOT NULL,
+    not_after INTEGER NOT NULL,
+    revoked_at INTEGER,
+    created_at INTEGER NOT NULL
+) STRICT;
+CREATE INDEX certificates_by_device ON certificates (device, created_at);
+
+CREATE TABLE chain_certificates (
+    fingerprint BLOB NOT NULL,
+    issuer TEXT NOT NULL,
+    certificate BLOB NOT NULL,
+    PRIMARY KEY (fingerprint, issuer)
+) STRICT;
+
+CREATE TABLE events (
+    node TEXT NOT NULL,
+    seq INTEGER NOT NULL,
+    time INTEGER NOT NULL,
+    kind TEXT NOT NULL,
+    verdict TEXT NOT NULL,
+    device TEXT,
+    peer TEXT NOT NULL,
+    clause TEXT NOT NULL,
+    detail TEXT NOT NULL,
+    correlation TEXT NOT NULL,
+    PRIMARY KEY (node, seq)
+) STRICT;
+CREATE INDEX events_by_time ON events (time, node, seq);
+CREATE INDEX events_by_device ON events (device, time) WHERE device IS NOT NULL;

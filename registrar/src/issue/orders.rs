@@ -1,0 +1,142 @@
+//! The bridge's orders in the registrar's store: an order's end and its enrollment's end are one transaction.
+
+use std::sync::Arc;
+
+use acme_bridge::{
+    AccountRecord, ChallengeAnswer, IssuerName, OrderId, OrderRecord, OrderState, OrderStore,
+    OrderStoreError, ProblemKind,
+};
+use async_trait::async_trait;
+use tracing::info;
+
+use super::IssuedChain;
+use crate::flow::Decision;
+use crate::flow::enroll::{self, Ending};
+use crate::store::model::{EnrollmentState, Id, Millis};
+use crate::store::{Change, Store, StoreError};
+
+/// The bridge's view of the store.
+pub struct Orders {
+    store: Arc<dyn Store>,
+}
+
+impl Orders {
+    /// A view of this store.
+    #[must_use]
+    pub fn new(store: Arc<dyn Store>) -> Self {
+        Self { store }
+    }
+
+    /// What an order's state means for its enrollment, which has the same identifier.
+    async fn consequence(&self, order: &OrderRecord, now: Millis) -> Result<Decision, StoreError> {
+        let ending = match &order.state {
+            OrderState::Issued { chain } => match chain.split_first() {
+                Some((leaf, above)) => {
+                    Ending::Issued(IssuedChain { leaf: leaf.clone(), above: above.to_vec() })
+                }
+                None => Ending::Failed { reason: "the CA's chain is empty".to_owned() },
+            },
+            OrderState::Invalid { problem } => match problem.kind {
+                ProblemKind::Refused => Ending::Refused { reason: problem.to_string() },
+                _ => Ending::Failed { reason: problem.to_string() },
+            },
+            _ => return Ok(Decision::default()),
+        };
+        let id = Id::from_stored(order.id.as_str().to_owned());
+        match self.store.enrollment(&id).await? {
+            Some(enrollment) => Ok(enroll::completed(&enrollment, ending, now)),
+            None => Ok(Decision::default()),
+        }
+    }
+}
+
+fn failed(error: StoreError) -> OrderStoreError {
+    OrderStoreError(Box::new(error))
+}
+
+#[async_trait]
+impl OrderStore for Orders {
+    async fn insert(&self, order: &OrderRecord) -> Result<(), OrderStoreError> {
+        let enrollment = Id::from_stored(order.id.as_str().to_owned());
+        let changes = vec![
+            Change::InsertOrder(order.clone()),
+            Change::SetEnrollmentState {
+                enrollment,
+                state: EnrollmentState::Ordered,
+                at: Millis(order.due),
+            },
+        ];
+        // An order that is there already may have ended, and its enrollment with it.
+        if self.load(&order.id).await?.is_some() {
+            return Ok(());
+        }
+        self.store.commit(changes, Vec::new()).await.map_err(failed)
+    }
+
+    async fn load(&self, id: &OrderId) -> Result<Option<OrderRecord>, OrderStoreError> {
+        self.store.order(id).await.map_err(failed)
+    }
+
+    async fn claim(
+        &self,
+        issuer: &IssuerName,
+        node: &str,
+        lease_until: i64,
+        now: i64,
+        limit: u32,
+    ) -> Result<Vec<OrderRecord>, OrderStoreError> {
+        self.store
+            .claim_orders(issuer.as_str(), node, Millis(lease_until), Millis(now), limit)
+            .await
+            .map_err(failed)
+    }
+
+    async fn advance(
+        &self,
+        order: &OrderRecord,
+        node: &str,
+        step: &str,
+        now: i64,
+    ) -> Result<(), OrderStoreError> {
+        let at = Millis(now);
+        let mut decision = self.consequence(order, at).await.map_err(failed)?;
+        decision.changes.push(Change::AdvanceOrder {
+            order: order.clone(),
+            node: node.to_owned(),
+            step: step.to_owned(),
+            at,
+        });
+        info!(order = %order.id, state = order.state.name(), "{}", step.escape_debug());
+        self.store.commit(decision.changes, decision.events).await.map_err(failed)
+    }
+
+    async fn account(&self, issuer: &IssuerName) -> Result<Option<AccountRecord>, OrderStoreError> {
+        self.store.account(issuer.as_str()).await.map_err(failed)
+    }
+
+    async fn save_account(
+        &self,
+        issuer: &IssuerName,
+        account: &AccountRecord,
+    ) -> Result<(), OrderStoreError> {
+        let change = Change::SaveAccount {
+            issuer: issuer.as_str().to_owned(),
+            account: account.clone(),
+        };
+        self.store.commit(vec![change], Vec::new()).await.map_err(failed)
+    }
+
+    async fn put_answer(&self, answer: &ChallengeAnswer) -> Result<(), OrderStoreError> {
+        let change = Change::PutAnswer(answer.clone());
+        self.store.commit(vec![change], Vec::new()).await.map_err(failed)
+    }
+
+    async fn remove_answers(&self, order: &OrderId) -> Result<(), OrderStoreError> {
+        let change = Change::RemoveAnswers { order: order.clone() };
+        self.store.commit(vec![change], Vec::new()).await.map_err(failed)
+    }
+
+    async fn answers(&self, owner: &str) -> Result<Vec<String>, OrderStoreError> {
+        self.store.answers(owner).await.map_err(failed)
+    }
+}
