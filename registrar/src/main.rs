@@ -1,1 +1,5 @@
-fn main() {}
+//! The `registrar` program.
+
+fn main() -> std::process::ExitCode {
+    brski_registrar::cli::run()
+}

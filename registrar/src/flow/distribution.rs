@@ -1,9 +1,10 @@
 //! What every client may ask for: the CA certificates, and what to put into a CSR (RFC 7030 §4.1, §4.5, RFC 9908).
 
-use std::collections::BTreeSet;
-
 use brski_est::certs_only;
+use brski_est::csr_attributes::{CsrAttributes, KeyTemplate};
 use rustls_pki_types::CertificateDer;
+
+use crate::config::{KeyType, Profile};
 
 /// The body of `/cacerts`: each certificate once, in the given order.
 ///
@@ -15,11 +16,25 @@ pub fn ca_certificates<'a>(
     configured: impl IntoIterator<Item = &'a CertificateDer<'static>>,
     seen: impl IntoIterator<Item = &'a CertificateDer<'static>>,
 ) -> Vec<u8> {
-    let mut known = BTreeSet::new();
-    let certificates: Vec<&CertificateDer<'static>> = std::iter::once(domain_root)
-        .chain(configured)
-        .chain(seen)
-        .filter(|certificate| known.insert(certificate.as_ref()))
-        .collect();
+    let mut certificates: Vec<&CertificateDer<'static>> = Vec::new();
+    for certificate in std::iter::once(domain_root).chain(configured).chain(seen) {
+        if !certificates.contains(&certificate) {
+            certificates.push(certificate);
+        }
+    }
     certs_only::encode(&certificates)
+}
+
+/// The body of `/csrattrs`: what a CSR under this profile must look like.
+///
+/// `name`: the device's assigned name; none before it is admitted, when a CSR would be refused anyway.
+#[must_use]
+pub fn csr_attributes(profile: &Profile, name: Option<&str>) -> Vec<u8> {
+    let preferred = profile.key_types.first().and_then(|kind| match kind {
+        KeyType::EcP256 => Some(KeyTemplate::EcP256),
+        KeyType::EcP384 => Some(KeyTemplate::EcP384),
+        KeyType::EcP521 => Some(KeyTemplate::EcP521),
+        KeyType::Rsa | KeyType::Ed25519 => None,
+    });
+    CsrAttributes { dns_name: name.map(str::to_owned), key: preferred }.to_der()
 }

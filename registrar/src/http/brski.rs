@@ -110,6 +110,22 @@ pub async fn enroll_status(
     .await
 }
 
+/// The answer to another method than POST.
+pub async fn only_post(
+    State(app): State<Arc<App>>,
+    Extension(peer): Extension<Arc<Peer>>,
+) -> Response {
+    app.answer(peer, async |_, _| Err(Refusal::MethodNotAllowed { allowed: "POST" }.into())).await
+}
+
+/// The answer to a path that nothing lives at.
+pub async fn unknown_path(
+    State(app): State<Arc<App>>,
+    Extension(peer): Extension<Arc<Peer>>,
+) -> Response {
+    app.answer(peer, async |_, _| Err(Refusal::UnknownPath.into())).await
+}
+
 async fn known(app: &App, idevid: &Idevid) -> Result<Option<KnownDevice>, StoreError> {
     let manufacturer = &idevid.manufacturer.row.id;
     app.store.device_by_serial(manufacturer, idevid.serial.as_str()).await

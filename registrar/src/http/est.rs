@@ -109,11 +109,11 @@ async fn csr_attributes(
         Some(admitted) => {
             require_own_profile(&admitted, label)?;
             let profile = app.profile(&admitted.device().profile)?;
-            distribution::csr_attributes(profile, Some(&admitted.device().name))?
+            distribution::csr_attributes(profile, Some(&admitted.device().name))
         }
         None => {
             let name = label.map_or("default", Label::as_str);
-            distribution::csr_attributes(app.profile(name)?, None)?
+            distribution::csr_attributes(app.profile(name)?, None)
         }
     };
     Ok(answer(&body, media_type::CSR_ATTRS, &[], parts))

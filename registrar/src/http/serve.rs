@@ -1,9 +1,292 @@
 //! Puts the daemon together, runs it, and stops it cleanly.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use acme_bridge::{Clock, dns};
+use acme_bridge::account::{Account, DirectoryConfig};
+use acme_bridge::bridge::{Bridge, BridgeConfig};
+use acme_bridge::dns::{self, Responder};
+use acme_bridge::solver::BuiltInDns;
+use acme_bridge::{Clock, IssuerName, OrderStore};
 use anyhow::Context as _;
+use arc_swap::ArcSwap;
+use async_trait::async_trait;
+use axum::Router;
+use axum::routing::{any, post};
+use rustls::RootCertStore;
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls_pki_types::CertificateDer;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
+use tracing::{error, warn};
+use tracing_subscriber::EnvFilter;
+
+use super::app::App;
+use super::locks::Locks;
+use super::{brski, est, listener};
+use crate::admin::api::Counters;
+use crate::admin::lock::FolderLock;
+use crate::admin::server;
+use crate::admin::service::{Observer, Service};
+use crate::clock::SystemClock;
+use crate::config::{AcmeConfig, Config, IssuerConfig};
+use crate::identity::{RegistrarIdentity, read_certificates};
+use crate::issue::Issuer;
+use crate::issue::acme::AcmeIssuer;
+use crate::issue::local::LocalIssuer;
+use crate::issue::orders::Orders;
+use crate::issue::resume;
+use crate::masa::client::MasaClient;
+use crate::policy::manufacturers::ManufacturerDirectory;
+use crate::store::Store;
+use crate::store::sqlite::SqliteStore;
+use crate::tls::server::server_config;
+
+/// This node's name in leases and events; a second node needs another one, and a shared database.
+const NODE: &str = "registrar";
+/// How long one request to an ACME CA may take.
+const ACME_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Runs the registrar until SIGTERM or SIGINT.
+///
+/// # Errors
+/// Whatever keeps it from starting, with the file or address that it is about.
+pub async fn run(config: Config) -> anyhow::Result<()> {
+    start_log(&config.log)?;
+    let _lock = FolderLock::take(&config.folder)?;
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&config.store, NODE)?);
+    let identity = Arc::new(RegistrarIdentity::load(&config.identity)?);
+    let orders: Arc<dyn OrderStore> = Arc::new(Orders::new(Arc::clone(&store)));
+    let listener = TcpListener::bind(config.listen.est)
+        .await
+        .with_context(|| format!("cannot listen on {} (listen.est)", config.listen.est))?;
+    let address = listener.local_addr()?;
+    let responder = start_dns(&config, &orders).await?;
+    let (stop, stopped) = watch::channel(false);
+    let mut tasks = JoinSet::new();
+    let mut build = IssuerBuilder { provider: &provider, clock: &clock, orders: &orders };
+    let mut issuers: BTreeMap<String, Arc<dyn Issuer>> = BTreeMap::new();
+    for (name, issuer) in &config.issuers {
+        let (issuer, bridge) =
+            build.issuer(name, issuer).with_context(|| format!("issuer.{name}"))?;
+        issuers.insert(name.clone(), issuer);
+        if let Some(bridge) = bridge {
+            tasks.spawn(bridge.run(stopped.clone()));
+        }
+    }
+    let masa = MasaClient::new(
+        Arc::clone(&provider),
+        Arc::clone(&identity),
+        Arc::new(system_anchors()),
+        config.limits.masa_timeout,
+    );
+    let manufacturers = ManufacturerDirectory::new(store.manufacturers().await?)?;
+    let socket = server::bind(&config.admin_socket())?;
+    let socket_path = config.admin_socket();
+    let connections = config.limits.connections;
+    let acceptor = TlsAcceptor::from(Arc::new(server_config(provider, &identity)?));
+    let app = Arc::new(App {
+        config,
+        store: Arc::clone(&store),
+        clock: Arc::clone(&clock),
+        identity,
+        manufacturers: ArcSwap::from_pointee(manufacturers),
+        masa,
+        issuers,
+        locks: Locks::default(),
+        requests: AtomicU64::new(0),
+    });
+    let daemon = Daemon {
+        app: Arc::clone(&app),
+        dns: responder.as_ref().map(Responder::counters),
+    };
+    let service = Arc::new(Service::new(store, clock, Arc::new(daemon)));
+    tasks.spawn(server::run(socket, service, stopped.clone()));
+    resume::approved(&app).await;
+    tasks.spawn(listener::run(listener, acceptor, router(app), connections, stopped));
+    announce(address, responder.as_ref().map(Responder::address));
+    wait_for_signal().await?;
+    stop.send_replace(true);
+    while tasks.join_next().await.is_some() {}
+    if let Some(responder) = responder {
+        responder.stop().await;
+    }
+    remove_socket(&socket_path);
+    Ok(())
+}
+
+fn start_log(level: &str) -> anyhow::Result<()> {
+    let filter = EnvFilter::try_new(level)
+        .with_context(|| format!("log.level {level:?} is no level and no filter"))?;
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        .with_target(false)
+        .try_init()
+        .map_err(|error| anyhow::anyhow!("{error}"))
+}
+
+async fn start_dns(
+    config: &Config,
+    orders: &Arc<dyn OrderStore>,
+) -> anyhow::Result<Option<Responder>> {
+    match config.listen.dns {
+        None => Ok(None),
+        Some(address) => {
+            let responder = Responder::start(address, &config.zones, Arc::clone(orders)).await;
+            Ok(Some(responder.context("listen.dns")?))
+        }
+    }
+}
+
+fn router(app: Arc<App>) -> Router {
+    use brski_voucher::path;
+
+    Router::new()
+        .route(path::REQUEST_VOUCHER, post(brski::request_voucher).fallback(brski::only_post))
+        .route(path::VOUCHER_STATUS, post(brski::voucher_status).fallback(brski::only_post))
+        .route(path::ENROLL_STATUS, post(brski::enroll_status).fallback(brski::only_post))
+        .route("/.well-known/est/{*rest}", any(est::dispatch))
+        .fallback(brski::unknown_path)
+        .with_state(app)
+}
+
+/// One line, which says that requests are taken from now on, and where.
+fn announce(est: SocketAddr, dns: Option<SocketAddr>) {
+    let dns = dns.map_or_else(String::new, |address| format!(", dns {address}"));
+    eprintln!("registrar: listening on https://{est}{dns}");
+}
+
+async fn wait_for_signal() -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}
+
+fn remove_socket(path: &Path) {
+    if let Err(error) = std::fs::remove_file(path) {
+        warn!(%error, "cannot remove the admin socket");
+    }
+}
+
+/// The operating system's anchors; those that cannot be read are left out.
+fn system_anchors() -> RootCertStore {
+    let mut anchors = RootCertStore::empty();
+    anchors.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    anchors
+}
+
+fn certificates(path: &Path) -> anyhow::Result<Vec<CertificateDer<'static>>> {
+    let certificates = read_certificates(path)?;
+    Ok(certificates.iter().map(|certificate| certificate.der().clone()).collect())
+}
+
+struct IssuerBuilder<'a> {
+    provider: &'a Arc<CryptoProvider>,
+    clock: &'a Arc<dyn Clock>,
+    orders: &'a Arc<dyn OrderStore>,
+}
+
+impl IssuerBuilder<'_> {
+    fn issuer(
+        &mut self,
+        name: &str,
+        issuer: &IssuerConfig,
+    ) -> anyhow::Result<(Arc<dyn Issuer>, Option<Arc<Bridge>>)> {
+        match issuer {
+            IssuerConfig::Local { certificate, key, validity_days } => {
+                let issuer = LocalIssuer::load(name, certificate, key, *validity_days)?;
+                Ok((Arc::new(issuer), None))
+            }
+            IssuerConfig::Acme(acme) => {
+                let configured = match &acme.root {
+                    Some(path) => Some(certificates(path)?),
+                    None => None,
+                };
+                let bridge = Arc::new(self.bridge(name, acme, configured.as_deref())?);
+                let served = configured.unwrap_or_default();
+                let issuer = AcmeIssuer::new(name, Arc::clone(&bridge), served);
+                Ok((Arc::new(issuer), Some(bridge)))
+            }
+        }
+    }
+
+    fn bridge(
+        &self,
+        name: &str,
+        acme: &AcmeConfig,
+        roots: Option<&[CertificateDer<'static>]>,
+    ) -> anyhow::Result<Bridge> {
+        let anchors = match &acme.directory_ca {
+            None => system_anchors(),
+            Some(path) => {
+                let mut anchors = RootCertStore::empty();
+                anchors.add_parsable_certificates(certificates(path)?);
+                anchors
+            }
+        };
+        let roots = match roots {
+            Some(roots) => roots.to_vec(),
+            None => rustls_native_certs::load_native_certs().certs,
+        };
+        let issuer = IssuerName::new(name);
+        let directory = DirectoryConfig {
+            url: acme.directory.clone(),
+            anchors: Arc::new(anchors),
+            account_key: acme.account_key.clone(),
+            timeout: ACME_TIMEOUT,
+        };
+        let (provider, orders) = (Arc::clone(self.provider), Arc::clone(self.orders));
+        let account = Account::new(provider, directory, issuer.clone(), Arc::clone(&orders))?;
+        let config = BridgeConfig {
+            issuer,
+            node: NODE.to_owned(),
+            roots,
+            orders_in_flight: acme.orders_in_flight,
+        };
+        let solver = Arc::new(BuiltInDns::new(Arc::clone(&orders)));
+        Ok(Bridge::new(config, orders, solver, Arc::new(account), Arc::clone(self.clock)))
+    }
+}
+
+/// The daemon as the admin socket sees it.
+struct Daemon {
+    app: Arc<App>,
+    dns: Option<Arc<dns::Counters>>,
+}
+
+#[async_trait]
+impl Observer for Daemon {
+    async fn manufacturers_changed(&self) {
+        let rows = match self.app.store.manufacturers().await {
+            Ok(rows) => rows,
+            Err(error) => return error!(%error, "cannot read the manufacturers again"),
+        };
+        match ManufacturerDirectory::new(rows) {
+            Ok(directory) => self.app.manufacturers.store(Arc::new(directory)),
+            Err(error) => error!(%error, "the manufacturers stay as they were"),
+        }
+    }
+
+    fn counters(&self) -> Counters {
+        Counters {
+            requests: self.app.requests.load(Ordering::Relaxed),
+            dns_queries: self.dns.as_ref().map_or(0, |dns| dns.queries()),
+            dns_answers: self.dns.as_ref().map_or(0, |dns| dns.answers()),
+        }
+    }
+}

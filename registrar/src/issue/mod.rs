@@ -19,6 +19,7 @@ use crate::store::model::{Id, Millis};
 pub mod acme;
 pub mod local;
 pub mod orders;
+pub mod resume;
 
 /// A CSR that may be sent to an issuer: its device is admitted, its key is proven, and it asks for no more than it may.
 #[derive(Clone, Debug)]

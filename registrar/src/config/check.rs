@@ -1,0 +1,123 @@
+//! Everything that `serve` would find wrong, found before: the files that a configuration names, and the addresses.
+
+use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::path::Path;
+
+use brski_voucher::trust::ValidityTime;
+
+use super::{AcmeConfig, Config, IssuerConfig, Problem};
+use crate::clock::unix_time;
+use crate::identity::{RegistrarIdentity, read_certificates, read_key};
+use crate::store::model::Millis;
+
+/// Whether a daemon runs on this configuration, which then holds its addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Daemon {
+    /// It runs.
+    Running,
+    /// It does not.
+    Stopped,
+}
+
+/// Checks what a configuration refers to.
+#[must_use]
+pub fn check(config: &Config, daemon: Daemon, now: Millis) -> Vec<Problem> {
+    let mut problems = Problems { config, found: Vec::new() };
+    problems.identity(now);
+    for (name, issuer) in &config.issuers {
+        match issuer {
+            IssuerConfig::Local { certificate, key, .. } => {
+                problems.device_ca(name, certificate, key);
+            }
+            IssuerConfig::Acme(acme) => problems.acme(name, acme),
+        }
+    }
+    if daemon == Daemon::Stopped {
+        problems.address("listen.est", config.listen.est);
+        if let Some(dns) = config.listen.dns {
+            problems.address("listen.dns", dns);
+            problems.datagram_address("listen.dns", dns);
+        }
+    }
+    problems.found
+}
+
+struct Problems<'a> {
+    config: &'a Config,
+    found: Vec<Problem>,
+}
+
+impl Problems<'_> {
+    fn add(&mut self, key: &str, reason: String) {
+        self.found.push(Problem { file: self.config.file.clone(), key: key.to_owned(), reason });
+    }
+
+    fn identity(&mut self, now: Millis) {
+        match RegistrarIdentity::load(&self.config.identity) {
+            Err(error) => self.add("identity", error.to_string()),
+            Ok(identity) => {
+                if let Err(reason) = identity.verify(ValidityTime::At(unix_time(now))) {
+                    let path = self.config.identity.certificate.display();
+                    let ca = self.config.identity.domain_ca.display();
+                    let reason = format!("{path} does not chain to {ca}: {reason}");
+                    self.add("identity.certificate", reason);
+                }
+            }
+        }
+    }
+
+    fn device_ca(&mut self, name: &str, certificate: &Path, key: &Path) {
+        let place = format!("issuer.{name}");
+        let ca = match read_certificates(certificate) {
+            Ok(certificates) => certificates,
+            Err(error) => return self.add(&format!("{place}.certificate"), error.to_string()),
+        };
+        let key_octets = match read_key(key) {
+            Ok(octets) => octets,
+            Err(error) => return self.add(&format!("{place}.key"), error.to_string()),
+        };
+        let Some(ca) = ca.first() else {
+            return;
+        };
+        if !ca.is_ca() {
+            let reason = format!("{} is no CA certificate", certificate.display());
+            self.add(&format!("{place}.certificate"), reason);
+        }
+        let pair = rcgen::KeyPair::try_from(key_octets.secret_pkcs8_der());
+        let fits = pair.is_ok_and(|pair| {
+            use rcgen::PublicKeyData as _;
+            pair.subject_public_key_info() == ca.spki_der()
+        });
+        if !fits {
+            let reason = format!("{} is not the key of {}", key.display(), certificate.display());
+            self.add(&format!("{place}.key"), reason);
+        }
+    }
+
+    fn acme(&mut self, name: &str, acme: &AcmeConfig) {
+        for (key, path) in [("directory_ca", &acme.directory_ca), ("root", &acme.root)] {
+            if let Some(path) = path
+                && let Err(error) = read_certificates(path)
+            {
+                self.add(&format!("issuer.{name}.{key}"), error.to_string());
+            }
+        }
+        if acme.account_key.exists()
+            && let Err(error) = read_key(&acme.account_key)
+        {
+            self.add(&format!("issuer.{name}.account_key"), error.to_string());
+        }
+    }
+
+    fn address(&mut self, key: &str, address: SocketAddr) {
+        if let Err(error) = TcpListener::bind(address) {
+            self.add(key, format!("cannot listen on {address}: {error}"));
+        }
+    }
+
+    fn datagram_address(&mut self, key: &str, address: SocketAddr) {
+        if let Err(error) = UdpSocket::bind(address) {
+            self.add(key, format!("cannot listen on {address} (UDP): {error}"));
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! The configuration file as it is written: TOML, every key known, nothing judged.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct File {
+    pub(super) listen: Listen,
+    #[serde(default)]
+    pub(super) store: Store,
+    pub(super) identity: Identity,
+    #[serde(default)]
+    pub(super) issuer: BTreeMap<String, Issuer>,
+    #[serde(default)]
+    pub(super) zone: BTreeMap<String, Zone>,
+    #[serde(default)]
+    pub(super) profile: BTreeMap<String, Profile>,
+    #[serde(default)]
+    pub(super) limits: Limits,
+    #[serde(default)]
+    pub(super) log: Log,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Listen {
+    pub(super) est: String,
+    pub(super) dns: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Store {
+    pub(super) path: String,
+}
+
+impl Default for Store {
+    fn default() -> Self {
+        Self { path: "registrar.db".to_owned() }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Identity {
+    pub(super) certificate: String,
+    pub(super) key: String,
+    pub(super) domain_ca: String,
+    #[serde(default = "root")]
+    pub(super) pin: String,
+}
+
+fn root() -> String {
+    "root".to_owned()
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, tag = "kind", rename_all = "lowercase")]
+pub(super) enum Issuer {
+    Acme {
+        directory: String,
+        directory_ca: Option<String>,
+        root: Option<String>,
+        account_key: String,
+        #[serde(default)]
+        accept_terms: bool,
+        orders_in_flight: Option<u32>,
+    },
+    Local {
+        certificate: String,
+        key: String,
+        validity_days: Option<u32>,
+    },
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Zone {
+    pub(super) challenge: String,
+    pub(super) solver: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Profile {
+    pub(super) issuer: String,
+    pub(super) zone: String,
+    #[serde(default = "serial")]
+    pub(super) name: String,
+    pub(super) key_types: Option<Vec<String>>,
+    pub(super) hold_secs: Option<u32>,
+}
+
+fn serial() -> String {
+    "{serial}".to_owned()
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Limits {
+    pub(super) connections: u32,
+    pub(super) masa_timeout_secs: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { connections: 1000, masa_timeout_secs: 10 }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Log {
+    pub(super) level: String,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { level: "info".to_owned() }
+    }
+}

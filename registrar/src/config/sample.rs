@@ -1,0 +1,138 @@
+//! The configuration file that `registrar init` writes; its comments are the manual of the keys.
+
+use std::fmt::Write as _;
+
+/// What `init` was told.
+#[derive(Clone, Debug)]
+pub struct Choices {
+    /// Where to listen for pledges.
+    pub listen: String,
+    /// Where to listen for DNS.
+    pub dns: Option<String>,
+    /// The zone that devices are named in.
+    pub domain: String,
+    /// The ACME CA, if there is one.
+    pub acme: Option<AcmeChoices>,
+}
+
+/// What `init` was told of an ACME CA.
+#[derive(Clone, Debug)]
+pub struct AcmeChoices {
+    /// Its directory.
+    pub directory: String,
+    /// The file of the directory's anchors, beside the configuration.
+    pub directory_ca: Option<String>,
+    /// The file of its roots, beside the configuration.
+    pub root: Option<String>,
+}
+
+/// The file's text.
+#[must_use]
+pub fn file(choices: &Choices) -> String {
+    let (issuer, name) = match &choices.acme {
+        None => ("local", "{serial}"),
+        // Public CAs log every name for everybody to read.
+        Some(acme) if acme.root.is_none() => ("acme", "{opaque}"),
+        Some(_) => ("acme", "{serial}"),
+    };
+    let dns = match &choices.dns {
+        Some(address) => format!("dns = \"{address}\""),
+        None => "# dns = \"0.0.0.0:53\"".to_owned(),
+    };
+    let mut text = format!(
+        r#"# The registrar's configuration. Relative paths are relative to this file.
+# 'registrar check --config FILE' says what is wrong with it.
+
+[listen]
+# Where pledges and EST clients come: BRSKI and EST over TLS.
+est = "{listen}"
+# Where the CA asks for dns-01 answers, UDP and TCP. Delegate the zone below to this address.
+{dns}
+
+[store]
+# Everything that the registrar knows.
+path = "registrar.db"
+
+[identity]
+# The registrar's own certificate: extended key usage cmcRA, serverAuth and clientAuth.
+certificate = "registrar.pem"
+key = "registrar.key"
+# The private CA that it comes from, and that vouchers pin. It never issues to a device.
+domain_ca = "domain-ca.pem"
+# What MASAs are offered to pin: "root", "issuing-ca" or "ee".
+pin = "root"
+
+# Where certificates come from. The device CA inside the registrar, for labs and air gaps:
+[issuer.local]
+kind = "local"
+certificate = "device-ca.pem"
+key = "device-ca.key"
+validity_days = 365
+"#,
+        listen = choices.listen,
+    );
+    if let Some(acme) = &choices.acme {
+        write_acme(&mut text, acme);
+    }
+    let _ = write!(
+        text,
+        r#"
+# The DNS zone that devices are named in.
+[zone."{domain}"]
+challenge = "dns-01"
+# "built-in": the registrar answers for the zone itself, at listen.dns.
+solver = "built-in"
+
+# What a device gets. An EST label selects a profile; "default" is for those that name none.
+[profile.default]
+issuer = "{issuer}"
+zone = "{domain}"
+# {{serial}}, {{manufacturer}} or {{opaque}} (16 digits that show nothing), and letters, digits and '-'.
+name = "{name}"
+key_types = ["ec-p256", "ec-p384"]
+# How long a request is held, in seconds, before it is answered with "come back" (202).
+hold_secs = 10
+
+[limits]
+# Connections of pledges at once; more wait.
+connections = 1000
+# How long one call to a MASA may take, in seconds.
+masa_timeout_secs = 10
+
+[log]
+# "error", "warn", "info", "debug", or a filter by module.
+level = "info"
+"#,
+        domain = choices.domain,
+    );
+    text
+}
+
+fn write_acme(text: &mut String, acme: &AcmeChoices) {
+    let file = |key: &str, value: &Option<String>| match value {
+        Some(path) => format!("{key} = \"{path}\""),
+        None => format!("# {key} = \"FILE.pem\""),
+    };
+    let _ = write!(
+        text,
+        r#"
+# An ACME CA, public or private.
+[issuer.acme]
+kind = "acme"
+directory = "{directory}"
+# Anchors of the directory's TLS certificate; the operating system's if left out.
+{directory_ca}
+# Roots that issued chains must end at, served by /cacerts; the operating system's if left out.
+{root}
+# The account's key; made if it is not there.
+account_key = "acme-account.key"
+# You agree to the CA's terms of service.
+accept_terms = true
+# How many orders are driven at once.
+orders_in_flight = 8
+"#,
+        directory = acme.directory,
+        directory_ca = file("directory_ca", &acme.directory_ca),
+        root = file("root", &acme.root),
+    );
+}
