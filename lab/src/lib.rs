@@ -1,1 +1,15 @@
-//! 
+//! Simulated pledges and a MASA, and a whole site around a real registrar process and a real ACME CA.
+//!
+//! Everything lives on the loopback interface, keys are made at start, and certificates say `LAB ONLY`.
+//! Nothing here links the registrar: what is shared with it are the codecs, and outside programs check those.
+
+pub mod cli;
+pub mod http;
+pub mod masa;
+pub mod pebble;
+pub mod pki;
+pub mod pledge;
+pub mod process;
+pub mod registrar;
+pub mod report;
+pub mod up;

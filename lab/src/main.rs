@@ -1,1 +1,5 @@
-fn main() {}
+//! The `brski-lab` program.
+
+fn main() -> std::process::ExitCode {
+    brski_lab::cli::run()
+}

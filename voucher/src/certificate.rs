@@ -32,6 +32,7 @@ pub const SERVER_AUTH: Oid = Oid(&[0x2b, 6, 1, 5, 5, 7, 3, 1]);
 /// id-kp-clientAuth, 1.3.6.1.5.5.7.3.2.
 pub const CLIENT_AUTH: Oid = Oid(&[0x2b, 6, 1, 5, 5, 7, 3, 2]);
 
+const COMMON_NAME_ATTRIBUTE: Oid = Oid(&[0x55, 4, 3]);
 const SERIAL_NUMBER_ATTRIBUTE: Oid = Oid(&[0x55, 4, 5]);
 const MASA_URL: Oid = Oid(&[0x2b, 6, 1, 5, 5, 7, 1, 32]);
 const SUBJECT_KEY_IDENTIFIER: Oid = Oid(&[0x55, 0x1d, 14]);
@@ -196,6 +197,12 @@ impl Certificate {
     #[must_use]
     pub fn subject_serial_number(&self) -> Option<&str> {
         attribute(&self.subject, SERIAL_NUMBER_ATTRIBUTE)
+    }
+
+    /// The common name of the issuer, for people to read.
+    #[must_use]
+    pub fn issuer_common_name(&self) -> Option<&str> {
+        attribute(&self.issuer, COMMON_NAME_ATTRIBUTE)
     }
 
     /// The MASA URL extension (1.3.6.1.5.5.7.1.32), IA5String or, as some encode it, UTF8String (RFC 8995 §2.3.2).

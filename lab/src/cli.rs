@@ -1,0 +1,273 @@
+//! The commands of `brski-lab`. Results go to stdout, everything else to stderr.
+
+use std::net::{SocketAddr, ToSocketAddrs as _};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context as _, bail};
+use clap::{Args, Parser, Subcommand};
+use rustls_pki_types::pem::PemObject as _;
+use rustls_pki_types::{CertificateDer, PrivatePkcs8KeyDer};
+
+use crate::masa::Masa;
+use crate::pki::{self, Credential, Manufacturer};
+use crate::pledge::Pledge;
+use crate::pledge::journey::{self, Label};
+use crate::report::DeviceReport;
+use crate::up::{self, Issuer, Progress, SiteOptions, UpOptions};
+
+/// Simulated pledges and MASAs: a whole site on one machine, or each part alone
+#[derive(Debug, Parser)]
+#[command(name = "brski-lab", version, about, propagate_version = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Start a MASA, an ACME CA and the real registrar, take pledges through, and stop everything
+    Up(UpArguments),
+    /// Make a manufacturer: its CA, its MASA's certificates, IDevIDs
+    Pki(PkiArguments),
+    /// Run the MASA of a manufacturer made with 'brski-lab pki'
+    Masa(MasaArguments),
+    /// Take one pledge made with 'brski-lab pki' through any registrar
+    Pledge(PledgeArguments),
+}
+
+#[derive(Debug, Args)]
+struct UpArguments {
+    /// How many pledges
+    #[arg(long, default_value_t = 3)]
+    pledges: usize,
+    /// How many of them at once
+    #[arg(long, default_value_t = 16)]
+    concurrency: usize,
+    /// Where certificates come from
+    #[arg(long, value_enum, default_value = "acme")]
+    issuer: Issuer,
+    /// Keep everything in this new folder; a temporary one if left out
+    #[arg(long)]
+    dir: Option<PathBuf>,
+    /// The registrar's program; the one beside this program if left out
+    #[arg(long, value_name = "FILE")]
+    registrar: Option<PathBuf>,
+    /// Pebble's program
+    #[arg(long, value_name = "FILE", default_value = "pebble")]
+    pebble: PathBuf,
+    /// Print one JSON object alone
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+struct PkiArguments {
+    /// The folder
+    #[arg(long)]
+    dir: PathBuf,
+    /// The manufacturer's name
+    #[arg(long, default_value = up::MANUFACTURER)]
+    manufacturer: String,
+    /// A serial number; an IDevID is made for each
+    #[arg(long = "serial")]
+    serials: Vec<String>,
+    /// The MASA's URL in the IDevIDs
+    #[arg(long, default_value = "localhost:9443")]
+    masa_url: String,
+}
+
+#[derive(Debug, Args)]
+struct MasaArguments {
+    /// The folder of 'brski-lab pki'
+    #[arg(long)]
+    dir: PathBuf,
+    /// Where to listen
+    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:9443")]
+    listen: SocketAddr,
+    /// Listen on another address than this machine's own: anybody who reaches it gets vouchers
+    #[arg(long)]
+    danger_bind: bool,
+}
+
+#[derive(Debug, Args)]
+struct PledgeArguments {
+    /// The folder of 'brski-lab pki'
+    #[arg(long)]
+    dir: PathBuf,
+    /// The serial number
+    #[arg(long)]
+    serial: String,
+    /// The registrar, such as https://127.0.0.1:8443
+    #[arg(long, value_name = "URL")]
+    registrar: String,
+    /// The EST label
+    #[arg(long)]
+    label: Option<String>,
+}
+
+/// Runs the command of this process's arguments.
+#[must_use]
+pub fn run() -> ExitCode {
+    let cli = Cli::parse();
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("brski-lab: no runtime: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let done = runtime.block_on(async {
+        match cli.command {
+            Command::Up(arguments) => up(arguments).await,
+            Command::Pki(arguments) => pki(&arguments),
+            Command::Masa(arguments) => masa(&arguments).await,
+            Command::Pledge(arguments) => pledge(&arguments).await,
+        }
+    });
+    match done {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("brski-lab: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn up(arguments: UpArguments) -> anyhow::Result<ExitCode> {
+    if arguments.pledges == 0 || arguments.concurrency == 0 {
+        eprintln!("brski-lab: --pledges and --concurrency are at least 1");
+        return Ok(ExitCode::from(2));
+    }
+    let registrar = match arguments.registrar {
+        Some(program) => program,
+        None => beside("registrar")?,
+    };
+    let temporary = match &arguments.dir {
+        Some(_) => None,
+        None => Some(tempfile::Builder::new().prefix("brski-lab-").tempdir()?),
+    };
+    let folder = match (&arguments.dir, &temporary) {
+        (Some(folder), _) => std::path::absolute(folder)?,
+        (None, Some(temporary)) => temporary.path().to_owned(),
+        (None, None) => bail!("there is no folder"),
+    };
+    let issuer = arguments.issuer;
+    let progress = if arguments.json { Progress::Hidden } else { Progress::Shown };
+    let site = SiteOptions { issuer, folder, registrar, pebble: arguments.pebble };
+    let (pledges, concurrency) = (arguments.pledges, arguments.concurrency);
+    let report = up::up(&UpOptions { site, pledges, concurrency, progress }).await;
+    let is_good = report.as_ref().is_ok_and(|report| report.failed == 0);
+    if let (false, Some(temporary)) = (is_good, temporary) {
+        eprintln!("brski-lab: the logs are kept in {}", temporary.keep().display());
+    }
+    let report = report?;
+    if arguments.json {
+        println!("{}", serde_json::to_string(&report)?);
+    } else {
+        print!("{}", report.table());
+        for error in &report.errors {
+            println!("failed  {error}");
+        }
+        println!(
+            "\n{} of {} pledges hold a verified certificate, after {:.1} s.",
+            report.enrolled, report.pledges, report.seconds
+        );
+        if issuer == Issuer::Acme {
+            println!(
+                "{} DNS queries of the CA were answered: each name was proven, none was waved through.",
+                report.dns_queries_answered
+            );
+        }
+    }
+    Ok(if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The program of this name beside the one that runs.
+fn beside(name: &str) -> anyhow::Result<PathBuf> {
+    let own = std::env::current_exe()?;
+    let folder = own.parent().context("this program is in no folder")?;
+    Ok(folder.join(name))
+}
+
+fn pki(arguments: &PkiArguments) -> anyhow::Result<ExitCode> {
+    let folder = &arguments.dir;
+    if folder.join("ca.pem").exists() {
+        bail!("{} holds a manufacturer already; choose another --dir", folder.display());
+    }
+    std::fs::create_dir_all(folder)?;
+    let manufacturer = Manufacturer::new(&arguments.manufacturer)?;
+    std::fs::write(folder.join("ca.pem"), manufacturer.authority.pem())?;
+    pki::write(folder, "masa-tls", &manufacturer.masa_tls)?;
+    pki::write(folder, "voucher-signer", &manufacturer.voucher_signer)?;
+    for serial in &arguments.serials {
+        if serial.contains(['/', '\0']) {
+            bail!("serial number {serial:?} does not make a file name");
+        }
+        let idevid = manufacturer.authority.idevid(serial, &arguments.masa_url)?;
+        pki::write(folder, &format!("idevid-{serial}"), &idevid)?;
+    }
+    println!("made a manufacturer with {} IDevIDs in {}", arguments.serials.len(), folder.display());
+    println!("\nNext:");
+    println!("  brski-lab masa --dir {}", folder.display());
+    println!(
+        "  registrar manufacturer add --config FILE --name {} --ca {folder}/ca.pem --masa-ca {folder}/ca.pem --masa-host localhost",
+        arguments.manufacturer,
+        folder = folder.display()
+    );
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn masa(arguments: &MasaArguments) -> anyhow::Result<ExitCode> {
+    if !arguments.listen.ip().is_loopback() && !arguments.danger_bind {
+        bail!(
+            "{} is reachable from elsewhere; use a loopback address, or --danger-bind",
+            arguments.listen
+        );
+    }
+    let folder = &arguments.dir;
+    let authority = certificate(&folder.join("ca.pem"))?;
+    let signer = credential(folder, "voucher-signer")?;
+    let masa = Masa::of(arguments.listen, &authority, &signer, &credential(folder, "masa-tls")?).await?;
+    eprintln!("brski-lab: MASA listens on https://{}", masa.address());
+    tokio::signal::ctrl_c().await?;
+    eprintln!("brski-lab: {} requests, {} vouchers", masa.requests(), masa.issued());
+    Ok(ExitCode::SUCCESS)
+}
+
+fn certificate(path: &Path) -> anyhow::Result<CertificateDer<'static>> {
+    let hint = || format!("{}: make it with 'brski-lab pki'", path.display());
+    CertificateDer::from_pem_file(path).with_context(hint)
+}
+
+fn credential(folder: &Path, name: &str) -> anyhow::Result<Credential> {
+    let key = folder.join(format!("{name}.key"));
+    Ok(Credential {
+        certificate: certificate(&folder.join(format!("{name}.pem")))?,
+        key: PrivatePkcs8KeyDer::from_pem_file(&key)
+            .with_context(|| format!("{}: make it with 'brski-lab pki'", key.display()))?,
+    })
+}
+
+async fn pledge(arguments: &PledgeArguments) -> anyhow::Result<ExitCode> {
+    let authority = arguments
+        .registrar
+        .strip_prefix("https://")
+        .with_context(|| format!("--registrar {:?} is not https://HOST:PORT", arguments.registrar))?
+        .trim_end_matches('/');
+    let address = authority
+        .to_socket_addrs()
+        .with_context(|| format!("--registrar {:?} is not https://HOST:PORT", arguments.registrar))?
+        .next()
+        .with_context(|| format!("{authority} has no address"))?;
+    let manufacturer = certificate(&arguments.dir.join("ca.pem"))?;
+    let idevid = credential(&arguments.dir, &format!("idevid-{}", arguments.serial))?;
+    let pledge = Pledge::new(idevid, &manufacturer)?;
+    let label = Label::new(arguments.label.clone());
+    let enrolled = journey::run(&pledge, address, &label).await?;
+    let name = format!("certificate-{}", arguments.serial);
+    pki::write(&arguments.dir, &name, &enrolled.credential)?;
+    println!("{}", serde_json::to_string_pretty(&DeviceReport::of(&enrolled))?);
+    eprintln!("brski-lab: kept as {}/{name}.pem and .key", arguments.dir.display());
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,178 @@
+//! One HTTPS connection as the lab's clients use it: requests one after the other, answers read whole.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, HOST, RETRY_AFTER};
+use http::{Method, Request};
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper_util::rt::TokioIo;
+use rustls::ClientConfig;
+use rustls_pki_types::ServerName;
+use thiserror::Error;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+/// The longest answer that is read, in octets.
+const ANSWER_OCTETS: usize = 1024 * 1024;
+/// How long a request may take; registrars hold requests for up to a minute.
+const REQUEST_LIMIT: Duration = Duration::from_secs(90);
+
+/// Why there is no answer.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum HttpError {
+    /// No connection.
+    #[error("cannot connect to {address}: {source}")]
+    Connect {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// No TLS.
+    #[error("TLS with {address} failed: {source}")]
+    Tls {
+        /// The address.
+        address: SocketAddr,
+        /// What failed.
+        #[source]
+        source: io::Error,
+    },
+    /// No HTTP.
+    #[error("HTTP failed: {0}")]
+    Http(#[from] hyper::Error),
+    /// The request cannot be expressed in HTTP.
+    #[error("the request is not HTTP: {0}")]
+    Request(#[from] http::Error),
+    /// The answer is too long or broke off.
+    #[error("the answer is too long or broke off")]
+    Answer,
+    /// It took too long.
+    #[error("no answer within {REQUEST_LIMIT:?}")]
+    Timeout,
+}
+
+/// An answer.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// The HTTP status.
+    pub status: u16,
+    /// The content type; empty if there was none.
+    pub content_type: String,
+    /// The Retry-After header; empty if there was none.
+    pub retry_after: String,
+    /// Whether the server closes the connection after it.
+    pub connection: String,
+    /// The body.
+    pub body: Bytes,
+}
+
+impl Answer {
+    /// The body as text.
+    #[must_use]
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).trim().to_owned()
+    }
+}
+
+/// An open connection.
+pub struct Connection {
+    sender: SendRequest<Full<Bytes>>,
+    address: SocketAddr,
+}
+
+impl Connection {
+    /// Opens a connection to `address` with this TLS configuration; `name` is what SNI and the name check use.
+    ///
+    /// # Errors
+    /// [`HttpError`].
+    pub async fn open(
+        address: SocketAddr,
+        name: ServerName<'static>,
+        configuration: Arc<ClientConfig>,
+    ) -> Result<Self, HttpError> {
+        let stream = TcpStream::connect(address)
+            .await
+            .and_then(|stream| stream.set_nodelay(true).map(|()| stream))
+            .map_err(|source| HttpError::Connect { address, source })?;
+        let stream = TlsConnector::from(configuration)
+            .connect(name, stream)
+            .await
+            .map_err(|source| HttpError::Tls { address, source })?;
+        let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+        tokio::spawn(connection);
+        Ok(Self { sender, address })
+    }
+
+    /// Whether the server has closed it.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.sender.is_closed()
+    }
+
+    /// Sends a GET.
+    ///
+    /// # Errors
+    /// [`HttpError`].
+    pub async fn get(&mut self, path: &str) -> Result<Answer, HttpError> {
+        self.send(Method::GET, path, "", Bytes::new()).await
+    }
+
+    /// Sends a POST.
+    ///
+    /// # Errors
+    /// [`HttpError`].
+    pub async fn post(
+        &mut self,
+        path: &str,
+        content_type: &str,
+        body: impl Into<Bytes>,
+    ) -> Result<Answer, HttpError> {
+        self.send(Method::POST, path, content_type, body.into()).await
+    }
+
+    async fn send(
+        &mut self,
+        method: Method,
+        path: &str,
+        content_type: &str,
+        body: Bytes,
+    ) -> Result<Answer, HttpError> {
+        let mut request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(HOST, self.address.to_string());
+        if !content_type.is_empty() {
+            request = request.header(CONTENT_TYPE, content_type);
+        }
+        let request = request.body(Full::new(body))?;
+        let exchange = async {
+            self.sender.ready().await?;
+            let response = self.sender.send_request(request).await?;
+            let (parts, body) = response.into_parts();
+            let body = Limited::new(body, ANSWER_OCTETS)
+                .collect()
+                .await
+                .map_err(|_| HttpError::Answer)?
+                .to_bytes();
+            let text = |name: http::HeaderName| {
+                let value = parts.headers.get(name).and_then(|value| value.to_str().ok());
+                value.unwrap_or_default().to_owned()
+            };
+            Ok(Answer {
+                status: parts.status.as_u16(),
+                content_type: text(CONTENT_TYPE),
+                retry_after: text(RETRY_AFTER),
+                connection: text(http::header::CONNECTION),
+                body,
+            })
+        };
+        tokio::time::timeout(REQUEST_LIMIT, exchange).await.unwrap_or(Err(HttpError::Timeout))
+    }
+}

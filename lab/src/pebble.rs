@@ -1,0 +1,149 @@
+//! Pebble, the real test CA, as a process: validation is real, its root is read from its management port.
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::crypto::aws_lc_rs;
+use rustls::{ClientConfig, RootCertStore};
+use rustls_pki_types::ServerName;
+use serde_json::json;
+use thiserror::Error;
+use tokio::process::{Child, Command};
+
+use crate::http::Connection;
+use crate::pki::{self, Authority};
+use crate::process;
+
+/// How long Pebble may take to answer after its start.
+const START_LIMIT: Duration = Duration::from_secs(20);
+
+/// Why there is no Pebble.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum PebbleError {
+    /// It is not installed.
+    #[error("the program 'pebble' is not installed; on Debian: sudo apt-get install pebble")]
+    Missing,
+    /// Its files or its process.
+    #[error("Pebble: {0}")]
+    System(#[from] io::Error),
+    /// Its certificates.
+    #[error("Pebble's TLS certificate cannot be made: {0}")]
+    Certificate(#[from] rcgen::Error),
+    /// It does not answer.
+    #[error("Pebble does not answer; see {}", .0.display())]
+    Silent(PathBuf),
+    /// No TLS client can be made.
+    #[error("no TLS client can be made: {0}")]
+    Tls(#[from] rustls::Error),
+}
+
+/// A running Pebble.
+pub struct Pebble {
+    child: Child,
+    folder: PathBuf,
+    port: u16,
+}
+
+impl Pebble {
+    /// Starts Pebble with its files in `folder`; it asks `dns` for dns-01 answers.
+    ///
+    /// # Errors
+    /// [`PebbleError`].
+    pub async fn start(program: &Path, folder: &Path, dns: SocketAddr) -> Result<Self, PebbleError> {
+        let authority = Authority::new("Pebble TLS CA, LAB ONLY")?;
+        pki::write(folder, "pebble-tls", &authority.server("Pebble, LAB ONLY")?)?;
+        std::fs::write(folder.join("pebble-ca.pem"), authority.pem())?;
+        let (port, management) = (process::free_port()?, process::free_port()?);
+        let configuration = json!({"pebble": {
+            "listenAddress": format!("127.0.0.1:{port}"),
+            "managementListenAddress": format!("127.0.0.1:{management}"),
+            "certificate": folder.join("pebble-tls.pem"),
+            "privateKey": folder.join("pebble-tls.key"),
+            "httpPort": process::free_port()?,
+            "tlsPort": process::free_port()?,
+            "ocspResponderURL": "",
+            "externalAccountBindingRequired": false,
+        }});
+        let file = folder.join("pebble.json");
+        std::fs::write(&file, configuration.to_string())?;
+        let log = folder.join("pebble.log");
+        let mut command = Command::new(program);
+        command
+            .arg("-config")
+            .arg(&file)
+            .arg("-dnsserver")
+            .arg(dns.to_string())
+            // It would sleep for seconds before each validation; what it validates is real all the same.
+            .env("PEBBLE_VA_NOSLEEP", "1")
+            .env_remove("PEBBLE_VA_ALWAYS_VALID");
+        let child = process::start(&mut command, &log).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => PebbleError::Missing,
+            _ => PebbleError::System(error),
+        })?;
+        let mut roots = RootCertStore::empty();
+        roots.add(authority.certificate().clone())?;
+        let configuration = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+            .with_safe_default_protocol_versions()?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let configuration = Arc::new(configuration);
+        let root = process::until(START_LIMIT, async || {
+            get(port, "/dir", &configuration).await?;
+            get(management, "/roots/0", &configuration).await
+        });
+        let root = root.await.ok_or(PebbleError::Silent(log))?;
+        std::fs::write(folder.join("pebble-root.pem"), root)?;
+        Ok(Self { child, folder: folder.to_owned(), port })
+    }
+
+    /// Its directory.
+    #[must_use]
+    pub fn directory(&self) -> String {
+        format!("https://localhost:{}/dir", self.port)
+    }
+
+    /// Where its directory listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        SocketAddr::from((Ipv4Addr::LOCALHOST, self.port))
+    }
+
+    /// The file of the anchor of its TLS certificate.
+    #[must_use]
+    pub fn tls_anchor(&self) -> PathBuf {
+        self.folder.join("pebble-ca.pem")
+    }
+
+    /// The file of the root that its chains end at.
+    #[must_use]
+    pub fn root(&self) -> PathBuf {
+        self.folder.join("pebble-root.pem")
+    }
+
+    /// How many lines of its log hold these words.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn count(&self, words: &str) -> io::Result<usize> {
+        let log = std::fs::read_to_string(self.folder.join("pebble.log"))?;
+        Ok(log.lines().filter(|line| line.contains(words)).count())
+    }
+
+    /// Ends it.
+    pub async fn stop(mut self) {
+        let _ = self.child.kill().await;
+    }
+}
+
+async fn get(port: u16, path: &str, configuration: &Arc<ClientConfig>) -> Option<Vec<u8>> {
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let name = ServerName::try_from("localhost").ok()?;
+    let mut connection =
+        Connection::open(address, name, Arc::clone(configuration)).await.ok()?;
+    let answer = connection.get(path).await.ok()?;
+    (answer.status == 200).then(|| answer.body.to_vec())
+}

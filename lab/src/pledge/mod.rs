@@ -1,0 +1,247 @@
+//! A simulated pledge: what RFC 8995 and RFC 7030 ask of a device, step by step.
+//!
+//! [`journey`] takes all steps in order, as a device does; tests call the single steps of [`Pledge`], right or wrong.
+
+pub mod journey;
+pub mod tls;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use brski_voucher::artefact::{Assertion, ContentType, Nonce, PledgeRequest, Timestamp, Voucher};
+use brski_voucher::certificate::Certificate;
+use brski_voucher::idevid::{self, SerialNumber};
+use brski_voucher::signature::EcdsaKey;
+use brski_voucher::trust::{Anchors, ValidityTime};
+use brski_voucher::verify::Unverified;
+use brski_voucher::pledge;
+use rustls_pki_types::CertificateDer;
+use thiserror::Error;
+
+use crate::http::{Answer, Connection, HttpError};
+use crate::masa::now;
+use crate::pki::Credential;
+use self::tls::RetainedChain;
+
+/// Why a pledge gives up.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum PledgeError {
+    /// The connection failed.
+    #[error("{step}: {source}")]
+    Http {
+        /// What it was doing.
+        step: &'static str,
+        /// What failed.
+        #[source]
+        source: HttpError,
+    },
+    /// The registrar said no.
+    #[error("{step}: the registrar answered {status}: {reason}")]
+    Refused {
+        /// What it was doing.
+        step: &'static str,
+        /// The HTTP status.
+        status: u16,
+        /// What the registrar said.
+        reason: String,
+    },
+    /// What came is not what it should be.
+    #[error("{step}: {reason}")]
+    Check {
+        /// What it was doing.
+        step: &'static str,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The registrar never finished.
+    #[error("{step}: the registrar said 'come back' {times} times")]
+    Patience {
+        /// What it was doing.
+        step: &'static str,
+        /// How often.
+        times: u32,
+    },
+}
+
+impl PledgeError {
+    /// Something that was checked and is wrong.
+    pub(crate) fn check(step: &'static str, error: impl std::fmt::Display) -> Self {
+        Self::Check { step, reason: error.to_string() }
+    }
+}
+
+/// A device fresh from the factory.
+pub struct Pledge {
+    credential: Credential,
+    idevid: Certificate,
+    serial: SerialNumber,
+    key: EcdsaKey,
+    manufacturer: Anchors,
+}
+
+/// A voucher request and the nonce in it.
+#[derive(Clone, Debug)]
+pub struct SignedRequest {
+    /// CMS, DER.
+    pub der: Vec<u8>,
+    /// The nonce.
+    pub nonce: Nonce,
+}
+
+impl Pledge {
+    /// A device with this IDevID, which trusts the CA of its manufacturer.
+    ///
+    /// # Errors
+    /// If the IDevID has no serial number or its key is of an unknown kind.
+    pub fn new(
+        credential: Credential,
+        manufacturer: &CertificateDer<'static>,
+    ) -> Result<Self, PledgeError> {
+        let step = "factory";
+        let idevid = Certificate::from_der(&credential.certificate)
+            .map_err(|error| PledgeError::check(step, error))?;
+        Ok(Self {
+            serial: idevid::serial_number(&idevid)
+                .map_err(|error| PledgeError::check(step, error))?,
+            key: EcdsaKey::from_pkcs8_der(credential.key.secret_pkcs8_der())
+                .map_err(|error| PledgeError::check(step, error))?,
+            manufacturer: Anchors::new(std::slice::from_ref(manufacturer))
+                .map_err(|error| PledgeError::check(step, error))?,
+            idevid,
+            credential,
+        })
+    }
+
+    /// Its serial number.
+    #[must_use]
+    pub fn serial(&self) -> &SerialNumber {
+        &self.serial
+    }
+
+    /// Its IDevID.
+    #[must_use]
+    pub fn idevid(&self) -> &Certificate {
+        &self.idevid
+    }
+
+    /// Opens a provisional connection: any server, whose chain is kept (RFC 8995 §5.1).
+    ///
+    /// # Errors
+    /// [`PledgeError::Http`].
+    pub async fn connect(
+        &self,
+        registrar: SocketAddr,
+    ) -> Result<(Connection, RetainedChain), PledgeError> {
+        tls::provisional(registrar, Some(&self.credential))
+            .await
+            .map_err(|source| PledgeError::Http { step: "provisional TLS", source })
+    }
+
+    /// Makes and signs a voucher request for the registrar with this certificate (RFC 8995 §5.2).
+    ///
+    /// # Errors
+    /// [`PledgeError::Check`] if it cannot be signed.
+    pub fn voucher_request(
+        &self,
+        registrar: &CertificateDer<'_>,
+    ) -> Result<SignedRequest, PledgeError> {
+        self.voucher_request_as(self.serial.clone(), registrar)
+    }
+
+    /// As [`Pledge::voucher_request`], claiming another serial number.
+    ///
+    /// # Errors
+    /// As [`Pledge::voucher_request`].
+    pub fn voucher_request_as(
+        &self,
+        serial_number: SerialNumber,
+        registrar: &CertificateDer<'_>,
+    ) -> Result<SignedRequest, PledgeError> {
+        let step = "voucher request";
+        let nonce = Nonce::from_random(random()?);
+        let request = PledgeRequest {
+            assertion: Some(Assertion::Proximity),
+            serial_number,
+            nonce: Some(nonce.clone()),
+            created_on: Some(
+                Timestamp::at(now()).map_err(|error| PledgeError::check(step, error))?,
+            ),
+            proximity_registrar_cert: Some(registrar.to_vec()),
+        };
+        let chain = std::slice::from_ref(&self.idevid);
+        let der = request
+            .sign(ContentType::AnimaJsonVoucher, &self.key, chain, now())
+            .map_err(|error| PledgeError::check(step, error))?;
+        Ok(SignedRequest { der, nonce })
+    }
+
+    /// Verifies a voucher and the registrar's chain against it; gives the pinned certificate (RFC 8995 §5.6).
+    ///
+    /// # Errors
+    /// [`PledgeError::Check`].
+    pub fn verify_voucher(
+        &self,
+        voucher: &[u8],
+        nonce: &Nonce,
+        chain: &RetainedChain,
+    ) -> Result<Certificate, PledgeError> {
+        let step = "voucher";
+        let time = ValidityTime::At(now());
+        let seconds = i64::try_from(now().as_secs()).unwrap_or(i64::MAX);
+        let voucher = Unverified::<Voucher>::parse(voucher)
+            .map_err(|error| PledgeError::check(step, error))?
+            .verify_by_anchors(&self.manufacturer, time)
+            .map_err(|error| PledgeError::check(step, error))?;
+        pledge::check_voucher(&voucher, &self.serial, nonce, &self.idevid, seconds)
+            .map_err(|error| PledgeError::check(step, error))?;
+        let chain: Vec<Certificate> = chain
+            .certificates()
+            .iter()
+            .filter_map(|der| Certificate::from_der(der).ok())
+            .collect();
+        pledge::check_pin(&voucher, &chain, time).map_err(|error| PledgeError::check(step, error))
+    }
+
+    /// Opens a connection to a registrar that the pinned certificate vouches for.
+    ///
+    /// # Errors
+    /// [`PledgeError::Http`].
+    pub async fn reconnect(
+        &self,
+        registrar: SocketAddr,
+        pinned: &Certificate,
+        credential: &Credential,
+    ) -> Result<Connection, PledgeError> {
+        tls::pinned(registrar, pinned.der(), credential)
+            .await
+            .map_err(|source| PledgeError::Http { step: "TLS", source })
+    }
+
+    /// Its IDevID and key.
+    #[must_use]
+    pub fn credential(&self) -> &Credential {
+        &self.credential
+    }
+}
+
+/// Random octets of the operating system.
+pub(crate) fn random<const N: usize>() -> Result<[u8; N], PledgeError> {
+    let mut octets = [0; N];
+    aws_lc_rs::rand::fill(&mut octets)
+        .map_err(|_| PledgeError::check("factory", "no random octets"))?;
+    Ok(octets)
+}
+
+/// The answer, if it has this status.
+pub(crate) fn expect(step: &'static str, status: u16, answer: Answer) -> Result<Answer, PledgeError> {
+    if answer.status == status {
+        return Ok(answer);
+    }
+    Err(PledgeError::Refused { step, status: answer.status, reason: answer.text() })
+}
+
+/// A provider for TLS.
+pub(crate) fn provider() -> Arc<rustls::crypto::CryptoProvider> {
+    Arc::new(rustls::crypto::aws_lc_rs::default_provider())
+}

@@ -1,0 +1,173 @@
+//! A pledge's TLS: first with a registrar that it does not know yet, then with one that a voucher vouches for.
+//!
+//! RFC 8995 §5.1: the server's certificate is not judged, but it must hold its key, and its chain is kept.
+//! RFC 8995 §5.6.2: from then on the pinned certificate judges, whatever the name.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use brski_voucher::certificate::Certificate;
+use brski_voucher::trust::{Anchors, ValidityTime, verify_chain};
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+
+use super::provider;
+use crate::http::{Connection, HttpError};
+use crate::pki::Credential;
+
+/// The chain that a server showed, its own certificate first.
+#[derive(Clone, Debug, Default)]
+pub struct RetainedChain(Vec<CertificateDer<'static>>);
+
+impl RetainedChain {
+    /// All of it.
+    #[must_use]
+    pub fn certificates(&self) -> &[CertificateDer<'static>] {
+        &self.0
+    }
+
+    /// The server's own certificate.
+    #[must_use]
+    pub fn own(&self) -> Option<&CertificateDer<'static>> {
+        self.0.first()
+    }
+}
+
+/// How a server's chain is judged.
+#[derive(Debug)]
+enum Judgement {
+    /// Not at all, but it is kept.
+    Provisional(Mutex<Vec<CertificateDer<'static>>>),
+    /// It must lead to this.
+    Pinned(Anchors),
+}
+
+#[derive(Debug)]
+struct Verifier {
+    provider: Arc<CryptoProvider>,
+    judgement: Judgement,
+}
+
+impl ServerCertVerifier for Verifier {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        match &self.judgement {
+            Judgement::Provisional(kept) => {
+                let chain = [end_entity].into_iter().chain(intermediates);
+                *kept.lock().unwrap_or_else(PoisonError::into_inner) =
+                    chain.map(|certificate| certificate.clone().into_owned()).collect();
+                Ok(ServerCertVerified::assertion())
+            }
+            Judgement::Pinned(anchors) => {
+                let bad = |_| Error::InvalidCertificate(CertificateError::BadEncoding);
+                let own = Certificate::from_der(end_entity).map_err(bad)?;
+                let above: Vec<Certificate> =
+                    intermediates.iter().filter_map(|der| Certificate::from_der(der).ok()).collect();
+                verify_chain(&own, &above, anchors, ValidityTime::At(now))
+                    .map(|()| ServerCertVerified::assertion())
+                    .map_err(|_| Error::InvalidCertificate(CertificateError::UnknownIssuer))
+            }
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        verify_tls12_signature(message, certificate, signed, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        verify_tls13_signature(message, certificate, signed, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+fn configuration(
+    verifier: Arc<Verifier>,
+    credential: Option<&Credential>,
+) -> Result<ClientConfig, Error> {
+    let builder = ClientConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()?
+        .dangerous()
+        .with_custom_certificate_verifier(verifier);
+    match credential {
+        None => Ok(builder.with_no_client_auth()),
+        Some(credential) => builder.with_client_auth_cert(
+            vec![credential.certificate.clone()],
+            PrivateKeyDer::Pkcs8(credential.key.clone_key()),
+        ),
+    }
+}
+
+async fn open(
+    address: SocketAddr,
+    verifier: Arc<Verifier>,
+    credential: Option<&Credential>,
+) -> Result<Connection, HttpError> {
+    let configuration = configuration(verifier, credential).map_err(|error| HttpError::Tls {
+        address,
+        source: std::io::Error::other(error),
+    })?;
+    // A pledge knows an address only, so it sends no SNI.
+    let name = ServerName::IpAddress(address.ip().into());
+    Connection::open(address, name, Arc::new(configuration)).await
+}
+
+/// Opens a connection to any server and keeps its chain.
+///
+/// # Errors
+/// [`HttpError`].
+pub async fn provisional(
+    address: SocketAddr,
+    credential: Option<&Credential>,
+) -> Result<(Connection, RetainedChain), HttpError> {
+    let judgement = Judgement::Provisional(Mutex::default());
+    let verifier = Arc::new(Verifier { provider: provider(), judgement });
+    let connection = open(address, Arc::clone(&verifier), credential).await?;
+    let chain = match &verifier.judgement {
+        Judgement::Provisional(kept) => {
+            kept.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        }
+        Judgement::Pinned(_) => Vec::new(),
+    };
+    Ok((connection, RetainedChain(chain)))
+}
+
+/// Opens a connection to a server whose chain leads to `pinned`.
+///
+/// # Errors
+/// [`HttpError`].
+pub async fn pinned(
+    address: SocketAddr,
+    pinned: &CertificateDer<'static>,
+    credential: &Credential,
+) -> Result<Connection, HttpError> {
+    let anchors = Anchors::new(std::slice::from_ref(pinned)).map_err(|error| HttpError::Tls {
+        address,
+        source: std::io::Error::other(error.to_string()),
+    })?;
+    let verifier =
+        Arc::new(Verifier { provider: provider(), judgement: Judgement::Pinned(anchors) });
+    open(address, verifier, Some(credential)).await
+}

@@ -1,0 +1,77 @@
+//! Processes that the lab starts: free ports for them, and an end for them whatever happens.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use tokio::process::{Child, Command};
+use tokio::time::Instant;
+
+/// How long a process may take to end when asked to.
+const END_LIMIT: Duration = Duration::from_secs(20);
+/// How often something that is awaited is looked at.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// Finds a port on the loopback interface that is free for TCP and UDP.
+///
+/// # Errors
+/// What the system says.
+pub fn free_port() -> io::Result<u16> {
+    let mut last = io::Error::other("no free port");
+    for _ in 0..20 {
+        let tcp = TcpListener::bind(("127.0.0.1", 0))?;
+        let port = tcp.local_addr()?.port();
+        match UdpSocket::bind(SocketAddr::from(([127, 0, 0, 1], port))) {
+            Ok(_) => return Ok(port),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
+/// Starts a program whose output goes to a file; it is killed when the handle is dropped.
+///
+/// # Errors
+/// What the system says, with the program's name.
+pub fn start(command: &mut Command, log: &Path) -> io::Result<Child> {
+    let file = std::fs::OpenOptions::new().create(true).append(true).open(log)?;
+    command
+        .stdin(Stdio::null())
+        .stdout(file.try_clone()?)
+        .stderr(file)
+        .kill_on_drop(true)
+        .spawn()
+        .map_err(|error| {
+            let program = command.as_std().get_program().to_string_lossy().into_owned();
+            io::Error::new(error.kind(), format!("cannot start {program}: {error}"))
+        })
+}
+
+/// Asks a process to end (SIGTERM), and ends it after a while.
+pub async fn stop(child: &mut Child) {
+    if let Some(pid) = child.id() {
+        let _ = Command::new("kill").arg("-TERM").arg(pid.to_string()).status().await;
+    }
+    if tokio::time::timeout(END_LIMIT, child.wait()).await.is_err() {
+        let _ = child.kill().await;
+    }
+}
+
+/// Looks again and again until `look` finds something, at most for `limit`.
+pub async fn until<T, L>(limit: Duration, mut look: L) -> Option<T>
+where
+    L: AsyncFnMut() -> Option<T>,
+{
+    let deadline = Instant::now() + limit;
+    loop {
+        if let Some(found) = look().await {
+            return Some(found);
+        }
+        if Instant::now() >= deadline {
+            return None;
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}

@@ -1,0 +1,197 @@
+//! The real registrar as a process: made with `registrar init`, run with `registrar serve`.
+
+use std::ffi::OsStr;
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use serde::Deserialize;
+use thiserror::Error;
+use tokio::process::{Child, Command};
+
+use crate::process;
+
+/// How long a registrar may take to listen.
+const START_LIMIT: Duration = Duration::from_secs(30);
+const LISTENING: &str = "registrar: listening on https://";
+
+/// Why a registrar does not do what it should.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum RegistrarError {
+    /// The program is not there.
+    #[error("the program {} is not there; build it with 'cargo build --workspace --bins', or name it with --registrar", .0.display())]
+    Missing(PathBuf),
+    /// Its files or its process.
+    #[error("the registrar: {0}")]
+    System(#[from] io::Error),
+    /// A command failed.
+    #[error("'registrar {command}' failed: {message}")]
+    Command {
+        /// The command.
+        command: String,
+        /// What it printed.
+        message: String,
+    },
+    /// It does not listen.
+    #[error("the registrar does not listen: {0}")]
+    Silent(String),
+}
+
+/// How a registrar does.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+pub struct Counters {
+    /// DNS queries since its start.
+    pub dns_queries: u64,
+    /// DNS queries that were answered with a challenge's value.
+    pub dns_answers: u64,
+}
+
+/// A registrar's program and folder.
+#[derive(Clone, Debug)]
+pub struct Site {
+    program: PathBuf,
+    folder: PathBuf,
+}
+
+impl Site {
+    /// A site in a folder that `registrar init` makes.
+    ///
+    /// # Errors
+    /// [`RegistrarError::Missing`].
+    pub fn new(program: &Path, folder: &Path) -> Result<Self, RegistrarError> {
+        if !program.is_file() {
+            return Err(RegistrarError::Missing(program.to_owned()));
+        }
+        Ok(Self { program: program.to_owned(), folder: folder.to_owned() })
+    }
+
+    /// Its folder.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Its configuration file.
+    #[must_use]
+    pub fn config(&self) -> PathBuf {
+        self.folder.join("registrar.toml")
+    }
+
+    /// Runs `registrar init --dir FOLDER` with these arguments.
+    ///
+    /// # Errors
+    /// [`RegistrarError::Command`].
+    pub async fn init<S: AsRef<OsStr>>(&self, arguments: &[S]) -> Result<String, RegistrarError> {
+        let folder = ["--dir".as_ref(), self.folder.as_os_str()];
+        let arguments: Vec<&OsStr> =
+            folder.into_iter().chain(arguments.iter().map(AsRef::as_ref)).collect();
+        self.run("init", &arguments).await
+    }
+
+    /// Runs a command on its configuration, and gives what it prints on stdout.
+    ///
+    /// # Errors
+    /// [`RegistrarError::Command`].
+    pub async fn command<S: AsRef<OsStr>>(
+        &self,
+        command: &str,
+        arguments: &[S],
+    ) -> Result<String, RegistrarError> {
+        let config = self.config();
+        let tail = ["--config".as_ref(), config.as_os_str()];
+        let arguments: Vec<&OsStr> = arguments.iter().map(AsRef::as_ref).chain(tail).collect();
+        self.run(command, &arguments).await
+    }
+
+    async fn run(&self, command: &str, arguments: &[&OsStr]) -> Result<String, RegistrarError> {
+        let output = Command::new(&self.program)
+            .args(command.split(' '))
+            .args(arguments)
+            .stdin(Stdio::null())
+            .kill_on_drop(true)
+            .output()
+            .await?;
+        if output.status.success() {
+            return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+        }
+        Err(RegistrarError::Command {
+            command: command.to_owned(),
+            message: String::from_utf8_lossy(&output.stderr).trim().to_owned(),
+        })
+    }
+
+    /// Starts the daemon and waits until it listens.
+    ///
+    /// # Errors
+    /// [`RegistrarError::Silent`] with the end of its log.
+    pub async fn serve(&self) -> Result<Registrar, RegistrarError> {
+        let log = self.folder.join("registrar.log");
+        let before = std::fs::read_to_string(&log).map_or(0, |text| text.len());
+        let mut command = Command::new(&self.program);
+        command.arg("serve").arg("--config").arg(self.config());
+        let mut child = process::start(&mut command, &log)?;
+        let address = process::until(START_LIMIT, async || {
+            let text = std::fs::read_to_string(&log).ok()?;
+            let new = text.get(before..)?;
+            let line = new.lines().find_map(|line| line.strip_prefix(LISTENING));
+            if let Some(line) = line {
+                let address = line.split(',').next().unwrap_or_default();
+                return Some(address.parse::<SocketAddr>().map_err(|_| new.to_owned()));
+            }
+            match child.try_wait() {
+                Ok(None) => None,
+                _ => Some(Err(new.to_owned())),
+            }
+        });
+        match address.await {
+            Some(Ok(address)) => Ok(Registrar { site: self.clone(), child, address }),
+            Some(Err(text)) => Err(RegistrarError::Silent(text)),
+            None => Err(RegistrarError::Silent(format!("see {}", log.display()))),
+        }
+    }
+}
+
+/// A running registrar.
+pub struct Registrar {
+    site: Site,
+    child: Child,
+    address: SocketAddr,
+}
+
+impl Registrar {
+    /// Where pledges come.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Its program and folder.
+    #[must_use]
+    pub fn site(&self) -> &Site {
+        &self.site
+    }
+
+    /// How it does.
+    ///
+    /// # Errors
+    /// [`RegistrarError`].
+    pub async fn counters(&self) -> Result<Counters, RegistrarError> {
+        let text = self.site.command("status", &["--json"]).await?;
+        serde_json::from_str(&text).map_err(|error| RegistrarError::Silent(error.to_string()))
+    }
+
+    /// Kills it at once (SIGKILL), as a power cut would.
+    pub async fn kill(mut self) -> Site {
+        let _ = self.child.kill().await;
+        self.site
+    }
+
+    /// Asks it to end.
+    pub async fn stop(mut self) -> Site {
+        process::stop(&mut self.child).await;
+        self.site
+    }
+}
