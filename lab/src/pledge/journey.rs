@@ -20,7 +20,7 @@ use crate::masa::now;
 use crate::pki::Credential;
 
 /// How often a pledge comes back before it gives up.
-const PATIENCE: u32 = 60;
+const PATIENCE: u32 = 30;
 /// The longest pause that a pledge takes (RFC 8995 §5.6), in seconds; in the lab, less.
 const LONGEST_PAUSE_SECS: u64 = 5;
 

@@ -61,7 +61,7 @@ fn apply(connection: &Connection, change: &Change) -> Result<()> {
         Change::AdmitDevice(known) => admit_device(connection, known),
         Change::SetDeviceState { device, state, at } => update(
             connection,
-            "UPDATE devices SET state = $2, updated_at = $3 WHERE id = $1",
+            "UPDATE devices SET state = ?2, updated_at = ?3 WHERE id = ?1",
             (device.as_str(), state.as_str(), at.0),
         ),
         Change::BeginVoucherExchange(exchange) => begin_exchange(connection, exchange),
@@ -69,8 +69,8 @@ fn apply(connection: &Connection, change: &Change) -> Result<()> {
             let (word, voucher, reason) = rows::voucher_columns(state);
             update(
                 connection,
-                "UPDATE voucher_exchanges SET state = $2, voucher = $3, reason = $4, \
-                 updated_at = $5 WHERE id = $1",
+                "UPDATE voucher_exchanges SET state = ?2, voucher = ?3, reason = ?4, \
+                 updated_at = ?5 WHERE id = ?1",
                 (exchange.as_str(), word, voucher, reason, at.0),
             )
         }
@@ -79,8 +79,8 @@ fn apply(connection: &Connection, change: &Change) -> Result<()> {
             let (word, certificate, reason) = rows::enrollment_columns(state);
             update(
                 connection,
-                "UPDATE enrollments SET state = $2, certificate = $3, reason = $4, \
-                 updated_at = $5 WHERE id = $1",
+                "UPDATE enrollments SET state = ?2, certificate = ?3, reason = ?4, \
+                 updated_at = ?5 WHERE id = ?1",
                 (enrollment.as_str(), word, certificate, reason, at.0),
             )
         }
@@ -88,7 +88,7 @@ fn apply(connection: &Connection, change: &Change) -> Result<()> {
         Change::AddChainCertificate(row) => run(
             connection,
             "INSERT INTO chain_certificates (fingerprint, issuer, certificate) \
-             VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
+             VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
             (row.fingerprint.0, &row.issuer, row.certificate.as_ref()),
         )
         .map(|_| ()),
@@ -98,21 +98,21 @@ fn apply(connection: &Connection, change: &Change) -> Result<()> {
         }
         Change::SaveAccount { issuer, account } => run(
             connection,
-            "INSERT INTO accounts (issuer, url, directory) VALUES ($1, $2, $3) \
-             ON CONFLICT (issuer) DO UPDATE SET url = $2, directory = $3",
+            "INSERT INTO accounts (issuer, url, directory) VALUES (?1, ?2, ?3) \
+             ON CONFLICT (issuer) DO UPDATE SET url = ?2, directory = ?3",
             (issuer, &account.url, &account.directory),
         )
         .map(|_| ()),
         Change::PutAnswer(answer) => run(
             connection,
-            "INSERT INTO challenge_answers (owner, value, \"order\") VALUES ($1, $2, $3) \
+            "INSERT INTO challenge_answers (owner, value, \"order\") VALUES (?1, ?2, ?3) \
              ON CONFLICT DO NOTHING",
             (&answer.owner, &answer.value, answer.order.as_str()),
         )
         .map(|_| ()),
         Change::RemoveAnswers { order } => run(
             connection,
-            "DELETE FROM challenge_answers WHERE \"order\" = $1",
+            "DELETE FROM challenge_answers WHERE \"order\" = ?1",
             [order.as_str()],
         )
         .map(|_| ()),
@@ -122,14 +122,14 @@ fn apply(connection: &Connection, change: &Change) -> Result<()> {
 fn add_manufacturer(connection: &Connection, row: &Manufacturer) -> Result<()> {
     insert(
         connection,
-        "INSERT INTO manufacturers (id, name, masa_url, created_at) VALUES ($1, $2, $3, $4)",
+        "INSERT INTO manufacturers (id, name, masa_url, created_at) VALUES (?1, ?2, ?3, ?4)",
         (row.id.as_str(), &row.name, &row.masa_url, row.created_at.0),
         Conflict::ManufacturerName(row.name.clone()),
     )?;
     for (position, host) in (0_i64..).zip(&row.masa_hosts) {
         run(
             connection,
-            "INSERT INTO manufacturer_hosts (manufacturer, position, host) VALUES ($1, $2, $3)",
+            "INSERT INTO manufacturer_hosts (manufacturer, position, host) VALUES (?1, ?2, ?3)",
             (row.id.as_str(), position, host),
         )?;
     }
@@ -150,7 +150,7 @@ fn add_anchors(
         run(
             connection,
             "INSERT INTO manufacturer_anchors (manufacturer, purpose, position, certificate) \
-             VALUES ($1, $2, $3, $4)",
+             VALUES (?1, ?2, ?3, ?4)",
             (manufacturer.as_str(), purpose, position, anchor.as_ref()),
         )?;
     }
@@ -162,7 +162,7 @@ fn admit_device(connection: &Connection, known: &KnownDevice) -> Result<()> {
     run(
         connection,
         "INSERT INTO devices (id, profile, state, created_at, updated_at) \
-         VALUES ($1, $2, $3, $4, $5)",
+         VALUES (?1, ?2, ?3, ?4, ?5)",
         (
             device.id.as_str(),
             &device.profile,
@@ -174,7 +174,7 @@ fn admit_device(connection: &Connection, known: &KnownDevice) -> Result<()> {
     insert(
         connection,
         "INSERT INTO identities (device, manufacturer, serial, spki, certificate) \
-         VALUES ($1, $2, $3, $4, $5)",
+         VALUES (?1, ?2, ?3, ?4, ?5)",
         (
             device.id.as_str(),
             identity.manufacturer.as_str(),
@@ -186,7 +186,7 @@ fn admit_device(connection: &Connection, known: &KnownDevice) -> Result<()> {
     )?;
     insert(
         connection,
-        "INSERT INTO names (name, device) VALUES ($1, $2)",
+        "INSERT INTO names (name, device) VALUES (?1, ?2)",
         (device.name.to_lowercase(), device.id.as_str()),
         Conflict::DeviceName(device.name.clone()),
     )
@@ -198,7 +198,7 @@ fn begin_exchange(connection: &Connection, exchange: &VoucherExchange) -> Result
         connection,
         "INSERT INTO voucher_exchanges (id, request_sha256, device, pledge_request, \
          registrar_request, state, voucher, reason, created_at, updated_at) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
         (
             exchange.id.as_str(),
             exchange.request_sha256.0,
@@ -221,7 +221,7 @@ fn approve(connection: &Connection, enrollment: &Enrollment) -> Result<()> {
         connection,
         "INSERT INTO enrollments (id, device, profile, issuer, name, key, csr, state, \
          certificate, reason, created_at, updated_at) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
         (
             enrollment.id.as_str(),
             enrollment.device.as_str(),
@@ -245,7 +245,7 @@ fn add_certificate(connection: &Connection, row: &IssuedCertificate) -> Result<(
         connection,
         "INSERT INTO certificates (fingerprint, device, enrollment, issuer, certificate, serial, \
          spki, not_before, not_after, revoked_at, created_at) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT DO NOTHING",
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) ON CONFLICT DO NOTHING",
         (
             row.fingerprint.0,
             row.device.as_str(),
@@ -267,7 +267,7 @@ fn insert_order(connection: &Connection, order: &OrderRecord) -> Result<()> {
     run(
         connection,
         "INSERT INTO orders (id, issuer, csr, names, spki, state, detail, is_final, attempts, due) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT DO NOTHING",
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) ON CONFLICT DO NOTHING",
         (
             order.id.as_str(),
             order.issuer.as_str(),
@@ -294,9 +294,9 @@ fn advance_order(
     let lease = order.lease.as_ref();
     let changed = run(
         connection,
-        "UPDATE orders SET state = $2, detail = $3, is_final = $4, attempts = $5, due = $6, \
-         lease_node = $7, lease_until = $8 \
-         WHERE id = $1 AND (lease_node IS NULL OR lease_node = $9 OR lease_until <= $10)",
+        "UPDATE orders SET state = ?2, detail = ?3, is_final = ?4, attempts = ?5, due = ?6, \
+         lease_node = ?7, lease_until = ?8 \
+         WHERE id = ?1 AND (lease_node IS NULL OR lease_node = ?9 OR lease_until <= ?10)",
         (
             order.id.as_str(),
             order.state.name(),
@@ -315,18 +315,18 @@ fn advance_order(
     }
     run(
         connection,
-        "INSERT INTO order_steps (\"order\", seq, at, step) VALUES ($1, \
-         (SELECT coalesce(max(seq), 0) + 1 FROM order_steps WHERE \"order\" = $1), $2, $3)",
+        "INSERT INTO order_steps (\"order\", seq, at, step) VALUES (?1, \
+         (SELECT coalesce(max(seq), 0) + 1 FROM order_steps WHERE \"order\" = ?1), ?2, ?3)",
         (order.id.as_str(), at.0, step),
     )
     .map(|_| ())
 }
 
 pub(super) fn claim(connection: &Connection, claim: &Claim) -> Result<Vec<OrderRecord>> {
-    let sql = "UPDATE orders SET lease_node = $2, lease_until = $3 WHERE id IN (\
-               SELECT id FROM orders WHERE issuer = $1 AND is_final = 0 AND due <= $4 \
-               AND (lease_node IS NULL OR lease_node = $2 OR lease_until <= $4) \
-               ORDER BY due LIMIT $5) RETURNING *";
+    let sql = "UPDATE orders SET lease_node = ?2, lease_until = ?3 WHERE id IN (\
+               SELECT id FROM orders WHERE issuer = ?1 AND is_final = 0 AND due <= ?4 \
+               AND (lease_node IS NULL OR lease_node = ?2 OR lease_until <= ?4) \
+               ORDER BY due LIMIT ?5) RETURNING *";
     let mut statement = connection.prepare_cached(sql).map_err(database)?;
     let parameters =
         (&claim.issuer, &claim.node, claim.lease_until.0, claim.now.0, claim.limit);
@@ -342,8 +342,8 @@ fn append(connection: &Connection, node: &str, event: &Event) -> Result<()> {
     run(
         connection,
         "INSERT INTO events (node, seq, time, kind, verdict, device, peer, clause, detail, \
-         correlation) VALUES ($1, (SELECT coalesce(max(seq), 0) + 1 FROM events WHERE node = $1), \
-         $2, $3, $4, $5, $6, $7, $8, $9)",
+         correlation) VALUES (?1, (SELECT coalesce(max(seq), 0) + 1 FROM events WHERE node = ?1), \
+         ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
         (
             node,
             event.time.0,

@@ -74,7 +74,7 @@ fn anchors(
     purpose: &str,
 ) -> Result<Vec<CertificateDer<'static>>> {
     let sql = "SELECT certificate FROM manufacturer_anchors \
-               WHERE manufacturer = $1 AND purpose = $2 ORDER BY position";
+               WHERE manufacturer = ?1 AND purpose = ?2 ORDER BY position";
     let mut statement = connection.prepare_cached(sql).map_err(database)?;
     let rows = statement
         .query_map((manufacturer.as_str(), purpose), |row| row.get::<_, Vec<u8>>(0))
@@ -83,7 +83,7 @@ fn anchors(
 }
 
 fn hosts(connection: &Connection, manufacturer: &Id) -> Result<Vec<String>> {
-    let sql = "SELECT host FROM manufacturer_hosts WHERE manufacturer = $1 ORDER BY position";
+    let sql = "SELECT host FROM manufacturer_hosts WHERE manufacturer = ?1 ORDER BY position";
     strings(connection, sql, [manufacturer.as_str()])
 }
 
@@ -98,12 +98,12 @@ pub(super) fn device_by_serial(
     manufacturer: &Id,
     serial: &str,
 ) -> Result<Option<KnownDevice>> {
-    let sql = format!("{KNOWN_DEVICE} WHERE i.manufacturer = $1 AND i.serial = $2");
+    let sql = format!("{KNOWN_DEVICE} WHERE i.manufacturer = ?1 AND i.serial = ?2");
     one(connection, &sql, (manufacturer.as_str(), serial), rows::known_device)
 }
 
 pub(super) fn device(connection: &Connection, id: &Id) -> Result<Option<KnownDevice>> {
-    let sql = format!("{KNOWN_DEVICE} WHERE d.id = $1");
+    let sql = format!("{KNOWN_DEVICE} WHERE d.id = ?1");
     one(connection, &sql, [id.as_str()], rows::known_device)
 }
 
@@ -114,14 +114,14 @@ pub(super) fn devices(connection: &Connection) -> Result<Vec<KnownDevice>> {
 
 pub(super) fn find_devices(connection: &Connection, text: &str) -> Result<Vec<KnownDevice>> {
     let sql = format!(
-        "{KNOWN_DEVICE} WHERE d.id = $1 OR n.name = $2 OR i.serial = $1 ORDER BY d.created_at, d.id"
+        "{KNOWN_DEVICE} WHERE d.id = ?1 OR n.name = ?2 OR i.serial = ?1 ORDER BY d.created_at, d.id"
     );
     all(connection, &sql, (text, text.to_lowercase()), rows::known_device)
 }
 
 pub(super) fn device_by_name(connection: &Connection, name: &str) -> Result<Option<Device>> {
     let sql = "SELECT d.id, d.profile, d.state, d.created_at, d.updated_at, n.name \
-               FROM names n JOIN devices d ON d.id = n.device WHERE n.name = $1";
+               FROM names n JOIN devices d ON d.id = n.device WHERE n.name = ?1";
     one(connection, sql, [name], rows::device)
 }
 
@@ -129,7 +129,7 @@ pub(super) fn voucher_exchange(
     connection: &Connection,
     request_sha256: &Sha256,
 ) -> Result<Option<VoucherExchange>> {
-    let sql = "SELECT * FROM voucher_exchanges WHERE request_sha256 = $1";
+    let sql = "SELECT * FROM voucher_exchanges WHERE request_sha256 = ?1";
     one(connection, sql, [request_sha256.0], rows::voucher_exchange)
 }
 
@@ -137,13 +137,13 @@ pub(super) fn latest_voucher_exchange(
     connection: &Connection,
     device: &Id,
 ) -> Result<Option<VoucherExchange>> {
-    let sql = "SELECT * FROM voucher_exchanges WHERE device = $1 \
+    let sql = "SELECT * FROM voucher_exchanges WHERE device = ?1 \
                ORDER BY updated_at DESC, created_at DESC LIMIT 1";
     one(connection, sql, [device.as_str()], rows::voucher_exchange)
 }
 
 pub(super) fn enrollment(connection: &Connection, id: &Id) -> Result<Option<Enrollment>> {
-    let sql = "SELECT * FROM enrollments WHERE id = $1";
+    let sql = "SELECT * FROM enrollments WHERE id = ?1";
     one(connection, sql, [id.as_str()], rows::enrollment)
 }
 
@@ -151,12 +151,12 @@ pub(super) fn enrollment_by_key(
     connection: &Connection,
     key: &Sha256,
 ) -> Result<Option<Enrollment>> {
-    let sql = "SELECT * FROM enrollments WHERE key = $1 ORDER BY created_at DESC, rowid DESC LIMIT 1";
+    let sql = "SELECT * FROM enrollments WHERE key = ?1 ORDER BY created_at DESC, rowid DESC LIMIT 1";
     one(connection, sql, [key.0], rows::enrollment)
 }
 
 pub(super) fn enrollments_of(connection: &Connection, device: &Id) -> Result<Vec<Enrollment>> {
-    let sql = "SELECT * FROM enrollments WHERE device = $1 ORDER BY created_at, rowid";
+    let sql = "SELECT * FROM enrollments WHERE device = ?1 ORDER BY created_at, rowid";
     all(connection, sql, [device.as_str()], rows::enrollment)
 }
 
@@ -169,7 +169,7 @@ pub(super) fn certificate(
     connection: &Connection,
     fingerprint: &Sha256,
 ) -> Result<Option<IssuedCertificate>> {
-    let sql = "SELECT * FROM certificates WHERE fingerprint = $1";
+    let sql = "SELECT * FROM certificates WHERE fingerprint = ?1";
     one(connection, sql, [fingerprint.0], rows::issued_certificate)
 }
 
@@ -177,7 +177,7 @@ pub(super) fn certificates_of(
     connection: &Connection,
     device: &Id,
 ) -> Result<Vec<IssuedCertificate>> {
-    let sql = "SELECT * FROM certificates WHERE device = $1 ORDER BY created_at, rowid";
+    let sql = "SELECT * FROM certificates WHERE device = ?1 ORDER BY created_at, rowid";
     all(connection, sql, [device.as_str()], rows::issued_certificate)
 }
 
@@ -194,11 +194,11 @@ pub(super) fn events(
     let newest = "ORDER BY time DESC, node DESC, seq DESC LIMIT";
     let mut events = match device {
         Some(device) => {
-            let sql = format!("SELECT * FROM events WHERE device = $1 {newest} $2");
+            let sql = format!("SELECT * FROM events WHERE device = ?1 {newest} ?2");
             all(connection, &sql, (device.as_str(), limit), rows::event)?
         }
         None => {
-            let sql = format!("SELECT * FROM events {newest} $1");
+            let sql = format!("SELECT * FROM events {newest} ?1");
             all(connection, &sql, [limit], rows::event)?
         }
     };
@@ -207,11 +207,11 @@ pub(super) fn events(
 }
 
 pub(super) fn order(connection: &Connection, id: &OrderId) -> Result<Option<OrderRecord>> {
-    one(connection, "SELECT * FROM orders WHERE id = $1", [id.as_str()], rows::order)
+    one(connection, "SELECT * FROM orders WHERE id = ?1", [id.as_str()], rows::order)
 }
 
 pub(super) fn order_steps(connection: &Connection, id: &OrderId) -> Result<Vec<(Millis, String)>> {
-    let sql = "SELECT at, step FROM order_steps WHERE \"order\" = $1 ORDER BY seq";
+    let sql = "SELECT at, step FROM order_steps WHERE \"order\" = ?1 ORDER BY seq";
     let mut statement = connection.prepare_cached(sql).map_err(database)?;
     let rows = statement
         .query_map([id.as_str()], |row| Ok((Millis(row.get(0)?), row.get(1)?)))
@@ -220,7 +220,7 @@ pub(super) fn order_steps(connection: &Connection, id: &OrderId) -> Result<Vec<(
 }
 
 pub(super) fn account(connection: &Connection, issuer: &str) -> Result<Option<AccountRecord>> {
-    let sql = "SELECT url, directory FROM accounts WHERE issuer = $1";
+    let sql = "SELECT url, directory FROM accounts WHERE issuer = ?1";
     connection
         .query_row(sql, [issuer], |row| {
             Ok(AccountRecord { url: row.get(0)?, directory: row.get(1)? })
@@ -230,6 +230,6 @@ pub(super) fn account(connection: &Connection, issuer: &str) -> Result<Option<Ac
 }
 
 pub(super) fn answers(connection: &Connection, owner: &str) -> Result<Vec<String>> {
-    let sql = "SELECT DISTINCT value FROM challenge_answers WHERE owner = $1 ORDER BY value";
+    let sql = "SELECT DISTINCT value FROM challenge_answers WHERE owner = ?1 ORDER BY value";
     strings(connection, sql, [owner])
 }
