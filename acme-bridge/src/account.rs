@@ -120,7 +120,8 @@ impl Connect for Account {
         if let Some(client) = &*open {
             return Ok(Arc::clone(client));
         }
-        let store = |error: crate::store::OrderStoreError| AcmeError::Unreachable(error.to_string());
+        let store =
+            |error: crate::store::OrderStoreError| AcmeError::Unreachable(error.to_string());
         let known = self.store.account(&self.issuer).await.map_err(store)?;
         let client = match known.filter(|account| account.directory == self.directory.url) {
             Some(account) => InstantAcme::open(self.connection(), &account.url).await?,

@@ -86,15 +86,7 @@ pub fn chain(
     let seconds = u64::try_from(now.div_euclid(1000)).unwrap_or(0);
     let at = UnixTime::since_unix_epoch(Duration::from_secs(seconds));
     let path = certificate
-        .verify_for_usage(
-            ALL_VERIFICATION_ALGS,
-            &anchors,
-            intermediates,
-            at,
-            AnyUsage,
-            None,
-            None,
-        )
+        .verify_for_usage(ALL_VERIFICATION_ALGS, &anchors, intermediates, at, AnyUsage, None, None)
         .map_err(ChainRefusal::Path)?;
     let reached = path.anchor();
     let root = roots.iter().find(|root| {

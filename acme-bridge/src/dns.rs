@@ -12,9 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use hickory_proto::op::{
-    Edns, Header, HeaderCounts, MessageType, Metadata, OpCode, ResponseCode,
-};
+use hickory_proto::op::{Edns, Header, HeaderCounts, MessageType, Metadata, OpCode, ResponseCode};
 use hickory_proto::rr::rdata::{NS, SOA, TXT};
 use hickory_proto::rr::{DNSClass, Name, RData, Record, RecordType};
 use hickory_server::Server;
@@ -231,9 +229,8 @@ impl Handler {
             return Answer::denial(ResponseCode::NoError, zone);
         }
         self.counters.answers.fetch_add(1, Ordering::Relaxed);
-        let record = |value| {
-            Record::from_rdata(name.clone(), TTL, RData::TXT(TXT::new(vec![value])))
-        };
+        let record =
+            |value| Record::from_rdata(name.clone(), TTL, RData::TXT(TXT::new(vec![value])));
         Answer::records(values.into_iter().map(record).collect())
     }
 
@@ -271,8 +268,7 @@ impl RequestHandler for Handler {
         if request.edns.is_some() {
             builder.edns(&edns);
         }
-        let message =
-            builder.build(metadata, &answer.answers, &answer.authorities, [], []);
+        let message = builder.build(metadata, &answer.answers, &answer.authorities, [], []);
         match response.send_response(message).await {
             Ok(sent) => sent,
             Err(error) => {

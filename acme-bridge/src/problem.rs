@@ -41,7 +41,11 @@ impl Problem {
     #[must_use]
     pub fn from_ca(acme_type: &str, detail: &str) -> Self {
         let kind = match acme_type.strip_prefix(PREFIX).unwrap_or_default() {
-            "badCSR" | "rejectedIdentifier" | "unsupportedIdentifier" | "caa" | "badPublicKey"
+            "badCSR"
+            | "rejectedIdentifier"
+            | "unsupportedIdentifier"
+            | "caa"
+            | "badPublicKey"
             | "badSignatureAlgorithm" => ProblemKind::Refused,
             "unauthorized" | "dns" | "connection" | "incorrectResponse" | "tls" | "compound" => {
                 ProblemKind::Validation

@@ -11,7 +11,12 @@ use crate::store::{ChallengeAnswer, OrderStore, OrderStoreError};
 #[async_trait]
 pub trait Solver: Send + Sync + 'static {
     /// Makes the value visible at `_acme-challenge.<name>`, beside whatever is there; visible when this returns.
-    async fn publish(&self, order: &OrderId, name: &str, value: &str) -> Result<(), OrderStoreError>;
+    async fn publish(
+        &self,
+        order: &OrderId,
+        name: &str,
+        value: &str,
+    ) -> Result<(), OrderStoreError>;
 
     /// Removes what was published for this order.
     async fn clean_up(&self, order: &OrderId) -> Result<(), OrderStoreError>;
@@ -32,7 +37,12 @@ impl BuiltInDns {
 
 #[async_trait]
 impl Solver for BuiltInDns {
-    async fn publish(&self, order: &OrderId, name: &str, value: &str) -> Result<(), OrderStoreError> {
+    async fn publish(
+        &self,
+        order: &OrderId,
+        name: &str,
+        value: &str,
+    ) -> Result<(), OrderStoreError> {
         let answer = ChallengeAnswer {
             order: order.clone(),
             owner: format!("_acme-challenge.{}", name.to_ascii_lowercase()),

@@ -107,8 +107,14 @@ impl fmt::Display for GeneralName {
             Self::Dns(name) => write!(formatter, "{name:?}"),
             Self::Other(kind) => {
                 let names = [
-                    "an otherName", "an rfc822Name", "a dNSName", "an x400Address",
-                    "a directoryName", "an ediPartyName", "a URI", "an iPAddress",
+                    "an otherName",
+                    "an rfc822Name",
+                    "a dNSName",
+                    "an x400Address",
+                    "a directoryName",
+                    "an ediPartyName",
+                    "a URI",
+                    "an iPAddress",
                     "a registeredID",
                 ];
                 formatter.write_str(names.get(usize::from(*kind)).unwrap_or(&"an unknown name"))
@@ -232,8 +238,8 @@ impl Csr {
     /// RFC 7030 §3.4.
     pub fn prove(self) -> Result<ProvenCsr, CsrError> {
         let key = SubjectPublicKeyInfoDer::from(self.spki.as_slice());
-        let entity = RawPublicKeyEntity::try_from(&key)
-            .map_err(|_| CsrError::Structure("public key"))?;
+        let entity =
+            RawPublicKeyEntity::try_from(&key).map_err(|_| CsrError::Structure("public key"))?;
         let mut candidates = ALL_VERIFICATION_ALGS
             .iter()
             .filter(|candidate| candidate.signature_alg_id().as_ref() == self.algorithm)
@@ -321,7 +327,8 @@ impl Csr {
             return Ok(None);
         };
         let fields = inside(value, SEQUENCE).ok_or(CsrError::Structure("basicConstraints"))?;
-        let is_ca = fields.first().is_some_and(|first| first.tag == BOOLEAN && first.contents != [0]);
+        let is_ca =
+            fields.first().is_some_and(|first| first.tag == BOOLEAN && first.contents != [0]);
         Ok(Some(BasicConstraints(is_ca)))
     }
 

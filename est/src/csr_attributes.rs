@@ -6,7 +6,9 @@
 use thiserror::Error;
 
 use crate::csr_builder::extension;
-use crate::tlv::{OBJECT_IDENTIFIER, OCTET_STRING, SEQUENCE, SET, Value, inside, oid, sequence, tagged, values};
+use crate::tlv::{
+    OBJECT_IDENTIFIER, OCTET_STRING, SEQUENCE, SET, Value, inside, oid, sequence, tagged, values,
+};
 
 const EXTENSION_REQUEST: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 9, 14];
 /// id-aa-certificationRequestInfoTemplate, 1.2.840.113549.1.9.16.2.61.
@@ -82,8 +84,7 @@ impl CsrAttributes {
         let signature = self.key.map(|key| oid(key.signature()));
         let template = (self.key.is_some() || self.dns_name.is_some())
             .then(|| attribute(TEMPLATE, &self.template()));
-        let parts: Vec<Vec<u8>> =
-            [key, names, signature, template].into_iter().flatten().collect();
+        let parts: Vec<Vec<u8>> = [key, names, signature, template].into_iter().flatten().collect();
         let parts: Vec<&[u8]> = parts.iter().map(Vec::as_slice).collect();
         sequence(&parts)
     }

@@ -207,7 +207,11 @@ fn pki(arguments: &PkiArguments) -> anyhow::Result<ExitCode> {
         let idevid = manufacturer.authority.idevid(serial, &arguments.masa_url)?;
         pki::write(folder, &format!("idevid-{serial}"), &idevid)?;
     }
-    println!("made a manufacturer with {} IDevIDs in {}", arguments.serials.len(), folder.display());
+    println!(
+        "made a manufacturer with {} IDevIDs in {}",
+        arguments.serials.len(),
+        folder.display()
+    );
     println!("\nNext:");
     println!("  brski-lab masa --dir {}", folder.display());
     println!(
@@ -228,7 +232,8 @@ async fn masa(arguments: &MasaArguments) -> anyhow::Result<ExitCode> {
     let folder = &arguments.dir;
     let authority = certificate(&folder.join("ca.pem"))?;
     let signer = credential(folder, "voucher-signer")?;
-    let masa = Masa::of(arguments.listen, &authority, &signer, &credential(folder, "masa-tls")?).await?;
+    let masa =
+        Masa::of(arguments.listen, &authority, &signer, &credential(folder, "masa-tls")?).await?;
     eprintln!("brski-lab: MASA listens on https://{}", masa.address());
     tokio::signal::ctrl_c().await?;
     eprintln!("brski-lab: {} requests, {} vouchers", masa.requests(), masa.issued());

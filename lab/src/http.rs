@@ -144,10 +144,8 @@ impl Connection {
         content_type: &str,
         body: Bytes,
     ) -> Result<Answer, HttpError> {
-        let mut request = Request::builder()
-            .method(method)
-            .uri(path)
-            .header(HOST, self.address.to_string());
+        let mut request =
+            Request::builder().method(method).uri(path).header(HOST, self.address.to_string());
         if !content_type.is_empty() {
             request = request.header(CONTENT_TYPE, content_type);
         }

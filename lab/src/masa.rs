@@ -91,7 +91,10 @@ impl Masa {
     ///
     /// # Errors
     /// [`MasaError`].
-    pub async fn start(address: SocketAddr, manufacturer: &Manufacturer) -> Result<Self, MasaError> {
+    pub async fn start(
+        address: SocketAddr,
+        manufacturer: &Manufacturer,
+    ) -> Result<Self, MasaError> {
         let authority = manufacturer.authority.certificate();
         Self::of(address, authority, &manufacturer.voucher_signer, &manufacturer.masa_tls).await
     }

@@ -53,7 +53,11 @@ impl Pebble {
     ///
     /// # Errors
     /// [`PebbleError`].
-    pub async fn start(program: &Path, folder: &Path, dns: SocketAddr) -> Result<Self, PebbleError> {
+    pub async fn start(
+        program: &Path,
+        folder: &Path,
+        dns: SocketAddr,
+    ) -> Result<Self, PebbleError> {
         let authority = Authority::new("Pebble TLS CA, LAB ONLY")?;
         pki::write(folder, "pebble-tls", &authority.server("Pebble, LAB ONLY")?)?;
         std::fs::write(folder.join("pebble-ca.pem"), authority.pem())?;
@@ -86,10 +90,11 @@ impl Pebble {
         })?;
         let mut roots = RootCertStore::empty();
         roots.add(authority.certificate().clone())?;
-        let configuration = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-            .with_safe_default_protocol_versions()?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
+        let configuration =
+            ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+                .with_safe_default_protocol_versions()?
+                .with_root_certificates(roots)
+                .with_no_client_auth();
         let configuration = Arc::new(configuration);
         let root = process::until(START_LIMIT, async || {
             get(port, "/dir", &configuration).await?;
@@ -142,8 +147,7 @@ impl Pebble {
 async fn get(port: u16, path: &str, configuration: &Arc<ClientConfig>) -> Option<Vec<u8>> {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let name = ServerName::try_from("localhost").ok()?;
-    let mut connection =
-        Connection::open(address, name, Arc::clone(configuration)).await.ok()?;
+    let mut connection = Connection::open(address, name, Arc::clone(configuration)).await.ok()?;
     let answer = connection.get(path).await.ok()?;
     (answer.status == 200).then(|| answer.body.to_vec())
 }

@@ -112,8 +112,16 @@ impl Report {
     /// For people.
     #[must_use]
     pub fn table(&self) -> String {
-        let header =
-            ["DEVICE", "NAME", "ISSUER", "CERTIFICATE", "VALID UNTIL", "VOUCHER", "ENROLL", "STATUS"];
+        let header = [
+            "DEVICE",
+            "NAME",
+            "ISSUER",
+            "CERTIFICATE",
+            "VALID UNTIL",
+            "VOUCHER",
+            "ENROLL",
+            "STATUS",
+        ];
         let rows: Vec<[String; 8]> = self.devices.iter().map(row).collect();
         let mut text = String::new();
         let width = |column: usize| {

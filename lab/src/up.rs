@@ -206,7 +206,10 @@ async fn run(lab: &Lab, options: &UpOptions) -> anyhow::Result<Report> {
     let outcomes = enroll_all(pledges, lab.registrar.address(), options).await?;
     let mut report = Report::new(options.site.issuer.as_str(), outcomes, begin.elapsed());
     report.dns_queries_answered = lab.registrar.counters().await?.dns_answers;
-    if options.site.issuer == Issuer::Acme && report.enrolled > 0 && report.dns_queries_answered == 0 {
+    if options.site.issuer == Issuer::Acme
+        && report.enrolled > 0
+        && report.dns_queries_answered == 0
+    {
         bail!("certificates were issued and the CA asked for no proof: validation was not real");
     }
     Ok(report)

@@ -181,7 +181,9 @@ pub fn read_key(path: &Path) -> Result<PrivatePkcs8KeyDer<'static>, IdentityErro
     let content = |reason: String| IdentityError::Content { path: path.to_owned(), reason };
     let mode = std::fs::metadata(path).map_err(failed)?.permissions().mode() & 0o777;
     if mode & 0o077 != 0 {
-        return Err(content(format!("may be read by others (mode {mode:03o}); run 'chmod 600' on it")));
+        return Err(content(format!(
+            "may be read by others (mode {mode:03o}); run 'chmod 600' on it"
+        )));
     }
     let pem = std::fs::read(path).map_err(failed)?;
     PrivatePkcs8KeyDer::from_pem_slice(&pem)

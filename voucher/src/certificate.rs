@@ -122,8 +122,10 @@ impl Certificate {
         fields.expect(SEQUENCE)?;
         let issuer = fields.expect(SEQUENCE)?;
         let mut validity = fields.expect(SEQUENCE)?.inside();
-        let not_before = date(validity.any()?).ok_or(CertificateError::Date { field: "notBefore" })?;
-        let not_after = date(validity.any()?).ok_or(CertificateError::Date { field: "notAfter" })?;
+        let not_before =
+            date(validity.any()?).ok_or(CertificateError::Date { field: "notBefore" })?;
+        let not_after =
+            date(validity.any()?).ok_or(CertificateError::Date { field: "notAfter" })?;
         let subject = fields.expect(SEQUENCE)?;
         let spki = fields.expect(SEQUENCE)?;
         let mut extensions = Vec::new();
@@ -231,17 +233,18 @@ impl Certificate {
     /// Whether the extended key usage extension lists this purpose.
     #[must_use]
     pub fn has_extended_key_usage(&self, purpose: Oid) -> bool {
-        self.extension(EXTENDED_KEY_USAGE)
-            .and_then(|value| only(value, SEQUENCE).ok())
-            .is_some_and(|list| {
+        self.extension(EXTENDED_KEY_USAGE).and_then(|value| only(value, SEQUENCE).ok()).is_some_and(
+            |list| {
                 children(list).any(|oid| oid.tag == OBJECT_IDENTIFIER && oid.contents == purpose.0)
-            })
+            },
+        )
     }
 
     /// The DNS names among the subject alternative names, as they stand.
     #[must_use]
     pub fn dns_names(&self) -> Vec<&str> {
-        let Some(list) = self.extension(SUBJECT_ALT_NAME).and_then(|value| only(value, SEQUENCE).ok())
+        let Some(list) =
+            self.extension(SUBJECT_ALT_NAME).and_then(|value| only(value, SEQUENCE).ok())
         else {
             return Vec::new();
         };

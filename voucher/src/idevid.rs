@@ -128,12 +128,13 @@ impl MasaUrl {
             return Err(MasaUrlError::Character { url: url.to_owned(), character });
         }
         let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
-        let (authority, path) = match rest.find('/').and_then(|slash| rest.split_at_checked(slash)) {
+        let (authority, path) = match rest.find('/').and_then(|slash| rest.split_at_checked(slash))
+        {
             Some((authority, path)) => (authority, path.trim_end_matches('/')),
             None => (rest, ""),
         };
-        let (host, port) = split_port(authority)
-            .ok_or_else(|| MasaUrlError::Port { url: url.to_owned() })?;
+        let (host, port) =
+            split_port(authority).ok_or_else(|| MasaUrlError::Port { url: url.to_owned() })?;
         if host.is_empty() {
             return Err(MasaUrlError::Host { url: url.to_owned() });
         }

@@ -69,8 +69,7 @@ pub fn check_registrar_request(
         return Err(Refusal::NotARegistrar);
     }
     let prior = request.prior_signed_voucher_request.as_deref().ok_or(Refusal::NoPriorRequest)?;
-    let prior =
-        Unverified::<PledgeRequest>::parse(prior)?.verify_by_anchors(devices, time)?;
+    let prior = Unverified::<PledgeRequest>::parse(prior)?.verify_by_anchors(devices, time)?;
     let idevid = prior.signer();
     let device = idevid.subject_serial_number().unwrap_or_default();
     if request.serial_number.as_str() != device {

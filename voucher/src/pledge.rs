@@ -68,7 +68,9 @@ pub enum VoucherRefusal {
         request: String,
     },
     /// It is for an IDevID of another issuer.
-    #[error("the voucher's idevid-issuer is not the authority key identifier of this device's IDevID")]
+    #[error(
+        "the voucher's idevid-issuer is not the authority key identifier of this device's IDevID"
+    )]
     IdevidIssuerMismatch,
     /// It is over.
     #[error("the voucher expired at {expired}, it is {now} (Unix seconds)")]

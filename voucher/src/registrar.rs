@@ -36,7 +36,9 @@ pub enum PledgeRequestRefusal {
     #[error("there is no proximity-registrar-cert")]
     NoProximityCertificate,
     /// It saw another registrar (RFC 8995 §5.2).
-    #[error("the proximity-registrar-cert (SHA-256 {request}) is not this registrar's certificate ({own})")]
+    #[error(
+        "the proximity-registrar-cert (SHA-256 {request}) is not this registrar's certificate ({own})"
+    )]
     ForeignProximityCertificate {
         /// SHA-256 of the certificate in the request.
         request: String,

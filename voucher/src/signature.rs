@@ -240,6 +240,9 @@ impl Signer for EcdsaKey {
 
 impl fmt::Debug for EcdsaKey {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("EcdsaKey").field("algorithm", &self.algorithm).finish_non_exhaustive()
+        formatter
+            .debug_struct("EcdsaKey")
+            .field("algorithm", &self.algorithm)
+            .finish_non_exhaustive()
     }
 }

@@ -34,7 +34,12 @@ impl Status {
     /// The report of a failure, with a reason that tells no secrets.
     #[must_use]
     pub fn failure(reason: &str) -> Self {
-        Self { version: VERSION, status: false, reason: Some(reason.to_owned()), reason_context: None }
+        Self {
+            version: VERSION,
+            status: false,
+            reason: Some(reason.to_owned()),
+            reason_context: None,
+        }
     }
 
     /// Reads a report; unknown members are ignored.

@@ -46,7 +46,9 @@ pub enum ChainError {
     #[error("the certificate does not chain to an anchor: {0}")]
     Path(webpki::Error),
     /// The certificate's own dates exclude the time.
-    #[error("the certificate is valid from {not_before} to {not_after}, not at {at} (Unix seconds)")]
+    #[error(
+        "the certificate is valid from {not_before} to {not_after}, not at {at} (Unix seconds)"
+    )]
     Validity {
         /// Start of its validity.
         not_before: i64,
@@ -127,7 +129,9 @@ pub fn verify_chain(
     }
     match path(leaf, intermediates, anchors, at) {
         Ok(()) => Ok(()),
-        Err(_) if is_signed_by_anchor(leaf, anchors) && !webpki_reads(leaf) => check_dates(leaf, at),
+        Err(_) if is_signed_by_anchor(leaf, anchors) && !webpki_reads(leaf) => {
+            check_dates(leaf, at)
+        }
         Err(error) => Err(ChainError::Path(error)),
     }
 }

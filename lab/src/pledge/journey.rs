@@ -228,7 +228,8 @@ impl Visit<'_> {
             _ => &PKCS_ECDSA_P256_SHA256,
         };
         let key = KeyPair::generate_for(algorithm).map_err(|error| failed(&error))?;
-        let signer = EcdsaKey::from_pkcs8_der(key.serialized_der()).map_err(|error| failed(&error))?;
+        let signer =
+            EcdsaKey::from_pkcs8_der(key.serialized_der()).map_err(|error| failed(&error))?;
         let path = self.label.path(step);
         let mut times = 0;
         loop {
@@ -261,7 +262,8 @@ impl Visit<'_> {
                 Outcome::Issued(certificates) => {
                     let [certificate] = <[_; 1]>::try_from(certificates)
                         .map_err(|all| failed(&format!("{} certificates, not one", all.len())))?;
-                    let read = Certificate::from_der(&certificate).map_err(|error| failed(&error))?;
+                    let read =
+                        Certificate::from_der(&certificate).map_err(|error| failed(&error))?;
                     if read.spki_der() != brski_est::csr_builder::Signer::spki_der(&signer) {
                         return Err(failed(&"the certificate is of another key"));
                     }
@@ -287,12 +289,10 @@ impl Visit<'_> {
         certificate: &Certificate,
         anchors: &[CertificateDer<'static>],
     ) -> Result<(), PledgeError> {
-        let mut connection =
-            self.pledge.reconnect(self.registrar, self.pinned, credential).await?;
+        let mut connection = self.pledge.reconnect(self.registrar, self.pinned, credential).await?;
         // Intermediates change from one order to the next, so they are fetched again.
         let fresh = self.ca_certificates(&mut connection).await?;
-        let all: Vec<CertificateDer<'static>> =
-            anchors.iter().chain(&fresh).cloned().collect();
+        let all: Vec<CertificateDer<'static>> = anchors.iter().chain(&fresh).cloned().collect();
         verify(certificate, &all)?;
         let step = "enrollstatus";
         let body = Status::success().to_json();
@@ -318,10 +318,7 @@ fn check(
 }
 
 /// Builds the certificate's chain from what `/cacerts` gave: self-signed ones are anchors, the others lead there.
-fn verify(
-    certificate: &Certificate,
-    known: &[CertificateDer<'static>],
-) -> Result<(), PledgeError> {
+fn verify(certificate: &Certificate, known: &[CertificateDer<'static>]) -> Result<(), PledgeError> {
     let step = "certificate";
     let read: Vec<Certificate> =
         known.iter().filter_map(|der| Certificate::from_der(der).ok()).collect();
@@ -329,8 +326,9 @@ fn verify(
         read.into_iter().partition(|each| each.subject_der() == each.issuer_der());
     let roots: Vec<CertificateDer<'static>> = roots.iter().map(|each| each.der().clone()).collect();
     let anchors = Anchors::new(&roots).map_err(|error| PledgeError::check(step, error))?;
-    verify_chain(certificate, &above, &anchors, ValidityTime::At(now()))
-        .map_err(|error| PledgeError::check(step, format!("cacerts does not build its chain: {error}")))
+    verify_chain(certificate, &above, &anchors, ValidityTime::At(now())).map_err(|error| {
+        PledgeError::check(step, format!("cacerts does not build its chain: {error}"))
+    })
 }
 
 /// The common name of the issuer, for people; what it is made of otherwise.

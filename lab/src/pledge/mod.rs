@@ -11,17 +11,17 @@ use std::sync::Arc;
 use brski_voucher::artefact::{Assertion, ContentType, Nonce, PledgeRequest, Timestamp, Voucher};
 use brski_voucher::certificate::Certificate;
 use brski_voucher::idevid::{self, SerialNumber};
+use brski_voucher::pledge;
 use brski_voucher::signature::EcdsaKey;
 use brski_voucher::trust::{Anchors, ValidityTime};
 use brski_voucher::verify::Unverified;
-use brski_voucher::pledge;
 use rustls_pki_types::CertificateDer;
 use thiserror::Error;
 
+use self::tls::RetainedChain;
 use crate::http::{Answer, Connection, HttpError};
 use crate::masa::now;
 use crate::pki::Credential;
-use self::tls::RetainedChain;
 
 /// Why a pledge gives up.
 #[derive(Debug, Error)]
@@ -195,11 +195,8 @@ impl Pledge {
             .map_err(|error| PledgeError::check(step, error))?;
         pledge::check_voucher(&voucher, &self.serial, nonce, &self.idevid, seconds)
             .map_err(|error| PledgeError::check(step, error))?;
-        let chain: Vec<Certificate> = chain
-            .certificates()
-            .iter()
-            .filter_map(|der| Certificate::from_der(der).ok())
-            .collect();
+        let chain: Vec<Certificate> =
+            chain.certificates().iter().filter_map(|der| Certificate::from_der(der).ok()).collect();
         pledge::check_pin(&voucher, &chain, time).map_err(|error| PledgeError::check(step, error))
     }
 
@@ -234,7 +231,11 @@ pub(crate) fn random<const N: usize>() -> Result<[u8; N], PledgeError> {
 }
 
 /// The answer, if it has this status.
-pub(crate) fn expect(step: &'static str, status: u16, answer: Answer) -> Result<Answer, PledgeError> {
+pub(crate) fn expect(
+    step: &'static str,
+    status: u16,
+    answer: Answer,
+) -> Result<Answer, PledgeError> {
     if answer.status == status {
         return Ok(answer);
     }

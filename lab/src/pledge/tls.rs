@@ -69,8 +69,10 @@ impl ServerCertVerifier for Verifier {
             Judgement::Pinned(anchors) => {
                 let bad = |_| Error::InvalidCertificate(CertificateError::BadEncoding);
                 let own = Certificate::from_der(end_entity).map_err(bad)?;
-                let above: Vec<Certificate> =
-                    intermediates.iter().filter_map(|der| Certificate::from_der(der).ok()).collect();
+                let above: Vec<Certificate> = intermediates
+                    .iter()
+                    .filter_map(|der| Certificate::from_der(der).ok())
+                    .collect();
                 verify_chain(&own, &above, anchors, ValidityTime::At(now))
                     .map(|()| ServerCertVerified::assertion())
                     .map_err(|_| Error::InvalidCertificate(CertificateError::UnknownIssuer))
@@ -125,10 +127,8 @@ async fn open(
     verifier: Arc<Verifier>,
     credential: Option<&Credential>,
 ) -> Result<Connection, HttpError> {
-    let configuration = configuration(verifier, credential).map_err(|error| HttpError::Tls {
-        address,
-        source: std::io::Error::other(error),
-    })?;
+    let configuration = configuration(verifier, credential)
+        .map_err(|error| HttpError::Tls { address, source: std::io::Error::other(error) })?;
     // A pledge knows an address only, so it sends no SNI.
     let name = ServerName::IpAddress(address.ip().into());
     Connection::open(address, name, Arc::new(configuration)).await
@@ -146,9 +146,7 @@ pub async fn provisional(
     let verifier = Arc::new(Verifier { provider: provider(), judgement });
     let connection = open(address, Arc::clone(&verifier), credential).await?;
     let chain = match &verifier.judgement {
-        Judgement::Provisional(kept) => {
-            kept.lock().unwrap_or_else(PoisonError::into_inner).clone()
-        }
+        Judgement::Provisional(kept) => kept.lock().unwrap_or_else(PoisonError::into_inner).clone(),
         Judgement::Pinned(_) => Vec::new(),
     };
     Ok((connection, RetainedChain(chain)))

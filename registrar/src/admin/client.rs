@@ -100,7 +100,9 @@ impl Client {
         new: NewManufacturer,
     ) -> Result<ManufacturerView, ClientError> {
         match self {
-            Self::Daemon(socket) => call(socket, Method::POST, "/v1/manufacturers", Some(&new)).await,
+            Self::Daemon(socket) => {
+                call(socket, Method::POST, "/v1/manufacturers", Some(&new)).await
+            }
             Self::Store { service, .. } => Ok(service.add_manufacturer(new).await?),
         }
     }
@@ -149,7 +151,8 @@ impl Client {
     ) -> Result<Vec<EventView>, ClientError> {
         match self {
             Self::Daemon(socket) => {
-                let device = device.map_or_else(String::new, |text| format!("&device={}", escape(text)));
+                let device =
+                    device.map_or_else(String::new, |text| format!("&device={}", escape(text)));
                 read(socket, &format!("/v1/events?limit={limit}{device}")).await
             }
             Self::Store { service, .. } => Ok(service.events(device, limit).await?),
@@ -178,13 +181,11 @@ async fn call<T: DeserializeOwned>(
     path: &str,
     body: Option<&impl Serialize>,
 ) -> Result<T, ClientError> {
-    let broken =
-        |reason: String| ClientError::Broken { socket: socket.clone(), reason };
+    let broken = |reason: String| ClientError::Broken { socket: socket.clone(), reason };
     let io = |error: io::Error| broken(error.to_string());
     let stream = UnixStream::connect(socket).await.map_err(io)?;
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
-        .await
-        .map_err(|error| broken(error.to_string()))?;
+    let (mut sender, connection) =
+        http1::handshake(TokioIo::new(stream)).await.map_err(|error| broken(error.to_string()))?;
     let connection = tokio::spawn(connection);
     let body = match body {
         Some(body) => serde_json::to_vec(body).map_err(|error| broken(error.to_string()))?,
@@ -197,8 +198,7 @@ async fn call<T: DeserializeOwned>(
         .header(http::header::CONTENT_TYPE, "application/json")
         .body(Full::new(Bytes::from(body)))
         .map_err(|error| broken(error.to_string()))?;
-    let response =
-        sender.send_request(request).await.map_err(|error| broken(error.to_string()))?;
+    let response = sender.send_request(request).await.map_err(|error| broken(error.to_string()))?;
     let status = response.status();
     let body = Limited::new(response.into_body(), ANSWER_OCTETS)
         .collect()

@@ -66,7 +66,10 @@ impl Service {
     ///
     /// # Errors
     /// [`Failure`] that names what is wrong with it.
-    pub async fn add_manufacturer(&self, new: NewManufacturer) -> Result<ManufacturerView, Failure> {
+    pub async fn add_manufacturer(
+        &self,
+        new: NewManufacturer,
+    ) -> Result<ManufacturerView, Failure> {
         let now = Millis(self.clock.now());
         let row = manufacturer(new, random_id(), now)?;
         let event = Event {
@@ -130,7 +133,11 @@ impl Service {
     ///
     /// # Errors
     /// As [`Service::device`].
-    pub async fn events(&self, device: Option<&str>, limit: u32) -> Result<Vec<EventView>, Failure> {
+    pub async fn events(
+        &self,
+        device: Option<&str>,
+        limit: u32,
+    ) -> Result<Vec<EventView>, Failure> {
         let device = match device {
             Some(text) => Some(self.find(text).await?.device.id),
             None => None,
@@ -158,7 +165,11 @@ impl Service {
                     .collect();
                 Err(Failure {
                     kind: FailureKind::Ambiguous,
-                    error: format!("{text:?} fits {} devices: {}", found.len(), candidates.join(", ")),
+                    error: format!(
+                        "{text:?} fits {} devices: {}",
+                        found.len(),
+                        candidates.join(", ")
+                    ),
                     hint: "name one by its identifier".to_owned(),
                 })
             }
@@ -204,7 +215,8 @@ fn manufacturer(new: NewManufacturer, id: Id, now: Millis) -> Result<Manufacture
     let is_legal = (1..=NAME_OCTETS).contains(&new.name.len())
         && new.name.bytes().all(|each| each.is_ascii_alphanumeric() || b"._-".contains(&each));
     if !is_legal {
-        let error = format!("the name {:?} is none of 1 to 64 letters, digits, '.', '_', '-'", new.name);
+        let error =
+            format!("the name {:?} is none of 1 to 64 letters, digits, '.', '_', '-'", new.name);
         return Err(invalid(error, "choose another --name"));
     }
     if let Some(url) = &new.masa_url {
@@ -247,10 +259,9 @@ fn anchors(option: &str, pem: &str) -> Result<Vec<CertificateDer<'static>>, Fail
     let unusable = |reason: String| {
         invalid(format!("the file of {option} {reason}"), "give a PEM file with CA certificates")
     };
-    let certificates: Vec<CertificateDer<'static>> =
-        CertificateDer::pem_slice_iter(pem.as_bytes())
-            .collect::<Result<_, _>>()
-            .map_err(|error| unusable(format!("is not PEM: {error}")))?;
+    let certificates: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(pem.as_bytes())
+        .collect::<Result<_, _>>()
+        .map_err(|error| unusable(format!("is not PEM: {error}")))?;
     if certificates.is_empty() {
         return Err(unusable("holds no certificate".to_owned()));
     }
@@ -275,7 +286,8 @@ fn failure(error: StoreError) -> Failure {
         StoreError::Conflict(Conflict::ManufacturerName(name)) => Failure {
             kind: FailureKind::Conflict,
             error: format!("there is a manufacturer {name:?} already"),
-            hint: "choose another --name; 'registrar manufacturer list' shows all of them".to_owned(),
+            hint: "choose another --name; 'registrar manufacturer list' shows all of them"
+                .to_owned(),
         },
         other => Failure {
             kind: FailureKind::Unavailable,

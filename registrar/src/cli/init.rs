@@ -169,10 +169,7 @@ fn date(unix_seconds: i64) -> OffsetDateTime {
 }
 
 /// A root of 20 years that issues end-entity certificates only; backdated, for pledges whose clock is slow.
-fn authority(
-    name: &str,
-    now: i64,
-) -> Result<CertifiedIssuer<'static, KeyPair>, rcgen::Error> {
+fn authority(name: &str, now: i64) -> Result<CertifiedIssuer<'static, KeyPair>, rcgen::Error> {
     let mut parameters = CertificateParams::default();
     parameters.distinguished_name = DistinguishedName::new();
     parameters.distinguished_name.push(DnType::CommonName, name);
@@ -190,9 +187,7 @@ fn registrar_parameters(
 ) -> Result<CertificateParams, rcgen::Error> {
     let mut parameters = CertificateParams::default();
     parameters.distinguished_name = DistinguishedName::new();
-    parameters
-        .distinguished_name
-        .push(DnType::CommonName, format!("{} registrar", options.domain));
+    parameters.distinguished_name.push(DnType::CommonName, format!("{} registrar", options.domain));
     parameters.subject_alt_names = vec![
         SanType::DnsName("localhost".try_into()?),
         SanType::IpAddress(IpAddr::from([127, 0, 0, 1])),
@@ -234,15 +229,13 @@ fn write(folder: &Path, files: &[NewFile]) -> Result<(), Failed> {
     }
     for file in files {
         let path = folder.join(file.name);
-        let written = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(file.mode)
-            .open(&path)
-            .and_then(|mut target| {
-                target.write_all(file.content.as_bytes())?;
-                target.sync_all()
-            });
+        let written =
+            OpenOptions::new().write(true).create_new(true).mode(file.mode).open(&path).and_then(
+                |mut target| {
+                    target.write_all(file.content.as_bytes())?;
+                    target.sync_all()
+                },
+            );
         written.map_err(|error| {
             Failed::new(format!("{}: cannot be written: {error}", path.display()))
         })?;
@@ -255,7 +248,10 @@ fn report(options: &InitOptions, files: &[NewFile], choices: &Choices) {
     let names: Vec<&str> = files.iter().map(|file| file.name).collect();
     println!("made in {folder}: {}, registrar.db", names.join(", "));
     if let (Some(_), Some(dns)) = (&choices.acme, &choices.dns) {
-        println!("\nThe CA asks this registrar for {}: delegate the zone to it, where", choices.domain);
+        println!(
+            "\nThe CA asks this registrar for {}: delegate the zone to it, where",
+            choices.domain
+        );
         println!("HOST is a name of this machine that the Internet reaches at {dns}:");
         println!("  {}. IN NS HOST.", choices.domain);
     }

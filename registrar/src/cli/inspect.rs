@@ -81,7 +81,10 @@ fn certificate(certificate: &Certificate) -> String {
     };
     line("SHA-256", &hex(&certificate.fingerprint()));
     line("serial", &hex(certificate.serial()));
-    line("valid", &format!("{} to {} (Unix seconds)", certificate.not_before(), certificate.not_after()));
+    line(
+        "valid",
+        &format!("{} to {} (Unix seconds)", certificate.not_before(), certificate.not_after()),
+    );
     if let Some(serial) = certificate.subject_serial_number() {
         line("device serial", serial);
     }

@@ -122,7 +122,8 @@ async fn open(option: &ConfigOption) -> Result<(Client, Config), Failed> {
 }
 
 fn print_json(value: &impl Serialize) -> Result<(), Failed> {
-    let text = serde_json::to_string_pretty(value).map_err(|error| Failed::new(error.to_string()))?;
+    let text =
+        serde_json::to_string_pretty(value).map_err(|error| Failed::new(error.to_string()))?;
     println!("{text}");
     Ok(())
 }
@@ -211,18 +212,18 @@ fn print_story(story: &DeviceStory) {
     println!("first seen    {}", device.created_at);
     println!("voucher       {}", story.voucher.as_deref().unwrap_or("none"));
     for certificate in &story.certificates {
-        let revoked = certificate.revoked_at.as_deref().map_or(String::new(), |at| {
-            format!(", revoked {at}")
-        });
+        let revoked =
+            certificate.revoked_at.as_deref().map_or(String::new(), |at| format!(", revoked {at}"));
         println!(
             "certificate   {} by {}, {} to {}{revoked}",
             certificate.serial, certificate.issuer, certificate.not_before, certificate.not_after
         );
     }
     for enrollment in &story.enrollments {
-        let reason = enrollment.reason.as_deref().map_or(String::new(), |reason| {
-            format!(": {}", clean(reason))
-        });
+        let reason = enrollment
+            .reason
+            .as_deref()
+            .map_or(String::new(), |reason| format!(": {}", clean(reason)));
         println!("enrollment    {} at {}{reason}", enrollment.state, enrollment.issuer);
         for step in &enrollment.steps {
             println!("              {}", clean(step));

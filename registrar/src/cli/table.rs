@@ -41,6 +41,9 @@ mod tests {
     #[test]
     fn aligns_columns_and_escapes_control_characters() {
         let rows = vec![vec!["a\x1b[31m".to_owned(), "b".to_owned()]];
-        assert_eq!(render(&["NAME", "X"], &rows), "NAME       X\na\\u{1b}[31m  b\n".replace("NAME       X", "NAME         X"));
+        assert_eq!(
+            render(&["NAME", "X"], &rows),
+            "NAME       X\na\\u{1b}[31m  b\n".replace("NAME       X", "NAME         X")
+        );
     }
 }

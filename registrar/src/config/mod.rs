@@ -188,17 +188,20 @@ impl Config {
     /// # Errors
     /// Everything that is wrong with what is written in it; what it refers to is [`check`]'s business.
     pub fn load(file: &Path) -> Result<Self, Vec<Problem>> {
-        let fatal = |reason: String| {
-            vec![Problem { file: file.to_owned(), key: String::new(), reason }]
-        };
+        let fatal =
+            |reason: String| vec![Problem { file: file.to_owned(), key: String::new(), reason }];
         let text = std::fs::read_to_string(file).map_err(|error| {
             fatal(format!("cannot be read: {error}; 'registrar init' makes one"))
         })?;
         let raw: raw::File =
             toml::from_str(&text).map_err(|error| fatal(with_nearest(&error.to_string())))?;
         let file = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
-        Reader { folder: file.parent().unwrap_or(Path::new("/")).to_owned(), file, problems: vec![] }
-            .read(raw)
+        Reader {
+            folder: file.parent().unwrap_or(Path::new("/")).to_owned(),
+            file,
+            problems: vec![],
+        }
+        .read(raw)
     }
 
     /// The admin socket.
@@ -246,7 +249,8 @@ impl Reader {
             &[("root", Pin::Root), ("issuing-ca", Pin::IssuingCa), ("ee", Pin::EndEntity)],
         );
         let connections = self.bounded("limits.connections", raw.limits.connections, 1, 100_000);
-        let timeout = self.bounded("limits.masa_timeout_secs", raw.limits.masa_timeout_secs, 1, 300);
+        let timeout =
+            self.bounded("limits.masa_timeout_secs", raw.limits.masa_timeout_secs, 1, 300);
         let (Some(est), Some(pin), true) = (est, pin, self.problems.is_empty()) else {
             return Err(self.problems);
         };
@@ -393,8 +397,11 @@ impl Reader {
             }
             if !issuers.contains_key(&profile.issuer) {
                 let known: Vec<&str> = issuers.keys().map(String::as_str).collect();
-                let reason =
-                    format!("there is no [issuer.{}]; there is {}", profile.issuer, known.join(", "));
+                let reason = format!(
+                    "there is no [issuer.{}]; there is {}",
+                    profile.issuer,
+                    known.join(", ")
+                );
                 self.problem(&format!("{key}.issuer"), reason);
             }
             let zone = profile.zone.to_ascii_lowercase();

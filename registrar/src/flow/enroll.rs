@@ -150,13 +150,10 @@ pub fn approve(
         created_at: visit.now,
         updated_at: visit.now,
     };
-    let detail = format!(
-        "enrollment {} of {} goes to issuer {issuer}",
-        enrollment.id, enrollment.name
-    );
+    let detail =
+        format!("enrollment {} of {} goes to issuer {issuer}", enrollment.id, enrollment.name);
     let clause = "RFC 7030 §4.2.1";
-    let event =
-        visit.event("enrollment-approved", Verdict::Done, clause, Some(&device.id), detail);
+    let event = visit.event("enrollment-approved", Verdict::Done, clause, Some(&device.id), detail);
     let changes = vec![Change::ApproveEnrollment(enrollment.clone())];
     (enrollment, Decision { changes, events: vec![event] })
 }
@@ -248,8 +245,7 @@ fn ended(
     detail: String,
     now: Millis,
 ) -> Decision {
-    let change =
-        Change::SetEnrollmentState { enrollment: enrollment.id.clone(), state, at: now };
+    let change = Change::SetEnrollmentState { enrollment: enrollment.id.clone(), state, at: now };
     let event = Event {
         time: now,
         kind,

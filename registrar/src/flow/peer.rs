@@ -81,9 +81,8 @@ pub fn judge(
     match manufacturers.identify(&certificate, &intermediates, time) {
         Err(reason) => Ok(PeerIdentity::Unknown { reason }),
         Ok(manufacturer) => {
-            let serial = idevid::serial_number(&certificate).map_err(|error| {
-                Refusal::SerialNumberUnusable { reason: error.to_string() }
-            })?;
+            let serial = idevid::serial_number(&certificate)
+                .map_err(|error| Refusal::SerialNumberUnusable { reason: error.to_string() })?;
             Ok(PeerIdentity::Idevid(Box::new(Idevid { manufacturer, serial, certificate })))
         }
     }

@@ -17,13 +17,17 @@ pub enum Refusal {
     #[error("no client certificate: this request needs the device's IDevID in the TLS handshake")]
     NoClientCertificate,
     /// No configured manufacturer vouches for the client certificate.
-    #[error("no manufacturer known here vouches for the client certificate ({reason}); an operator can add its CA with 'registrar manufacturer add'")]
+    #[error(
+        "no manufacturer known here vouches for the client certificate ({reason}); an operator can add its CA with 'registrar manufacturer add'"
+    )]
     UnknownManufacturer {
         /// What the path check said.
         reason: String,
     },
     /// The client certificate is one that this registrar issued, where an IDevID is needed.
-    #[error("the client certificate was issued by this registrar; this request needs the device's IDevID")]
+    #[error(
+        "the client certificate was issued by this registrar; this request needs the device's IDevID"
+    )]
     IdevidNeeded,
     /// The issued certificate was revoked.
     #[error("the client certificate was revoked")]
@@ -35,7 +39,9 @@ pub enum Refusal {
         reason: String,
     },
     /// The serial number is known with another key.
-    #[error("serial number {serial:?} is known here with another key; an operator must decide which device is genuine")]
+    #[error(
+        "serial number {serial:?} is known here with another key; an operator must decide which device is genuine"
+    )]
     KeyChanged {
         /// The serial number.
         serial: String,
@@ -115,7 +121,9 @@ pub enum Refusal {
         reason: String,
     },
     /// The pledge rejected the voucher of this very request.
-    #[error("this voucher request ended: the pledge rejected its voucher; send a new one with a new nonce")]
+    #[error(
+        "this voucher request ended: the pledge rejected its voucher; send a new one with a new nonce"
+    )]
     RequestEnded,
     /// The serial number in the request is not the IDevID's.
     #[error("{reason}")]
@@ -208,7 +216,9 @@ pub enum Refusal {
         allowed: String,
     },
     /// The CSR's names are not exactly the assigned one.
-    #[error("the CSR names {received}; this device may have exactly {assigned:?} as its subject alternative name")]
+    #[error(
+        "the CSR names {received}; this device may have exactly {assigned:?} as its subject alternative name"
+    )]
     CsrName {
         /// The names in the CSR.
         received: String,
@@ -222,7 +232,9 @@ pub enum Refusal {
         extension: String,
     },
     /// The challengePassword does not link the CSR to this session.
-    #[error("the challengePassword is not base64 of this session's tls-exporter; linking of identity and proof of possession failed")]
+    #[error(
+        "the challengePassword is not base64 of this session's tls-exporter; linking of identity and proof of possession failed"
+    )]
     ChallengePassword,
     /// The certificate is not there yet.
     #[error("the certificate is being made; try again")]

@@ -70,8 +70,9 @@ pub fn masa_url(idevid: &Idevid) -> Result<MasaUrl, Refusal> {
         .as_deref()
         .or_else(|| idevid.certificate.masa_url_extension())
         .ok_or_else(|| Refusal::MasaUnusable {
-            reason: "the IDevID names no MASA; set one with 'registrar manufacturer add --masa-url'"
-                .to_owned(),
+            reason:
+                "the IDevID names no MASA; set one with 'registrar manufacturer add --masa-url'"
+                    .to_owned(),
         })?;
     MasaUrl::parse(text).map_err(|error| Refusal::MasaUnusable { reason: error.to_string() })
 }
@@ -177,9 +178,7 @@ pub fn receive(
     answer: Result<MasaAnswer, MasaError>,
 ) -> Outcome {
     match voucher(answer).and_then(|bytes| check(visit, idevid, exchange, identity, bytes)) {
-        Ok(Checked { bytes, events }) => {
-            issued(visit, admitted, exchange, bytes, events)
-        }
+        Ok(Checked { bytes, events }) => issued(visit, admitted, exchange, bytes, events),
         Err(refusal) if is_end(&refusal) => Outcome {
             decision: Decision {
                 changes: vec![Change::SetVoucherState {

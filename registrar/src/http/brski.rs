@@ -9,19 +9,19 @@ use axum::response::Response;
 use brski_voucher::artefact::PledgeRequest;
 use brski_voucher::verify::Verified;
 use bytes::Bytes;
-use http::header::CONTENT_TYPE;
 use http::HeaderValue;
+use http::header::CONTENT_TYPE;
 use tokio::time::Instant;
 
 use super::app::{App, Arrival, Refused};
 use super::{body, headers};
 use crate::config::Profile;
 use crate::entropy::random_id;
+use crate::flow::Decision;
 use crate::flow::peer::{Idevid, PeerIdentity};
 use crate::flow::refusal::Refusal;
 use crate::flow::telemetry::{self, StatusSession};
 use crate::flow::voucher::{self, Standing};
-use crate::flow::Decision;
 use crate::masa::client::{MasaAnswer, MasaError, MasaRequest};
 use crate::policy::admission::{Admitted, Placement, admit, readmit};
 use crate::store::model::{KnownDevice, Sha256, VoucherExchange};
@@ -102,8 +102,8 @@ pub async fn enroll_status(
             }
         };
         headers::require_media_type(&parts.headers, STATUS_MEDIA_TYPE)?;
-        let status = telemetry::read(&content)
-            .map_err(|refusal| Refused::of(&known.device.id, refusal))?;
+        let status =
+            telemetry::read(&content).map_err(|refusal| Refused::of(&known.device.id, refusal))?;
         app.commit(telemetry::enroll_status(&arrival.visit, &known, &session, &status)).await?;
         Ok(Response::new(Body::empty()))
     })
@@ -146,7 +146,8 @@ async fn exchange(
     let (admitted, exchange) = match app.store.voucher_exchange(&digest).await? {
         None => begin(app, arrival, idevid, known, &request).await?,
         Some(exchange) => {
-            let known = app.store.device(&exchange.device).await?.ok_or(Refusal::NothingToReport)?;
+            let known =
+                app.store.device(&exchange.device).await?.ok_or(Refusal::NothingToReport)?;
             (readmit(known, idevid)?, exchange)
         }
     };
@@ -180,8 +181,7 @@ async fn begin(
     request: &Verified<PledgeRequest>,
 ) -> Result<(Admitted, VoucherExchange), Refused> {
     let visit = &arrival.visit;
-    let registrar_request =
-        voucher::registrar_request(&app.identity, request, idevid, visit.now)?;
+    let registrar_request = voucher::registrar_request(&app.identity, request, idevid, visit.now)?;
     let profile: &Profile = app.profile(DEFAULT_PROFILE)?;
     let (candidates, is_new) = match known {
         Some(known) => (vec![readmit(known, idevid)?], false),
@@ -215,11 +215,7 @@ async fn begin(
 }
 
 /// Calls the MASA, again and again within `hold` while it cannot be reached or fails.
-async fn ask(
-    app: &App,
-    call: MasaRequest<'_>,
-    hold: Duration,
-) -> Result<MasaAnswer, MasaError> {
+async fn ask(app: &App, call: MasaRequest<'_>, hold: Duration) -> Result<MasaAnswer, MasaError> {
     let deadline = Instant::now() + hold;
     let mut pause = MASA_PAUSE;
     loop {
@@ -247,8 +243,7 @@ async fn receive(
 ) -> Result<Vec<u8>, Refused> {
     let mut visit = arrival.visit.clone();
     visit.now = app.now();
-    let outcome =
-        voucher::receive(&visit, idevid, admitted, exchange, &app.identity, answer);
+    let outcome = voucher::receive(&visit, idevid, admitted, exchange, &app.identity, answer);
     match outcome.reply {
         Ok(bytes) => {
             app.commit(outcome.decision).await?;
@@ -261,4 +256,3 @@ async fn receive(
         }),
     }
 }
-

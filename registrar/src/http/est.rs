@@ -18,15 +18,13 @@ use http::{HeaderValue, Method};
 use super::app::{App, Arrival, Refused};
 use super::{body, headers};
 use crate::entropy::random_id;
+use crate::flow::distribution;
 use crate::flow::enroll::{self, Ending, Standing};
 use crate::flow::peer::PeerIdentity;
 use crate::flow::refusal::Refusal;
-use crate::flow::distribution;
 use crate::issue::{ApprovedCsr, Issuer, Submission};
 use crate::policy::admission::{Admitted, readmit};
-use crate::store::model::{
-    Enrollment, EnrollmentState, IssuedCertificate, KnownDevice, Sha256,
-};
+use crate::store::model::{Enrollment, EnrollmentState, IssuedCertificate, KnownDevice, Sha256};
 use crate::store::{Conflict, StoreError};
 use crate::tls::peer::Peer;
 
@@ -62,11 +60,7 @@ pub async fn dispatch(
 }
 
 fn require_method(parts: &Parts, method: &Method, allowed: &'static str) -> Result<(), Refusal> {
-    if parts.method == *method {
-        Ok(())
-    } else {
-        Err(Refusal::MethodNotAllowed { allowed })
-    }
+    if parts.method == *method { Ok(()) } else { Err(Refusal::MethodNotAllowed { allowed }) }
 }
 
 /// A label selects a profile (RFC 7030 §3.2.2).
@@ -155,17 +149,14 @@ async fn simple_enroll(
         (PeerIdentity::Issued { device, .. }, _) => Some(device.device.id.clone()),
         (_, known) => known.as_ref().map(|known| known.device.id.clone()),
     };
-    let refused = |refusal: Refusal| Refused {
-        device: device.clone(),
-        ..Refused::from(refusal)
-    };
+    let refused = |refusal: Refusal| Refused { device: device.clone(), ..Refused::from(refusal) };
     let admitted = enroll::gate(&arrival.identity, known).map_err(refused)?;
     require_own_profile(&admitted, label).map_err(refused)?;
     headers::require_media_type(&parts.headers, media_type::PKCS10).map_err(refused)?;
     let profile = app.profile(&admitted.device().profile)?;
     let csr = enroll::read(content).map_err(refused)?;
-    let approved = ApprovedCsr::approve(admitted, csr, profile, arrival.exporter.as_ref())
-        .map_err(refused)?;
+    let approved =
+        ApprovedCsr::approve(admitted, csr, profile, arrival.exporter.as_ref()).map_err(refused)?;
     let certificate = certificate(app, arrival, &approved).await.map_err(|mut refusal| {
         refusal.device = refusal.device.or_else(|| device.clone());
         refusal
@@ -226,10 +217,7 @@ fn issuer<'a>(app: &'a App, name: &str) -> Result<&'a Arc<dyn Issuer>, Refusal> 
     })
 }
 
-async fn find(
-    app: &App,
-    key: &Sha256,
-) -> Result<Standing, StoreError> {
+async fn find(app: &App, key: &Sha256) -> Result<Standing, StoreError> {
     let enrollment = app.store.enrollment_by_key(key).await?;
     let certificate = match enrollment.as_ref().map(|enrollment| &enrollment.state) {
         Some(EnrollmentState::Issued { certificate }) => app.store.certificate(certificate).await?,

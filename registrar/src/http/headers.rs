@@ -50,9 +50,7 @@ fn covers(range: &str, offered: &str) -> bool {
     let family = offered.split('/').next().unwrap_or_default();
     range == "*/*"
         || range.eq_ignore_ascii_case(offered)
-        || range
-            .strip_suffix("/*")
-            .is_some_and(|wanted| wanted.eq_ignore_ascii_case(family))
+        || range.strip_suffix("/*").is_some_and(|wanted| wanted.eq_ignore_ascii_case(family))
 }
 
 fn essence(value: &str) -> &str {
@@ -77,7 +75,8 @@ mod tests {
 
     #[test]
     fn compares_the_essence_of_a_media_type() {
-        for value in [VOUCHER, "Application/Voucher-CMS+JSON", "application/voucher-cms+json; x=y"] {
+        for value in [VOUCHER, "Application/Voucher-CMS+JSON", "application/voucher-cms+json; x=y"]
+        {
             require_media_type(&headers(CONTENT_TYPE, value), VOUCHER).unwrap();
         }
         for value in ["", "application/json", "application/voucher-cms+jsonx"] {

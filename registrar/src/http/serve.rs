@@ -105,10 +105,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         locks: Locks::default(),
         requests: AtomicU64::new(0),
     });
-    let daemon = Daemon {
-        app: Arc::clone(&app),
-        dns: responder.as_ref().map(Responder::counters),
-    };
+    let daemon = Daemon { app: Arc::clone(&app), dns: responder.as_ref().map(Responder::counters) };
     let service = Arc::new(Service::new(store, clock, Arc::new(daemon)));
     tasks.spawn(server::run(socket, service, stopped.clone()));
     resume::approved(&app).await;

@@ -117,7 +117,9 @@ mod tests {
 
     #[test]
     fn mirrors_what_the_masa_refuses_and_hides_its_failures() {
-        for (masa, pledge) in [(403, 403), (404, 404), (406, 406), (500, 502), (302, 502), (99, 502)] {
+        for (masa, pledge) in
+            [(403, 403), (404, 404), (406, 406), (500, 502), (302, 502), (99, 502)]
+        {
             let refusal = Refusal::MasaRefused { status: masa, text: String::new() };
             assert_eq!(status(&refusal).as_u16(), pledge);
         }

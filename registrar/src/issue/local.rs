@@ -85,7 +85,11 @@ impl LocalIssuer {
         Ok(Self { name: name.to_owned(), issuer, certificate: vec![der], validity_days })
     }
 
-    fn sign(&self, csr: &ApprovedCsr, now: Millis) -> Result<CertificateDer<'static>, rcgen::Error> {
+    fn sign(
+        &self,
+        csr: &ApprovedCsr,
+        now: Millis,
+    ) -> Result<CertificateDer<'static>, rcgen::Error> {
         let key = SubjectPublicKeyInfo::from_der(csr.csr().spki_der())?;
         let certificate = parameters(csr.name(), self.validity_days, now)?;
         Ok(certificate.signed_by(&key, &self.issuer)?.der().clone())

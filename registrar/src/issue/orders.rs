@@ -119,10 +119,8 @@ impl OrderStore for Orders {
         issuer: &IssuerName,
         account: &AccountRecord,
     ) -> Result<(), OrderStoreError> {
-        let change = Change::SaveAccount {
-            issuer: issuer.as_str().to_owned(),
-            account: account.clone(),
-        };
+        let change =
+            Change::SaveAccount { issuer: issuer.as_str().to_owned(), account: account.clone() };
         self.store.commit(vec![change], Vec::new()).await.map_err(failed)
     }
 

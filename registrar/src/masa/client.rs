@@ -64,7 +64,9 @@ pub struct MasaAnswer {
 #[non_exhaustive]
 pub enum MasaError {
     /// The host is not on the manufacturer's list.
-    #[error("host {host} is not among the hosts allowed for this manufacturer ({allowed}); allow it with 'registrar manufacturer add --masa-host'")]
+    #[error(
+        "host {host} is not among the hosts allowed for this manufacturer ({allowed}); allow it with 'registrar manufacturer add --masa-host'"
+    )]
     HostRefused {
         /// The host in the URL.
         host: String,
@@ -72,7 +74,9 @@ pub enum MasaError {
         allowed: String,
     },
     /// The host's addresses are not public and the operator has not allowed the host.
-    #[error("host {host} has the address {address}, which is not public; allow it with 'registrar manufacturer add --masa-host'")]
+    #[error(
+        "host {host} has the address {address}, which is not public; allow it with 'registrar manufacturer add --masa-host'"
+    )]
     AddressRefused {
         /// The host in the URL.
         host: String,
@@ -158,13 +162,7 @@ impl MasaClient {
         system_anchors: Arc<RootCertStore>,
         timeout: Duration,
     ) -> Self {
-        Self {
-            provider,
-            identity,
-            system_anchors,
-            timeout,
-            configurations: Mutex::default(),
-        }
+        Self { provider, identity, system_anchors, timeout, configurations: Mutex::default() }
     }
 
     /// Sends a request and reads the whole answer.
@@ -220,8 +218,7 @@ impl MasaClient {
         &self,
         anchors: &[CertificateDer<'static>],
     ) -> Result<Arc<ClientConfig>, MasaError> {
-        let mut configurations =
-            self.configurations.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut configurations = self.configurations.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(configuration) = configurations.get(anchors) {
             return Ok(Arc::clone(configuration));
         }
@@ -247,11 +244,7 @@ impl MasaClient {
 }
 
 /// Resolves the host and judges what it resolves to, so that a name cannot point inwards.
-async fn resolve(
-    host: &str,
-    port: u16,
-    allowed: &[String],
-) -> Result<Vec<SocketAddr>, MasaError> {
+async fn resolve(host: &str, port: u16, allowed: &[String]) -> Result<Vec<SocketAddr>, MasaError> {
     let rule = host_rule(host, port, allowed);
     if rule == HostRule::Refused {
         return Err(MasaError::HostRefused {

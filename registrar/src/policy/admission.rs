@@ -90,12 +90,7 @@ fn open(known: KnownDevice) -> Result<Admitted, Refusal> {
 /// The rule today: a device joins if its manufacturer was added by an operator.
 /// The caller commits the first row whose name is free.
 #[must_use]
-pub fn admit(
-    idevid: &Idevid,
-    placement: Placement<'_>,
-    id: &Id,
-    now: Millis,
-) -> Vec<Admitted> {
+pub fn admit(idevid: &Idevid, placement: Placement<'_>, id: &Id, now: Millis) -> Vec<Admitted> {
     let serial = idevid.serial.to_string();
     let manufacturer = &idevid.manufacturer.row;
     let source = NameSource { manufacturer: &manufacturer.name, serial: &serial };

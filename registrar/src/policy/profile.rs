@@ -52,7 +52,9 @@ pub fn check_linking(csr: &Csr, exporter: Option<&[u8; 32]>) -> Result<(), Refus
     };
     let expected = exporter.map(|exporter| STANDARD.encode(exporter));
     expected
-        .filter(|expected| verify_slices_are_equal(expected.as_bytes(), password.as_bytes()).is_ok())
+        .filter(|expected| {
+            verify_slices_are_equal(expected.as_bytes(), password.as_bytes()).is_ok()
+        })
         .map(|_| ())
         .ok_or(Refusal::ChallengePassword)
 }
@@ -106,9 +108,9 @@ fn check_extension(csr: &Csr, extension: &Extension) -> Result<(), Refusal> {
 /// The subject alternative names are exactly the assigned one, and the common name, if any, is it too.
 fn check_names(csr: &Csr, assigned: &str) -> Result<(), Refusal> {
     let mine = |name: &str| name.eq_ignore_ascii_case(assigned);
-    let names = csr.subject_alt_names().map_err(|error| Refusal::CsrUnreadable {
-        reason: error.to_string(),
-    })?;
+    let names = csr
+        .subject_alt_names()
+        .map_err(|error| Refusal::CsrUnreadable { reason: error.to_string() })?;
     let common_names = csr.common_names();
     let exact = matches!(names.as_slice(), [GeneralName::Dns(name)] if mine(name));
     if exact && common_names.iter().all(|name| mine(name)) {

@@ -209,11 +209,8 @@ pub trait Store: Send + Sync + 'static {
     async fn chain_certificates(&self) -> Result<Vec<ChainCertificate>, StoreError>;
 
     /// The newest events, at most `limit`, the oldest of them first; of one device if one is named.
-    async fn events(
-        &self,
-        device: Option<&Id>,
-        limit: u32,
-    ) -> Result<Vec<StoredEvent>, StoreError>;
+    async fn events(&self, device: Option<&Id>, limit: u32)
+    -> Result<Vec<StoredEvent>, StoreError>;
 
     /// The bridge's order with this identifier.
     async fn order(&self, id: &OrderId) -> Result<Option<OrderRecord>, StoreError>;

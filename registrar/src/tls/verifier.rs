@@ -64,7 +64,9 @@ impl ClientCertVerifier for PossessionVerifier {
         // A TLS 1.2 scheme names the hash but not the curve, so each curve is tried.
         candidates
             .iter()
-            .any(|algorithm| entity.verify_signature(*algorithm, message, signed.signature()).is_ok())
+            .any(|algorithm| {
+                entity.verify_signature(*algorithm, message, signed.signature()).is_ok()
+            })
             .then(HandshakeSignatureValid::assertion)
             .ok_or(Error::InvalidCertificate(CertificateError::BadSignature))
     }
@@ -88,9 +90,7 @@ impl ClientCertVerifier for PossessionVerifier {
     }
 }
 
-fn public_key(
-    certificate: &CertificateDer<'_>,
-) -> Result<SubjectPublicKeyInfoDer<'static>, Error> {
+fn public_key(certificate: &CertificateDer<'_>) -> Result<SubjectPublicKeyInfoDer<'static>, Error> {
     let certificate = Certificate::from_der(certificate).map_err(|_| bad_encoding())?;
     Ok(SubjectPublicKeyInfoDer::from(certificate.spki_der().to_vec()))
 }

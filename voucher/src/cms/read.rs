@@ -5,9 +5,7 @@
 
 use thiserror::Error;
 
-use super::{
-    CONTENT_TYPE, ID_ANIMA_JSON_VOUCHER, ID_DATA, ID_SIGNED_DATA, MESSAGE_DIGEST,
-};
+use super::{CONTENT_TYPE, ID_ANIMA_JSON_VOUCHER, ID_DATA, ID_SIGNED_DATA, MESSAGE_DIGEST};
 use crate::certificate::Certificate;
 use crate::signature::{self, Hash, SignatureError, Spelling};
 use crate::tlv::{INTEGER, OBJECT_IDENTIFIER, OCTET_STRING, SEQUENCE, SET, Tlv, TlvError, only};
@@ -146,9 +144,8 @@ fn content(encapsulated: Tlv<'_>) -> Result<(Vec<u8>, bool), CmsError> {
     if !is_data && content_type != ID_ANIMA_JSON_VOUCHER {
         return Err(CmsError::Structure("holds neither id-data nor id-ct-animaJSONVoucher"));
     }
-    let wrapped = fields
-        .optional(EXPLICIT_0)?
-        .ok_or(CmsError::Structure("has no content inside"))?;
+    let wrapped =
+        fields.optional(EXPLICIT_0)?.ok_or(CmsError::Structure("has no content inside"))?;
     Ok((only(wrapped.contents, OCTET_STRING)?.contents.to_vec(), is_data))
 }
 
@@ -193,9 +190,8 @@ fn read_signer(
     let digest = Hash::from_oid(digest.expect(OBJECT_IDENTIFIER)?.contents)
         .ok_or(CmsError::Structure("has a digest that is unknown or too weak"))?;
     // RFC 8366bis §5.4: without signed attributes, content could pass for attributes.
-    let attributes = fields
-        .optional(EXPLICIT_0)?
-        .ok_or(CmsError::Structure("has no signed attributes"))?;
+    let attributes =
+        fields.optional(EXPLICIT_0)?.ok_or(CmsError::Structure("has no signed attributes"))?;
     let algorithm = fields.expect(SEQUENCE)?;
     let signature = fields.expect(OCTET_STRING)?;
     fields.optional(EXPLICIT_1)?;
@@ -257,4 +253,3 @@ fn sorted(attributes: &[u8]) -> Vec<u8> {
     values.sort_unstable();
     super::write::tagged(SET, &values.concat())
 }
-

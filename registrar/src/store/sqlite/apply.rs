@@ -110,12 +110,10 @@ fn apply(connection: &Connection, change: &Change) -> Result<()> {
             (&answer.owner, &answer.value, answer.order.as_str()),
         )
         .map(|_| ()),
-        Change::RemoveAnswers { order } => run(
-            connection,
-            "DELETE FROM challenge_answers WHERE \"order\" = ?1",
-            [order.as_str()],
-        )
-        .map(|_| ()),
+        Change::RemoveAnswers { order } => {
+            run(connection, "DELETE FROM challenge_answers WHERE \"order\" = ?1", [order.as_str()])
+                .map(|_| ())
+        }
     }
 }
 
@@ -328,8 +326,7 @@ pub(super) fn claim(connection: &Connection, claim: &Claim) -> Result<Vec<OrderR
                AND (lease_node IS NULL OR lease_node = ?2 OR lease_until <= ?4) \
                ORDER BY due LIMIT ?5) RETURNING *";
     let mut statement = connection.prepare_cached(sql).map_err(database)?;
-    let parameters =
-        (&claim.issuer, &claim.node, claim.lease_until.0, claim.now.0, claim.limit);
+    let parameters = (&claim.issuer, &claim.node, claim.lease_until.0, claim.now.0, claim.limit);
     let mut rows = statement.query(parameters).map_err(database)?;
     let mut orders = Vec::new();
     while let Some(row) = rows.next().map_err(database)? {

@@ -101,13 +101,9 @@ impl SqliteStore {
             .map_err(|source| OpenError::Create { path: path.to_owned(), source })?;
         let failed = |source| OpenError::Database { path: path.to_owned(), source };
         let mut connection = connect(path).map_err(failed)?;
-        migrations::migrations::runner()
-            .set_abort_missing(true)
-            .run(&mut connection)
-            .map_err(|error| OpenError::Migrate {
-                path: path.to_owned(),
-                reason: error.to_string(),
-            })?;
+        migrations::migrations::runner().set_abort_missing(true).run(&mut connection).map_err(
+            |error| OpenError::Migrate { path: path.to_owned(), reason: error.to_string() },
+        )?;
         let writer = Writer::start(connection, node.to_owned()).map_err(OpenError::Thread)?;
         Ok(Self { path: path.to_owned(), writer, readers: Arc::default() })
     }
@@ -173,7 +169,8 @@ impl Store for SqliteStore {
         serial: &str,
     ) -> Result<Option<KnownDevice>, StoreError> {
         let (manufacturer, serial) = (manufacturer.clone(), serial.to_owned());
-        self.read(move |connection| read::device_by_serial(connection, &manufacturer, &serial)).await
+        self.read(move |connection| read::device_by_serial(connection, &manufacturer, &serial))
+            .await
     }
 
     async fn device(&self, id: &Id) -> Result<Option<KnownDevice>, StoreError> {

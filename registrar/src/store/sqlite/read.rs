@@ -151,7 +151,8 @@ pub(super) fn enrollment_by_key(
     connection: &Connection,
     key: &Sha256,
 ) -> Result<Option<Enrollment>> {
-    let sql = "SELECT * FROM enrollments WHERE key = ?1 ORDER BY created_at DESC, rowid DESC LIMIT 1";
+    let sql =
+        "SELECT * FROM enrollments WHERE key = ?1 ORDER BY created_at DESC, rowid DESC LIMIT 1";
     one(connection, sql, [key.0], rows::enrollment)
 }
 
