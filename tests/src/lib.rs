@@ -1,1 +1,7 @@
+//! What the end-to-end tests share: the real programs, outside programs, a site of the lab, and a proxy before the CA.
 //!
+//! A test that needs an outside program says `skipped: …` and passes where that is missing; with `CI=true` it fails.
+
+pub mod programs;
+pub mod proxy;
+pub mod site;

@@ -1,0 +1,84 @@
+//! Programs that tests run: ours, which must be built and fresh, and others', which may be missing.
+
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use anyhow::{Context as _, bail};
+
+/// Finds an outside program; where it is missing, says so and gives nothing.
+///
+/// # Panics
+/// With `CI=true`, where nothing may be missing.
+#[must_use]
+pub fn outside(name: &str, package: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found =
+        std::env::split_paths(&path).map(|folder| folder.join(name)).find(|file| file.is_file());
+    if found.is_none() {
+        skipped(&format!("the program '{name}' is not installed (Debian package {package})"));
+    }
+    found
+}
+
+/// Says that a test is skipped.
+///
+/// # Panics
+/// With `CI=true`.
+#[allow(clippy::panic)]
+pub fn skipped(reason: &str) {
+    assert!(std::env::var_os("CI").is_none_or(|value| value != "true"), "skipped: {reason}");
+    println!("skipped: {reason}");
+    eprintln!("skipped: {reason}");
+}
+
+/// One of our programs, if it is built and not older than its sources.
+///
+/// # Errors
+/// What to run first.
+pub fn ours(name: &str) -> anyhow::Result<PathBuf> {
+    let test = std::env::current_exe()?;
+    // target/debug/deps/TEST → target/debug/NAME
+    let folder = test.parent().and_then(Path::parent).context("the test is in no target folder")?;
+    let program = folder.join(name);
+    let built = match program.metadata().and_then(|metadata| metadata.modified()) {
+        Ok(built) => built,
+        Err(_) => {
+            bail!("{} is missing: run 'cargo build --workspace --bins' first", program.display())
+        }
+    };
+    let workspace = workspace();
+    for package in ["voucher", "est", "acme-bridge", "registrar", "lab"] {
+        let (newest, file) = newest(&workspace.join(package).join("src"))?;
+        if newest > built {
+            bail!(
+                "{} is older than {}: run 'cargo build --workspace --bins' first",
+                program.display(),
+                file.display()
+            );
+        }
+    }
+    Ok(program)
+}
+
+/// The workspace's folder.
+#[must_use]
+pub fn workspace() -> PathBuf {
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    package.parent().unwrap_or(package).to_owned()
+}
+
+fn newest(folder: &Path) -> std::io::Result<(SystemTime, PathBuf)> {
+    let mut newest = (SystemTime::UNIX_EPOCH, folder.to_owned());
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        let candidate = if entry.file_type()?.is_dir() {
+            self::newest(&entry.path())?
+        } else {
+            (entry.metadata()?.modified()?, entry.path())
+        };
+        if candidate.0 > newest.0 {
+            newest = candidate;
+        }
+    }
+    Ok(newest)
+}

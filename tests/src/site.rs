@@ -1,0 +1,86 @@
+//! A site of the lab in a temporary folder, and what tests ask of it.
+
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use brski_lab::registrar::Site;
+use brski_lab::up::{Issuer, Lab, SiteOptions};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::programs;
+
+/// A running site.
+pub struct TestSite {
+    /// The site.
+    pub lab: Lab,
+    /// Where it lives; removed with it.
+    pub folder: TempDir,
+}
+
+/// Starts a site with Pebble, or says that Pebble is missing.
+///
+/// # Errors
+/// What cannot be started.
+pub async fn with_acme() -> anyhow::Result<Option<TestSite>> {
+    match programs::outside("pebble", "pebble") {
+        None => Ok(None),
+        Some(pebble) => start(Issuer::Acme, pebble).await.map(Some),
+    }
+}
+
+/// Starts a site with the local issuer.
+///
+/// # Errors
+/// What cannot be started.
+pub async fn local() -> anyhow::Result<TestSite> {
+    start(Issuer::Local, "pebble".into()).await
+}
+
+async fn start(issuer: Issuer, pebble: PathBuf) -> anyhow::Result<TestSite> {
+    let folder = tempfile::tempdir()?;
+    let options = SiteOptions {
+        issuer,
+        folder: folder.path().to_owned(),
+        registrar: programs::ours("registrar")?,
+        pebble,
+    };
+    let lab = Lab::start(&options).await?;
+    Ok(TestSite { lab, folder })
+}
+
+impl TestSite {
+    /// The registrar's program and folder.
+    #[must_use]
+    pub fn site(&self) -> &Site {
+        self.lab.registrar.site()
+    }
+
+    /// How many orders and certificates Pebble made.
+    ///
+    /// # Errors
+    /// If there is no Pebble, or no log.
+    pub fn pebble_counts(&self) -> anyhow::Result<(usize, usize)> {
+        let pebble = self.lab.pebble.as_ref().context("there is no Pebble")?;
+        Ok((pebble.count("Added order")?, pebble.count("Issued certificate serial")?))
+    }
+}
+
+/// What a reading command prints with `--json`.
+///
+/// # Errors
+/// If it fails or prints something else.
+pub async fn json(site: &Site, command: &str, arguments: &[&str]) -> anyhow::Result<Value> {
+    let arguments: Vec<&str> = arguments.iter().copied().chain(["--json"]).collect();
+    Ok(serde_json::from_str(&site.command(command, &arguments).await?)?)
+}
+
+/// The kinds of all events, the oldest first.
+///
+/// # Errors
+/// As [`json`].
+pub async fn event_kinds(site: &Site) -> anyhow::Result<Vec<String>> {
+    let events = json(site, "event list", &[]).await?;
+    let events = events.as_array().context("events are a list")?;
+    Ok(events.iter().filter_map(|event| Some(event.get("kind")?.as_str()?.to_owned())).collect())
+}

@@ -1,0 +1,281 @@
+//! What must be refused is refused: with its status, a reason, an event, and nothing half-done.
+
+use brski_est::csr_builder::{CsrRequest, EcdsaKey};
+use brski_est::{media_type as est_media_type, transfer};
+use brski_lab::http::{Answer, Connection};
+use brski_lab::masa::Misbehaviour;
+use brski_lab::pki::Manufacturer;
+use brski_lab::pledge::{Pledge, journey, tls};
+use brski_tests::site::{self, TestSite, event_kinds, json};
+use brski_voucher::idevid::SerialNumber;
+use brski_voucher::{media_type, path};
+use rcgen::KeyPair;
+
+/// Sends a voucher request over a connection of this pledge.
+async fn request(
+    site: &TestSite,
+    pledge: &Pledge,
+    body: Vec<u8>,
+) -> anyhow::Result<(Answer, Connection)> {
+    let (mut connection, _) = pledge.connect(site.lab.registrar.address()).await?;
+    let answer = connection.post(path::REQUEST_VOUCHER, media_type::VOUCHER_CMS, body).await?;
+    Ok((answer, connection))
+}
+
+/// A correct voucher request of this pledge.
+async fn correct(site: &TestSite, pledge: &Pledge) -> anyhow::Result<Vec<u8>> {
+    let (_, chain) = pledge.connect(site.lab.registrar.address()).await?;
+    Ok(pledge.voucher_request(chain.own().expect("a server has a certificate"))?.der)
+}
+
+/// Asserts the answer's status and reason, the newest event, and that no device came of it.
+async fn assert_refused(
+    site: &TestSite,
+    answer: &Answer,
+    status: u16,
+    words: &str,
+    event: &str,
+) -> anyhow::Result<()> {
+    assert_eq!(answer.status, status, "{}", answer.text());
+    assert!(answer.text().contains(words), "{}", answer.text());
+    assert_eq!(answer.content_type, "text/plain; charset=utf-8");
+    let kinds = event_kinds(site.site()).await?;
+    assert_eq!(kinds.last().map(String::as_str), Some(event), "{kinds:?}");
+    Ok(())
+}
+
+async fn assert_no_device(site: &TestSite) -> anyhow::Result<()> {
+    let devices = json(site.site(), "device list", &[]).await?;
+    assert_eq!(devices.as_array().map(Vec::len), Some(0), "{devices}");
+    assert_eq!(site.lab.masa.requests(), 0, "the MASA was not asked");
+    Ok(())
+}
+
+#[tokio::test]
+async fn refuses_a_client_without_a_certificate() -> anyhow::Result<()> {
+    let site = site::local().await?;
+    let body = correct(&site, &site.lab.pledge("BAD-1")?).await?;
+    let (mut connection, _) = tls::provisional(site.lab.registrar.address(), None).await?;
+    let answer = connection.post(path::REQUEST_VOUCHER, media_type::VOUCHER_CMS, body).await?;
+    assert_refused(&site, &answer, 401, "needs the device's IDevID", "no-client-certificate")
+        .await?;
+    assert_no_device(&site).await
+}
+
+#[tokio::test]
+async fn refuses_a_device_of_an_unknown_manufacturer() -> anyhow::Result<()> {
+    let site = site::local().await?;
+    let stranger = Manufacturer::new("stranger")?;
+    let idevid = stranger.authority.idevid("BAD-2", &site.lab.masa.url())?;
+    let pledge = Pledge::new(idevid, stranger.authority.certificate())?;
+    let body = correct(&site, &pledge).await?;
+    let (answer, _) = request(&site, &pledge, body).await?;
+    assert_refused(&site, &answer, 403, "registrar manufacturer add", "unknown-manufacturer")
+        .await?;
+    assert_no_device(&site).await
+}
+
+#[tokio::test]
+async fn refuses_a_serial_number_unlike_the_certificates() -> anyhow::Result<()> {
+    let site = site::local().await?;
+    let pledge = site.lab.pledge("BAD-3")?;
+    let (_, chain) = pledge.connect(site.lab.registrar.address()).await?;
+    let own = chain.own().expect("a server has a certificate");
+    let body = pledge.voucher_request_as(SerialNumber::parse("ANOTHER")?, own)?.der;
+    let (answer, _) = request(&site, &pledge, body).await?;
+    assert_refused(&site, &answer, 403, "\"ANOTHER\"", "voucher-request-serial").await?;
+    assert_no_device(&site).await
+}
+
+#[tokio::test]
+async fn refuses_a_foreign_proximity_certificate_and_closes() -> anyhow::Result<()> {
+    let site = site::local().await?;
+    let pledge = site.lab.pledge("BAD-4")?;
+    let body = pledge.voucher_request(pledge.idevid().der())?.der;
+    let (answer, mut connection) = request(&site, &pledge, body).await?;
+    assert_refused(&site, &answer, 401, "proximity-registrar-cert", "voucher-request-proximity")
+        .await?;
+    assert_eq!(answer.connection, "close");
+    assert!(connection.get("/.well-known/est/cacerts").await.is_err(), "the connection is closed");
+    assert_no_device(&site).await
+}
+
+#[tokio::test]
+async fn refuses_broken_cms() -> anyhow::Result<()> {
+    let site = site::local().await?;
+    let pledge = site.lab.pledge("BAD-5")?;
+    for body in [Vec::new(), b"garbage".to_vec(), vec![0x30, 0x82, 0xff]] {
+        let (answer, _) = request(&site, &pledge, body).await?;
+        assert_refused(&site, &answer, 406, "cannot be read", "voucher-request-unreadable").await?;
+    }
+    let mut changed = correct(&site, &pledge).await?;
+    // The signature is the last value in the message.
+    *changed.last_mut().expect("it is not empty") ^= 1;
+    let (answer, _) = request(&site, &pledge, changed).await?;
+    assert_refused(&site, &answer, 403, "signature", "voucher-request-signature").await?;
+    assert_no_device(&site).await
+}
+
+#[tokio::test]
+async fn refuses_a_body_above_64_kib() -> anyhow::Result<()> {
+    let site = site::local().await?;
+    let pledge = site.lab.pledge("BAD-6")?;
+    let (answer, _) = request(&site, &pledge, vec![0x30; 64 * 1024 + 1]).await?;
+    assert_refused(&site, &answer, 413, "65536", "body-too-long").await?;
+    assert_no_device(&site).await
+}
+
+#[tokio::test]
+async fn refuses_another_media_type_and_another_method() -> anyhow::Result<()> {
+    let site = site::local().await?;
+    let pledge = site.lab.pledge("BAD-7")?;
+    let body = correct(&site, &pledge).await?;
+    let (mut connection, _) = pledge.connect(site.lab.registrar.address()).await?;
+    let answer = connection.post(path::REQUEST_VOUCHER, "application/json", body).await?;
+    assert_refused(&site, &answer, 415, "application/json", "media-type-unknown").await?;
+    let answer = connection.get(path::REQUEST_VOUCHER).await?;
+    assert_eq!(answer.status, 405);
+    let answer = connection.get("/nowhere").await?;
+    assert_eq!(answer.status, 404);
+    assert_no_device(&site).await
+}
+
+#[tokio::test]
+async fn refuses_to_enroll_before_a_voucher() -> anyhow::Result<()> {
+    let site = site::local().await?;
+    let pledge = site.lab.pledge("BAD-8")?;
+    let (mut connection, _) = pledge.connect(site.lab.registrar.address()).await?;
+    let answer = enroll(&mut connection, csr("bad-8")?).await?;
+    assert_refused(&site, &answer, 403, "no voucher", "no-voucher").await?;
+    assert_no_device(&site).await
+}
+
+#[tokio::test]
+async fn refuses_an_unknown_label() -> anyhow::Result<()> {
+    let site = site::local().await?;
+    let pledge = site.lab.pledge("BAD-9")?;
+    let (mut connection, _) = pledge.connect(site.lab.registrar.address()).await?;
+    let path = "/.well-known/est/nosuchlabel/simpleenroll";
+    let answer = connection.post(path, est_media_type::PKCS10, csr("bad-9")?).await?;
+    assert_refused(&site, &answer, 404, "nosuchlabel", "unknown-label").await
+}
+
+#[tokio::test]
+async fn refuses_a_known_serial_number_with_another_key() -> anyhow::Result<()> {
+    let site = site::local().await?;
+    journey::bootstrap(&site.lab.pledge("TWIN")?, site.lab.registrar.address()).await?;
+    let twin = site.lab.pledge("TWIN")?;
+    let body = correct(&site, &twin).await?;
+    let (answer, _) = request(&site, &twin, body).await?;
+    assert_refused(&site, &answer, 403, "another key", "identity-key-changed").await
+}
+
+#[tokio::test]
+async fn says_503_while_the_masa_is_away_and_goes_on_when_it_is_back() -> anyhow::Result<()> {
+    let site = impatient().await?;
+    let pledge = site.lab.pledge("MASA-1")?;
+    let body = correct(&site, &pledge).await?;
+    site.lab.masa.behave(Misbehaviour::Unavailable);
+    let (answer, _) = request(&site, &pledge, body.clone()).await?;
+    assert_refused(&site, &answer, 503, "MASA", "masa-unavailable").await?;
+    assert_eq!(answer.retry_after, "30");
+    assert!(site.lab.masa.requests() > 1, "it was asked again within the hold time");
+    site.lab.masa.behave(Misbehaviour::None);
+    let (answer, _) = request(&site, &pledge, body).await?;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    Ok(())
+}
+
+#[tokio::test]
+async fn forwards_no_voucher_that_the_pledge_would_refuse() -> anyhow::Result<()> {
+    let site = impatient().await?;
+    for (misbehaviour, words) in [
+        (Misbehaviour::WrongNonce, "nonce"),
+        (Misbehaviour::WrongSerial, "another device"),
+        (Misbehaviour::WrongPin, "pinned-domain-cert"),
+        (Misbehaviour::Garbage, "cannot be read"),
+    ] {
+        site.lab.masa.behave(misbehaviour);
+        let pledge = site.lab.pledge(&format!("MASA-{misbehaviour:?}"))?;
+        let body = correct(&site, &pledge).await?;
+        let (answer, _) = request(&site, &pledge, body).await?;
+        assert_refused(&site, &answer, 502, words, "voucher-unusable").await?;
+    }
+    site.lab.masa.behave(Misbehaviour::Refuses);
+    let pledge = site.lab.pledge("MASA-REFUSES")?;
+    let body = correct(&site, &pledge).await?;
+    let (answer, _) = request(&site, &pledge, body).await?;
+    assert_refused(&site, &answer, 403, "sold to somebody else", "masa-refused").await
+}
+
+/// A site whose registrar holds requests for a second only.
+async fn impatient() -> anyhow::Result<TestSite> {
+    let TestSite { mut lab, folder } = site::local().await?;
+    let stopped = lab.registrar.stop().await;
+    let config = std::fs::read_to_string(stopped.config())?;
+    std::fs::write(stopped.config(), config.replace("hold_secs = 10", "hold_secs = 1"))?;
+    lab.registrar = stopped.serve().await?;
+    Ok(TestSite { lab, folder })
+}
+
+fn key() -> anyhow::Result<EcdsaKey> {
+    Ok(EcdsaKey::from_pkcs8_der(KeyPair::generate()?.serialized_der())?)
+}
+
+fn name(label: &str) -> String {
+    format!("{label}.iot.lab.example")
+}
+
+fn csr(label: &str) -> anyhow::Result<Vec<u8>> {
+    Ok(CsrRequest::new(&[&name(label)]).sign(&key()?)?)
+}
+
+async fn enroll(connection: &mut Connection, csr: Vec<u8>) -> anyhow::Result<Answer> {
+    let body = transfer::encode(&csr, transfer::Folding::Never);
+    Ok(connection.post("/.well-known/est/simpleenroll", est_media_type::PKCS10, body).await?)
+}
+
+#[tokio::test]
+async fn refuses_csrs_that_ask_for_what_they_may_not_have_and_orders_nothing() -> anyhow::Result<()>
+{
+    let Some(site) = site::with_acme().await? else {
+        return Ok(());
+    };
+    let pledge = site.lab.pledge("CSR-1")?;
+    let (mut connection, _) = journey::bootstrap(&pledge, site.lab.registrar.address()).await?;
+    let own = name("csr-1");
+    let request = || CsrRequest::new(&[&own]);
+    let mut broken = request().sign(&key()?)?;
+    *broken.last_mut().expect("it is not empty") ^= 1;
+    // id-ce-certificatePolicies, which no profile gives; cmcRA, which would make a registrar.
+    let policies: (&[u8], &[u8]) = (&[0x55, 0x1d, 32], &[0x30, 0]);
+    let cmc_ra: (&[u8], &[u8]) = (&[0x55, 0x1d, 37], &[0x30, 10, 6, 8, 0x2b, 6, 1, 5, 5, 7, 3, 28]);
+    let p521 = KeyPair::generate_for(&rcgen::PKCS_ECDSA_P521_SHA512)?;
+    let foreign_key = rcgen::CertificateParams::new(vec![own.clone()])?.serialize_request(&p521)?;
+    let cases = [
+        (CsrRequest::new(&[&name("csr-2")]).sign(&key()?)?, 403, "csr-name"),
+        (CsrRequest::new(&["csr-1.eviliot.lab.example"]).sign(&key()?)?, 403, "csr-name"),
+        (CsrRequest::new(&[&own, "www.example.org"]).sign(&key()?)?, 403, "csr-name"),
+        (CsrRequest::new(&[]).with_common_name(&own).sign(&key()?)?, 403, "csr-name"),
+        (request().with_common_name("somebody else").sign(&key()?)?, 403, "csr-name"),
+        (broken, 400, "csr-signature"),
+        (request().with_ca_true().sign(&key()?)?, 400, "csr-extension"),
+        (request().with_extension(policies.0, policies.1).sign(&key()?)?, 400, "csr-extension"),
+        (request().with_extension(cmc_ra.0, cmc_ra.1).sign(&key()?)?, 400, "csr-extension"),
+        (request().with_challenge_password("guess").sign(&key()?)?, 403, "csr-challenge-password"),
+        (foreign_key.der().to_vec(), 400, "csr-key"),
+        (b"no CSR".to_vec(), 400, "csr-unreadable"),
+    ];
+    for (csr, status, event) in cases {
+        let answer = enroll(&mut connection, csr).await?;
+        assert_refused(&site, &answer, status, "", event).await?;
+    }
+    assert_eq!(site.pebble_counts()?, (0, 0), "no order was made");
+    let story = json(site.site(), "device show", &["CSR-1"]).await?;
+    assert_eq!(story["enrollments"].as_array().map(Vec::len), Some(0));
+    // And the honest twin succeeds.
+    let answer = enroll(&mut connection, request().with_common_name(&own).sign(&key()?)?).await?;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert_eq!(site.pebble_counts()?, (1, 1));
+    Ok(())
+}
