@@ -11,7 +11,7 @@ use axum::body::{Body, Bytes};
 use axum::extract::{DefaultBodyLimit, State};
 use axum::response::Response;
 use axum::routing::post;
-use brski_voucher::artefact::{ContentType, Nonce, RegistrarRequest};
+use brski_voucher::artefact::{Assertion, Binding, Nonce, RegistrarRequest};
 use brski_voucher::certificate::Certificate;
 use brski_voucher::idevid::SerialNumber;
 use brski_voucher::signature::EcdsaKey;
@@ -68,6 +68,9 @@ pub enum MasaError {
     #[error("the MASA's voucher signer cannot be used: {0}")]
     Signer(String),
 }
+
+/// How long a voucher without a nonce lasts (RFC 8995 §5.6).
+const LIFETIME: Duration = Duration::from_secs(20 * 60);
 
 struct Shared {
     signer: EcdsaKey,
@@ -247,24 +250,21 @@ fn voucher(shared: &Shared, body: &[u8], misbehaviour: Misbehaviour) -> Result<V
         Misbehaviour::WrongPin => shared.authority.clone(),
         _ => top(&request),
     };
-    let mut voucher = masa::voucher(&request, &pinned, at).map_err(|error| error.to_string())?;
+    let mut voucher = masa::voucher_fields(&request, Assertion::Proximity, &pinned, LIFETIME, at);
     match misbehaviour {
-        Misbehaviour::WrongNonce => voucher.nonce = Some(Nonce::from_random([7; 16])),
+        Misbehaviour::WrongNonce => voucher.binding = Binding::Nonce(Nonce::from_random([7; 16])),
         Misbehaviour::WrongSerial => {
             voucher.serial_number =
                 SerialNumber::parse("another device").map_err(|error| error.to_string())?;
         }
         _ => {}
     }
-    voucher
-        .sign(ContentType::AnimaJsonVoucher, &shared.signer, &shared.signer_chain, at)
-        .map_err(|error| error.to_string())
+    voucher.sign(&shared.signer, &shared.signer_chain, at).map_err(|error| error.to_string())
 }
 
 /// What the registrar shows of its chain is what it wants pinned: the top of it.
 fn top(request: &Verified<RegistrarRequest>) -> Certificate {
-    let chain = request.certificates();
-    chain.last().unwrap_or_else(|| request.signer()).clone()
+    request.signer_chain().last().unwrap_or_else(|| request.signer()).clone()
 }
 
 fn answer(voucher: Vec<u8>) -> Response {

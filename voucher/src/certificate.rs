@@ -62,7 +62,7 @@ pub enum CertificateError {
     },
     /// It is not DER of a certificate.
     #[error("the certificate cannot be read: {0}")]
-    Encoding(#[from] TlvError),
+    Encoding(TlvError),
     /// A date in it is none.
     #[error("the certificate's {field} is not a date")]
     Date {
@@ -71,10 +71,17 @@ pub enum CertificateError {
     },
 }
 
+impl From<TlvError> for CertificateError {
+    fn from(reason: TlvError) -> Self {
+        Self::Encoding(reason)
+    }
+}
+
 /// A certificate and the facts in it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Certificate {
     der: CertificateDer<'static>,
+    version: Version,
     serial: Vec<u8>,
     issuer: Vec<u8>,
     subject: Vec<u8>,
@@ -91,11 +98,23 @@ struct Extension {
     value: Vec<u8>,
 }
 
+/// The versions that differ in what they may say about being a CA.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Version {
+    /// Without extensions.
+    One,
+    /// Version 2 and 3.
+    Later,
+}
+
 /// What the issuer signed, with what.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct SignedPart {
     pub(crate) message: Vec<u8>,
+    /// The contents of the algorithm identifier outside of what is signed.
     pub(crate) algorithm: Vec<u8>,
+    /// The same inside of what is signed; both must be equal (RFC 5280 §4.1.1.2).
+    pub(crate) inner_algorithm: Vec<u8>,
     pub(crate) signature: Vec<u8>,
 }
 
@@ -117,9 +136,12 @@ impl Certificate {
         outer.end()?;
 
         let mut fields = body.inside();
-        fields.optional(VERSION)?;
+        let version = match fields.optional(VERSION)? {
+            Some(number) if only(number.contents, INTEGER)?.contents != [0] => Version::Later,
+            _ => Version::One,
+        };
         let serial = fields.expect(INTEGER)?;
-        fields.expect(SEQUENCE)?;
+        let inner_algorithm = fields.expect(SEQUENCE)?;
         let issuer = fields.expect(SEQUENCE)?;
         let mut validity = fields.expect(SEQUENCE)?.inside();
         let not_before =
@@ -137,6 +159,7 @@ impl Certificate {
         }
         Ok(Self {
             der: CertificateDer::from(der.to_vec()),
+            version,
             serial: serial.contents.to_vec(),
             issuer: issuer.whole.to_vec(),
             subject: subject.whole.to_vec(),
@@ -147,8 +170,9 @@ impl Certificate {
             signature: SignedPart {
                 message: body.whole.to_vec(),
                 algorithm: algorithm.contents.to_vec(),
-                // The first octet counts unused bits; signatures have none.
-                signature: signature.contents.get(1..).unwrap_or_default().to_vec(),
+                inner_algorithm: inner_algorithm.contents.to_vec(),
+                // The first octet counts unused bits; a signature that has some matches nothing.
+                signature: signature.contents.strip_prefix(&[0]).unwrap_or_default().to_vec(),
             },
         })
     }
@@ -196,6 +220,8 @@ impl Certificate {
     }
 
     /// The serialNumber attribute (2.5.4.5) of the subject: the device's serial number (RFC 8995 §2.3.1).
+    ///
+    /// The first one, if it is a PrintableString, UTF8String or IA5String.
     #[must_use]
     pub fn subject_serial_number(&self) -> Option<&str> {
         attribute(&self.subject, SERIAL_NUMBER_ATTRIBUTE)
@@ -254,6 +280,12 @@ impl Certificate {
             .collect()
     }
 
+    /// Whether subject and issuer are the same name.
+    #[must_use]
+    pub fn is_self_issued(&self) -> bool {
+        self.subject == self.issuer
+    }
+
     /// Whether basic constraints say CA:TRUE.
     #[must_use]
     pub fn is_ca(&self) -> bool {
@@ -273,6 +305,26 @@ impl Certificate {
         &self.signature
     }
 
+    /// Whether it may be the issuer of others: it says so, or is a root of a time when none could.
+    pub(crate) fn may_issue(&self) -> bool {
+        match self.extension(BASIC_CONSTRAINTS) {
+            Some(_) => self.is_ca(),
+            None => self.version == Version::One || self.is_self_issued(),
+        }
+    }
+
+    /// The subject public key without its BIT STRING; empty if there is none.
+    pub(crate) fn public_key(&self) -> &[u8] {
+        only(&self.spki, SEQUENCE)
+            .and_then(|spki| {
+                let mut fields = spki.inside();
+                fields.expect(SEQUENCE)?;
+                fields.expect(BIT_STRING)
+            })
+            .map(|bits| bits.contents.get(1..).unwrap_or_default())
+            .unwrap_or_default()
+    }
+
     fn extension(&self, oid: Oid) -> Option<&[u8]> {
         let found = self.extensions.iter().find(|extension| extension.oid == oid.0)?;
         Some(&found.value)
@@ -287,6 +339,15 @@ impl fmt::Debug for Certificate {
             .field("octets", &self.der.len())
             .finish_non_exhaustive()
     }
+}
+
+/// The name of a domain in an audit log: the subject key identifier of the pinned certificate,
+/// else the SHA-256 of its SubjectPublicKeyInfo.
+///
+/// RFC 8995 §5.8.2.
+#[must_use]
+pub fn domain_id(pinned: &Certificate) -> Vec<u8> {
+    pinned.subject_key_identifier().map_or_else(|| sha256(&pinned.spki).to_vec(), <[u8]>::to_vec)
 }
 
 pub(crate) fn sha256(octets: &[u8]) -> [u8; 32] {
@@ -330,7 +391,7 @@ fn attribute(name: &[u8], wanted: Oid) -> Option<&str> {
 }
 
 /// Reads UTCTime or GeneralizedTime as RFC 5280 §4.1.2.5 writes them: to the second, in UTC.
-fn date(value: Tlv<'_>) -> Option<i64> {
+pub(crate) fn date(value: Tlv<'_>) -> Option<i64> {
     let text = std::str::from_utf8(value.contents).ok()?.strip_suffix('Z')?;
     if !text.bytes().all(|digit| digit.is_ascii_digit()) {
         return None;

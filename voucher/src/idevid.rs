@@ -2,9 +2,11 @@
 
 use std::fmt;
 
+use aws_lc_rs::digest;
 use thiserror::Error;
 
 use crate::certificate::Certificate;
+use crate::tlv::{OCTET_STRING, SEQUENCE, only, tagged};
 
 /// The longest serial number, in octets.
 const SERIAL_OCTETS: usize = 255;
@@ -12,6 +14,10 @@ const SERIAL_OCTETS: usize = 255;
 const URL_OCTETS: usize = 2048;
 /// The path of BRSKI at a MASA whose URL is an authority only (RFC 8995 §2.3.2).
 const DEFAULT_PATH: &str = "/.well-known/brski";
+/// The port of HTTPS where none is named.
+const HTTPS_PORT: u16 = 443;
+/// Tag of keyIdentifier in an authority key identifier (RFC 5280 §4.2.1.1).
+const KEY_IDENTIFIER: u8 = 0x80;
 
 /// A device's serial number: 1 to 255 octets of text without control characters.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -63,14 +69,68 @@ impl fmt::Display for SerialNumber {
     }
 }
 
-/// Reads the device's serial number from its IDevID: the serialNumber attribute of the subject.
+/// Where in an IDevID a manufacturer puts the serial number.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SerialRule {
+    /// The serialNumber attribute (2.5.4.5) of the subject, as RFC 8995 §2.3.1 asks.
+    #[default]
+    SubjectSerialNumber,
+}
+
+impl SerialRule {
+    /// Reads the device's serial number from its IDevID.
+    ///
+    /// # Errors
+    /// [`SerialNumberError`].
+    pub fn read(self, certificate: &Certificate) -> Result<SerialNumber, SerialNumberError> {
+        let text = match self {
+            Self::SubjectSerialNumber => certificate.subject_serial_number(),
+        };
+        SerialNumber::parse(text.ok_or(SerialNumberError::Absent)?)
+    }
+}
+
+/// Reads the device's serial number from its IDevID by the default rule.
 ///
 /// # Errors
 /// [`SerialNumberError`].
 ///
 /// RFC 8995 §2.3.1.
 pub fn serial_number(certificate: &Certificate) -> Result<SerialNumber, SerialNumberError> {
-    SerialNumber::parse(certificate.subject_serial_number().ok_or(SerialNumberError::Absent)?)
+    SerialRule::default().read(certificate)
+}
+
+/// The idevid-issuer of an IDevID: its authority key identifier with the OCTET STRING around it, verbatim.
+///
+/// Where it has none, one is made of the SHA-1 of the IDevID's own public key.
+///
+/// draft-ietf-anima-rfc8366bis §6.1.
+#[must_use]
+pub fn issuer(idevid: &Certificate) -> Vec<u8> {
+    if let Some(identifier) = idevid.authority_key_identifier() {
+        return tagged(OCTET_STRING, identifier);
+    }
+    let sha1 = digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, idevid.public_key());
+    tagged(OCTET_STRING, &tagged(SEQUENCE, &tagged(KEY_IDENTIFIER, sha1.as_ref())))
+}
+
+/// Whether an idevid-issuer that somebody sent means this IDevID's issuer.
+///
+/// The authority key identifier is found in the field with its OCTET STRING, without it,
+/// and as the bare key identifier; each of them will do.
+#[must_use]
+pub fn is_issuer(sent: &[u8], idevid: &Certificate) -> bool {
+    let own = issuer(idevid);
+    let Ok(wrapped) = only(&own, OCTET_STRING) else {
+        return false;
+    };
+    let key_identifier = only(wrapped.contents, SEQUENCE)
+        .and_then(|fields| fields.inside().expect(KEY_IDENTIFIER))
+        .map(|identifier| identifier.contents);
+    sent == own
+        || sent == wrapped.contents
+        || key_identifier.is_ok_and(|identifier| !identifier.is_empty() && sent == identifier)
 }
 
 /// Where a MASA lives: host, port and path; always HTTPS.
@@ -159,6 +219,23 @@ impl MasaUrl {
     pub fn path(&self, operation: &str) -> String {
         format!("{}/{operation}", self.path)
     }
+
+    /// The whole URL of an operation, such as `requestvoucher`.
+    #[must_use]
+    pub fn endpoint(&self, operation: &str) -> String {
+        format!("{self}/{operation}")
+    }
+}
+
+impl fmt::Display for MasaUrl {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (open, close) = if self.host.contains(':') { ("[", "]") } else { ("", "") };
+        write!(formatter, "https://{open}{}{close}", self.host)?;
+        if self.port != HTTPS_PORT {
+            write!(formatter, ":{}", self.port)?;
+        }
+        formatter.write_str(&self.path)
+    }
 }
 
 fn is_foreign(character: char) -> bool {
@@ -166,15 +243,25 @@ fn is_foreign(character: char) -> bool {
 }
 
 fn split_port(authority: &str) -> Option<(&str, u16)> {
-    if let Some(rest) = authority.strip_prefix('[') {
-        let (host, rest) = rest.split_once(']')?;
-        return match rest.strip_prefix(':') {
-            Some(port) => Some((host, port.parse().ok()?)),
-            None => rest.is_empty().then_some((host, 443)),
-        };
-    }
-    match authority.split_once(':') {
-        Some((host, port)) => Some((host, port.parse().ok().filter(|port| *port != 0)?)),
-        None => Some((authority, 443)),
+    let (host, port) = match authority.strip_prefix('[') {
+        Some(rest) => {
+            let (host, rest) = rest.split_once(']')?;
+            match rest.strip_prefix(':') {
+                Some(port) => (host, Some(port)),
+                None if rest.is_empty() => (host, None),
+                None => return None,
+            }
+        }
+        None => {
+            authority.split_once(':').map_or((authority, None), |(host, port)| (host, Some(port)))
+        }
+    };
+    match port {
+        // `u16` would take a sign.
+        Some(port) if !port.starts_with('+') => {
+            Some((host, port.parse().ok().filter(|port| *port != 0)?))
+        }
+        Some(_) => None,
+        None => Some((host, HTTPS_PORT)),
     }
 }

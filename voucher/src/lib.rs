@@ -6,6 +6,8 @@
 //! An artefact is read as [`Unverified`](verify::Unverified), becomes [`Verified`](verify::Verified) by one of three
 //! proofs, and is then judged by the functions of a role: [`registrar`], [`masa`] or [`pledge`].
 //! The bytes as received are kept: they are what is forwarded and stored.
+//!
+//! To send one, fill its `…Fields` in [`artefact`] and `sign` them.
 
 pub mod artefact;
 pub mod certificate;
@@ -29,6 +31,8 @@ pub use tlv::TlvError;
 pub mod media_type {
     /// A voucher or voucher request as JSON in CMS (RFC 8366 §8.3).
     pub const VOUCHER_CMS: &str = "application/voucher-cms+json";
+    /// A status report of a pledge (RFC 8995 §5.7) or an audit log (RFC 8995 §5.8).
+    pub const JSON: &str = "application/json";
 }
 
 /// Paths under a registrar's or MASA's root (RFC 8995 §8.3.1).
@@ -39,4 +43,6 @@ pub mod path {
     pub const VOUCHER_STATUS: &str = "/.well-known/brski/voucher_status";
     /// Where a pledge says how its enrollment went.
     pub const ENROLL_STATUS: &str = "/.well-known/brski/enrollstatus";
+    /// Where a registrar asks a MASA for the audit log of a device.
+    pub const REQUEST_AUDIT_LOG: &str = "/.well-known/brski/requestauditlog";
 }

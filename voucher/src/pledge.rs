@@ -4,7 +4,8 @@ use thiserror::Error;
 
 use crate::artefact::{Nonce, Voucher};
 use crate::certificate::Certificate;
-use crate::idevid::SerialNumber;
+use crate::idevid::{self, SerialNumber};
+use crate::registrar::hex;
 use crate::trust::{Anchors, ChainError, ValidityTime, verify_chain};
 use crate::verify::Verified;
 
@@ -13,38 +14,63 @@ use crate::verify::Verified;
 #[non_exhaustive]
 pub enum PinError {
     /// The voucher pins nothing.
-    #[error("the voucher has no pinned-domain-cert")]
+    #[error("the voucher has no pinned-domain-cert (RFC 8995 §5.6.2)")]
     NoPin,
     /// What it pins is no certificate.
-    #[error("the pinned-domain-cert is no certificate")]
+    #[error("the pinned-domain-cert is no certificate (RFC 8995 §5.6.2)")]
     Unreadable,
     /// There is no chain.
-    #[error("there is no certificate of the registrar")]
+    #[error("there is no certificate of the registrar (RFC 8995 §5.6.2)")]
     NoChain,
     /// The registrar's certificate does not lead to what is pinned.
-    #[error("the registrar's certificate does not lead to the pinned-domain-cert: {0}")]
-    Chain(ChainError),
+    #[error(
+        "the registrar's certificate (SHA-256 {registrar}) does not lead to the pinned-domain-cert \
+         ({pinned}) (RFC 8995 §5.6.2): {reason}"
+    )]
+    Chain {
+        /// SHA-256 of the registrar's certificate.
+        registrar: String,
+        /// SHA-256 of what is pinned.
+        pinned: String,
+        /// What the path check says.
+        reason: ChainError,
+    },
 }
 
-/// Checks that the registrar's certificate chains to what the voucher pins; pinning the certificate itself will do.
+/// Reads the certificate that a voucher pins.
 ///
+/// # Errors
+/// [`PinError::NoPin`], [`PinError::Unreadable`].
+///
+/// RFC 8366 §5.3.
+pub fn pinned_certificate(voucher: &Voucher) -> Result<Certificate, PinError> {
+    let pinned = voucher.pinned_domain_cert().ok_or(PinError::NoPin)?;
+    Certificate::from_der(pinned).map_err(|_| PinError::Unreadable)
+}
+
+/// Checks that the registrar's certificate chains to what a voucher pins, the sole anchor for this once.
+///
+/// Pinning the registrar's own certificate will do, or another one of the same key: the key is what is pinned.
 /// `chain`: as kept from TLS, the registrar's certificate first.
 ///
 /// # Errors
 /// [`PinError`].
 ///
 /// RFC 8995 §5.6.2.
-pub fn check_pin(
-    voucher: &Voucher,
+pub fn check_registrar_chain(
+    pinned: &Certificate,
     chain: &[Certificate],
     time: ValidityTime,
-) -> Result<Certificate, PinError> {
-    let pinned = voucher.pinned_domain_cert.as_deref().ok_or(PinError::NoPin)?;
-    let pinned = Certificate::from_der(pinned).map_err(|_| PinError::Unreadable)?;
+) -> Result<(), PinError> {
     let (own, above) = chain.split_first().ok_or(PinError::NoChain)?;
-    let anchors = Anchors::new(&[pinned.der().clone()]).map_err(|_| PinError::Unreadable)?;
-    verify_chain(own, above, &anchors, time).map_err(PinError::Chain)?;
-    Ok(pinned)
+    // The TLS handshake proved the key; a certificate of this key is as good as the pinned one while its dates fit.
+    let pin = if own.spki_der() == pinned.spki_der() { own } else { pinned };
+    let anchors = Anchors::new(&[pin.der().clone()]).map_err(|_| PinError::Unreadable)?;
+    verify_chain(own, above, &anchors, time).map_err(|reason| PinError::Chain {
+        registrar: hex(&own.fingerprint()),
+        pinned: hex(&pinned.fingerprint()),
+        reason,
+    })
 }
 
 /// Why a pledge refuses a voucher.
@@ -52,7 +78,9 @@ pub fn check_pin(
 #[non_exhaustive]
 pub enum VoucherRefusal {
     /// It is for another device.
-    #[error("the voucher is for serial number {voucher:?}, this device is {own:?}")]
+    #[error(
+        "the voucher is for serial number {voucher:?}, this device is {own:?} (RFC 8995 §5.6.1)"
+    )]
     SerialNumberMismatch {
         /// In the voucher.
         voucher: String,
@@ -60,7 +88,7 @@ pub enum VoucherRefusal {
         own: String,
     },
     /// It answers another request.
-    #[error("the voucher has nonce {voucher:?}, the request had {request:?}")]
+    #[error("the voucher has nonce {voucher:?}, the request had {request:?} (RFC 8995 §5.6.1)")]
     NonceMismatch {
         /// In the voucher; empty if it has none.
         voucher: String,
@@ -69,11 +97,16 @@ pub enum VoucherRefusal {
     },
     /// It is for an IDevID of another issuer.
     #[error(
-        "the voucher's idevid-issuer is not the authority key identifier of this device's IDevID"
+        "the voucher has idevid-issuer {voucher}, this device's IDevID has {own} (hex, RFC 8366 §5.3)"
     )]
-    IdevidIssuerMismatch,
+    IdevidIssuerMismatch {
+        /// In the voucher.
+        voucher: String,
+        /// Of the pledge's IDevID.
+        own: String,
+    },
     /// It is over.
-    #[error("the voucher expired at {expired}, it is {now} (Unix seconds)")]
+    #[error("the voucher expired at {expired}, it is {now} (Unix seconds, RFC 8366 §5.3)")]
     Expired {
         /// Its expires-on.
         expired: i64,
@@ -84,7 +117,7 @@ pub enum VoucherRefusal {
 
 /// Checks a verified voucher against the request that it answers.
 ///
-/// `now`: Unix seconds, of a pledge that has a clock.
+/// A nonceless voucher answers no request here. `now`: [`ValidityTime::IgnoringExpiry`] for a pledge without a clock.
 ///
 /// # Errors
 /// [`VoucherRefusal`].
@@ -95,29 +128,39 @@ pub fn check_voucher(
     serial: &SerialNumber,
     nonce: &Nonce,
     idevid: &Certificate,
-    now: i64,
+    now: ValidityTime,
 ) -> Result<(), VoucherRefusal> {
-    if voucher.serial_number != *serial {
+    if voucher.serial_number() != serial {
         return Err(VoucherRefusal::SerialNumberMismatch {
-            voucher: voucher.serial_number.to_string(),
+            voucher: voucher.serial_number().to_string(),
             own: serial.to_string(),
         });
     }
-    if voucher.nonce.as_ref() != Some(nonce) {
+    if voucher.nonce() != Some(nonce) {
         return Err(VoucherRefusal::NonceMismatch {
-            voucher: voucher.nonce.as_ref().map_or_else(String::new, Nonce::to_string),
+            voucher: voucher.nonce().map_or_else(String::new, Nonce::to_string),
             request: nonce.to_string(),
         });
     }
-    if let Some(issuer) = &voucher.idevid_issuer
-        && *issuer != crate::registrar::idevid_issuer(idevid)
-    {
-        return Err(VoucherRefusal::IdevidIssuerMismatch);
-    }
-    match &voucher.expires_on {
-        Some(expires) if expires.seconds() < now => {
-            Err(VoucherRefusal::Expired { expired: expires.seconds(), now })
+    match voucher.idevid_issuer() {
+        Some(sent) if !idevid::is_issuer(sent, idevid) => {
+            return Err(VoucherRefusal::IdevidIssuerMismatch {
+                voucher: hex(sent),
+                own: hex(&idevid::issuer(idevid)),
+            });
         }
-        _ => Ok(()),
+        _ => {}
     }
+    check_expiry(voucher, now)
+}
+
+fn check_expiry(voucher: &Voucher, now: ValidityTime) -> Result<(), VoucherRefusal> {
+    let (ValidityTime::At(now), Some(expires_on)) = (now, voucher.expires_on()) else {
+        return Ok(());
+    };
+    let (expired, now) = (expires_on.seconds(), i64::try_from(now.as_secs()).unwrap_or(i64::MAX));
+    if expired < now {
+        return Err(VoucherRefusal::Expired { expired, now });
+    }
+    Ok(())
 }

@@ -1,9 +1,11 @@
 //! Signatures: which algorithms there are, how one is checked, and how one is made by a key that may live elsewhere.
+//!
+//! Read: ECDSA on P-256, P-384 and P-521, RSA from 2048 bits (PKCS#1 v1.5, and PSS with the salt as long as the hash),
+//! Ed25519; with SHA-256, SHA-384 or SHA-512. Written: ECDSA on P-256 and P-384.
 
 use std::fmt;
 
 use aws_lc_rs::encoding::{AsDer, PublicKeyX509Der};
-use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P384_SHA384_ASN1_SIGNING, EcdsaKeyPair, KeyPair as _,
 };
@@ -55,6 +57,14 @@ impl Hash {
             SHA384 => Some(Self::Sha384),
             SHA512 => Some(Self::Sha512),
             _ => None,
+        }
+    }
+
+    pub(crate) fn oid(self) -> &'static [u8] {
+        match self {
+            Self::Sha256 => SHA256,
+            Self::Sha384 => SHA384,
+            Self::Sha512 => SHA512,
         }
     }
 
@@ -110,7 +120,9 @@ fn normalise(algorithm: &[u8], hash: Option<Hash>) -> Option<(Vec<u8>, Spelling)
     let parameters = reader.optional(0x05).ok()?;
     let plain = |oid: &[u8]| identifier(oid, &[]);
     let with_null = |oid: &[u8]| identifier(oid, &[0x05, 0x00]);
-    let spelled = |is_exact: bool| if is_exact { Spelling::Exact } else { Spelling::Forgiven };
+    let spelled = |is_exact: bool| {
+        if is_exact { Spelling::Exact } else { Spelling::Forgiven }
+    };
     match (oid.contents, hash) {
         (ECDSA_SHA256 | ECDSA_SHA384 | ECDSA_SHA512, _) => {
             Some((plain(oid.contents), spelled(parameters.is_none())))
@@ -154,6 +166,22 @@ pub enum SignatureAlgorithm {
     EcdsaSha384,
 }
 
+impl SignatureAlgorithm {
+    pub(crate) fn hash(self) -> Hash {
+        match self {
+            Self::EcdsaSha256 => Hash::Sha256,
+            Self::EcdsaSha384 => Hash::Sha384,
+        }
+    }
+
+    pub(crate) fn oid(self) -> &'static [u8] {
+        match self {
+            Self::EcdsaSha256 => ECDSA_SHA256,
+            Self::EcdsaSha384 => ECDSA_SHA384,
+        }
+    }
+}
+
 /// A signature that could not be made.
 #[derive(Debug, Error)]
 #[non_exhaustive]
@@ -170,18 +198,24 @@ pub enum SignError {
     /// The signer's certificate is of another key.
     #[error("the signer's certificate is of another key than the one that signs")]
     ForeignCertificate,
-    /// The content does not become DER or JSON.
-    #[error("the content cannot be encoded")]
-    Encoding,
+    /// The content does not become JSON.
+    #[error("the content cannot be written as JSON: {0}")]
+    Json(serde_json::Error),
+    /// A time is after the year 9999.
+    #[error("the time {seconds} (Unix seconds) is after the year 9999")]
+    Time {
+        /// The time.
+        seconds: u64,
+    },
 }
 
 /// A private key that may live elsewhere: in a file, a token or a TPM.
 pub trait Signer: Send + Sync {
-    /// Its SubjectPublicKeyInfo, DER.
+    /// Its SubjectPublicKeyInfo, DER, exactly as in its certificate.
     fn spki_der(&self) -> &[u8];
     /// What it signs with.
     fn algorithm(&self) -> SignatureAlgorithm;
-    /// Signs a message, which it hashes itself.
+    /// Signs a message, which it hashes itself; an ECDSA signature is DER (RFC 3279 §2.2.3).
     ///
     /// # Errors
     /// [`SignError::Signing`] if the key does not answer.
@@ -230,9 +264,13 @@ impl Signer for EcdsaKey {
         self.algorithm
     }
 
+    #[expect(
+        clippy::disallowed_types,
+        reason = "ECDSA cannot be made without; aws-lc asks the system"
+    )]
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>, SignError> {
         self.pair
-            .sign(&SystemRandom::new(), message)
+            .sign(&aws_lc_rs::rand::SystemRandom::new(), message)
             .map(|signature| signature.as_ref().to_vec())
             .map_err(|_| SignError::Signing)
     }

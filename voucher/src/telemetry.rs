@@ -1,16 +1,30 @@
 //! Status reports of a pledge: voucher_status and enrollstatus (RFC 8995 §5.7, §5.9.4).
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use thiserror::Error;
+
+use crate::json::{self, JsonError};
 
 /// The version of the reports that this library knows.
 const VERSION: u64 = 1;
+/// The longest report that is read, in octets.
+pub const STATUS_OCTETS: usize = 16 * 1024;
 
 /// A report that cannot be read.
 #[derive(Debug, Error)]
-#[error("the report is no status of RFC 8995: {0}")]
-pub struct StatusError(#[from] serde_json::Error);
+#[non_exhaustive]
+pub enum StatusError {
+    /// It is longer than this library reads.
+    #[error("the report has {octets} octets, more than {STATUS_OCTETS}")]
+    TooLong {
+        /// Its length.
+        octets: usize,
+    },
+    /// It is no report: no JSON, a member absent, of another type, or there twice.
+    #[error(transparent)]
+    Json(#[from] JsonError),
+}
 
 /// One status report.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -21,7 +35,7 @@ pub struct Status {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    reason_context: Option<Value>,
+    reason_context: Option<Map<String, Value>>,
 }
 
 impl Status {
@@ -42,17 +56,27 @@ impl Status {
         }
     }
 
-    /// Reads a report; unknown members are ignored.
+    /// The same report with more about its reason.
+    #[must_use]
+    pub fn with_context(self, context: Map<String, Value>) -> Self {
+        Self { reason_context: Some(context), ..self }
+    }
+
+    /// Reads a report of at most 16 KiB; unknown members are ignored.
     ///
     /// # Errors
     /// [`StatusError`].
     pub fn parse(body: &[u8]) -> Result<Self, StatusError> {
-        Ok(serde_json::from_slice(body)?)
+        if body.len() > STATUS_OCTETS {
+            return Err(StatusError::TooLong { octets: body.len() });
+        }
+        Ok(json::parse(body)?)
     }
 
     /// The report as it is sent.
     #[must_use]
     pub fn to_json(&self) -> Vec<u8> {
+        // It has no map with other keys than text, the one thing that does not become JSON.
         serde_json::to_vec(self).unwrap_or_default()
     }
 
@@ -72,5 +96,11 @@ impl Status {
     #[must_use]
     pub fn reason(&self) -> Option<&str> {
         self.reason.as_deref()
+    }
+
+    /// What it says beyond that.
+    #[must_use]
+    pub fn reason_context(&self) -> Option<&Map<String, Value>> {
+        self.reason_context.as_ref()
     }
 }

@@ -1,7 +1,8 @@
-//! A bounded reader of DER's tag-length-value triples that keeps every octet as it came.
+//! A bounded reader of DER's tag-length-value triples that keeps every octet as it came, and their writer.
 //!
 //! Certificates of devices are odd in ways that typed parsers refuse; this reader looks only at what it is asked for.
-//! It takes definite lengths in any number of octets and single-octet tags, and nothing else.
+//! It takes definite lengths of up to three octets, in more octets than needed too, and single-octet tags.
+//! It never calls itself, so the depth of hostile input does not matter.
 
 use thiserror::Error;
 
@@ -38,6 +39,9 @@ pub enum TlvError {
         /// The tag that stands there.
         found: u8,
     },
+    /// Values inside values inside values.
+    #[error("values are nested too deeply")]
+    Depth,
     /// Octets after the end.
     #[error("{0} octets follow the end of the value")]
     Trailing(usize),
@@ -139,4 +143,64 @@ fn length(octets: &[u8]) -> Result<(usize, &[u8]), TlvError> {
     let digits = rest.get(..count).ok_or(TlvError::Truncated)?;
     let length = digits.iter().fold(0_usize, |sum, digit| (sum << 8) | usize::from(*digit));
     Ok((length, rest.get(count..).ok_or(TlvError::Truncated)?))
+}
+
+/// Writes a value with a definite length in as few octets as there are.
+pub(crate) fn tagged(tag: u8, contents: &[u8]) -> Vec<u8> {
+    let mut octets = Vec::with_capacity(contents.len().saturating_add(5));
+    octets.push(tag);
+    match u8::try_from(contents.len()) {
+        Ok(short) if short < 0x80 => octets.push(short),
+        _ => {
+            let length = contents.len().to_be_bytes();
+            let digits = length.iter().skip_while(|digit| **digit == 0);
+            // A length has at most eight octets here.
+            octets.push(digits.clone().fold(0x80, |count: u8, _| count.saturating_add(1)));
+            octets.extend(digits);
+        }
+    }
+    octets.extend_from_slice(contents);
+    octets
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{OCTET_STRING, Reader, SEQUENCE, TlvError, only, tagged};
+
+    #[test]
+    fn reads_what_it_writes_at_every_length_form() {
+        for length in [0, 1, 127, 128, 255, 256, 65535, 65536] {
+            let contents = vec![7; length];
+            let octets = tagged(OCTET_STRING, &contents);
+            assert_eq!(only(&octets, OCTET_STRING).unwrap().contents, contents);
+        }
+    }
+
+    #[test]
+    fn keeps_a_length_in_more_octets_than_needed() {
+        let octets = [SEQUENCE, 0x82, 0, 1, 9];
+        assert_eq!(only(&octets, SEQUENCE).unwrap().whole, octets);
+    }
+
+    #[test]
+    fn refuses_indefinite_and_overlong_lengths() {
+        for octets in [&[SEQUENCE, 0x80, 0, 0][..], &[SEQUENCE, 0x84, 0, 0, 0, 0]] {
+            assert_eq!(Reader::new(octets).any(), Err(TlvError::Length));
+        }
+    }
+
+    #[test]
+    fn refuses_values_that_end_early() {
+        let octets = [SEQUENCE, 0x82, 1, 0, 1, 2, 3];
+        for end in 0..octets.len() {
+            assert_eq!(Reader::new(&octets[..end]).any(), Err(TlvError::Truncated));
+        }
+    }
+
+    #[test]
+    fn refuses_octets_after_the_end_and_another_tag() {
+        assert_eq!(only(&[SEQUENCE, 0, 1], SEQUENCE), Err(TlvError::Trailing(1)));
+        let wrong = TlvError::Tag { expected: SEQUENCE, found: OCTET_STRING };
+        assert_eq!(only(&[OCTET_STRING, 0], SEQUENCE), Err(wrong));
+    }
 }

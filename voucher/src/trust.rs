@@ -11,15 +11,18 @@ use webpki::{
     anchor_from_trusted_cert,
 };
 
-use crate::certificate::Certificate;
+use crate::certificate::{Certificate, CertificateError};
 use crate::signature;
 
 /// At which time a chain must be valid.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ValidityTime {
     /// At this time.
     At(UnixTime),
-    /// When its end-entity certificate was made; for manufacturers whose IDevIDs never expire in practice.
+    /// When its end-entity certificate began, so that nothing that ended since matters; for manufacturers
+    /// whose devices outlive their dates (RFC 8995 §2.6.2), and for pledges without a clock (§2.6.1).
+    ///
+    /// Intermediates must have begun by then.
     IgnoringExpiry,
 }
 
@@ -42,7 +45,7 @@ pub enum ChainError {
     /// There is no anchor at all.
     #[error("there is no anchor")]
     NoAnchor,
-    /// The path check failed.
+    /// The path check failed; of the reasons, the most telling one.
     #[error("the certificate does not chain to an anchor: {0}")]
     Path(webpki::Error),
     /// The certificate's own dates exclude the time.
@@ -61,8 +64,15 @@ pub enum ChainError {
 
 /// An anchor that cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("the anchor cannot be read: {0}")]
-pub struct AnchorError(String);
+#[non_exhaustive]
+pub enum AnchorError {
+    /// It is no certificate.
+    #[error("the anchor cannot be read: {0}")]
+    Certificate(CertificateError),
+    /// It cannot be the end of a path.
+    #[error("the anchor cannot be used: {0}")]
+    Path(webpki::Error),
+}
 
 /// The certificates that a path may end at.
 #[derive(Clone, Debug, Default)]
@@ -74,18 +84,20 @@ pub struct Anchors {
 impl Anchors {
     /// Reads anchors, each a DER certificate.
     ///
-    /// An end-entity certificate as an anchor matches itself.
+    /// Each matches itself. Paths end at those that may issue: CA:TRUE, or without basic constraints
+    /// where it is X.509v1 or self-issued. So an end-entity certificate as an anchor vouches for nothing but itself.
+    /// Dates, key usages and path lengths of an anchor do not matter (RFC 5280 §6.2).
     ///
     /// # Errors
     /// [`AnchorError`] for the first that cannot be read.
     pub fn new(certificates: &[CertificateDer<'_>]) -> Result<Self, AnchorError> {
         let mut anchors = Self::default();
         for der in certificates {
-            let anchor =
-                anchor_from_trusted_cert(der).map_err(|error| AnchorError(error.to_string()))?;
-            anchors.anchors.push(anchor.to_owned());
-            let certificate =
-                Certificate::from_der(der).map_err(|error| AnchorError(error.to_string()))?;
+            let certificate = Certificate::from_der(der).map_err(AnchorError::Certificate)?;
+            if certificate.may_issue() {
+                let anchor = anchor_from_trusted_cert(der).map_err(AnchorError::Path)?;
+                anchors.anchors.push(anchor.to_owned());
+            }
             anchors.certificates.push(certificate);
         }
         Ok(anchors)
@@ -94,7 +106,7 @@ impl Anchors {
     /// Whether there is none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.anchors.is_empty()
+        self.certificates.is_empty()
     }
 }
 
@@ -107,10 +119,11 @@ impl ExtendedKeyUsageValidator for AnyUsage {
     }
 }
 
-/// Checks that `leaf` chains to an anchor, over `intermediates` in any order.
+/// Checks that `leaf` chains to an anchor, over `intermediates` in any order, for any extended key usage.
 ///
 /// A leaf that the path check cannot parse (X.509v1, unknown critical extensions, long serial numbers)
-/// is accepted if an anchor of its issuer's name signed it directly, and its dates fit.
+/// is accepted if an anchor of its issuer's name signed it directly, and its dates fit:
+/// such IDevIDs exist, and what their extensions say does not matter for who the device is.
 ///
 /// # Errors
 /// [`ChainError`].
@@ -163,13 +176,39 @@ fn webpki_reads(leaf: &Certificate) -> bool {
 }
 
 fn is_signed_by_anchor(leaf: &Certificate, anchors: &Anchors) -> bool {
-    let signed = leaf.signed_part();
-    anchors.certificates.iter().any(|anchor| {
-        let (algorithm, message) = (&signed.algorithm, &signed.message);
-        anchor.subject_der() == leaf.issuer_der()
-            && signature::verify(anchor.spki_der(), algorithm, None, message, &signed.signature)
-                .is_ok()
-    })
+    anchors.certificates.iter().any(|anchor| is_issued_by(leaf, anchor))
+}
+
+/// Whether `issuer` may issue, bears the name that `certificate` says, and signed it.
+fn is_issued_by(certificate: &Certificate, issuer: &Certificate) -> bool {
+    let signed = certificate.signed_part();
+    issuer.may_issue()
+        && issuer.subject_der() == certificate.issuer_der()
+        && signed.algorithm == signed.inner_algorithm
+        && signature::verify(
+            issuer.spki_der(),
+            &signed.algorithm,
+            None,
+            &signed.message,
+            &signed.signature,
+        )
+        .is_ok()
+}
+
+/// The certificate and its issuers among those `carried`, each the issuer of the one before, as far up as they go.
+pub(crate) fn issuer_path(certificate: &Certificate, carried: &[Certificate]) -> Vec<Certificate> {
+    let mut path = Vec::new();
+    let mut top = certificate;
+    loop {
+        path.push(top.clone());
+        let next = carried
+            .iter()
+            .find(|candidate| !path.contains(candidate) && is_issued_by(top, candidate));
+        match next {
+            Some(issuer) => top = issuer,
+            None => return path,
+        }
+    }
 }
 
 fn check_dates(leaf: &Certificate, at: UnixTime) -> Result<(), ChainError> {

@@ -1,4 +1,7 @@
 //! From bytes to proof: what was read is [`Unverified`], what was verified is [`Verified`], and nothing else makes one.
+//!
+//! Three proofs: by a key that was proven otherwise (the registrar, RFC 8995 §5.5), by anchors (the pledge, §5.6.1),
+//! and by the presented certificates alone (the MASA, §5.5.2).
 
 use std::ops::Deref;
 
@@ -9,7 +12,7 @@ use crate::certificate::Certificate;
 use crate::cms::read::{CmsError, Quirk, SignedData};
 use crate::json::JsonError;
 use crate::signature::SignatureError;
-use crate::trust::{Anchors, ChainError, ValidityTime, verify_chain};
+use crate::trust::{AnchorError, Anchors, ChainError, ValidityTime, issuer_path, verify_chain};
 
 /// Why octets are no artefact.
 #[derive(Debug, Error)]
@@ -37,8 +40,11 @@ pub enum VerifyError {
         carried: usize,
     },
     /// The signer's certificate leads nowhere.
-    #[error("the signer's certificate: {0}")]
+    #[error(transparent)]
     Chain(#[from] ChainError),
+    /// The top of the presented certificates cannot be an anchor.
+    #[error(transparent)]
+    Anchor(#[from] AnchorError),
 }
 
 /// An artefact that was read, and whose signature nobody looked at.
@@ -86,49 +92,62 @@ impl<T> Unverified<T> {
     /// RFC 8995 §5.5.
     pub fn verify_by_key(self, signer: &Certificate) -> Result<Verified<T>, VerifyError> {
         let forgiven = self.cms.verify(signer.spki_der())?;
-        Ok(Verified {
-            bytes: self.bytes,
-            content: self.content,
-            signer: signer.clone(),
-            chain: self.cms.certificates,
-            forgiven,
-        })
+        let chain = vec![signer.clone()];
+        Ok(self.verified(signer.clone(), chain, forgiven))
     }
 
     /// Verifies it with the certificate that it carries, which must chain to an anchor.
     ///
     /// # Errors
     /// [`VerifyError`].
+    ///
+    /// RFC 8995 §5.6.1.
     pub fn verify_by_anchors(
         self,
         anchors: &Anchors,
         time: ValidityTime,
     ) -> Result<Verified<T>, VerifyError> {
         let signer = self.signer()?;
+        let forgiven = self.cms.verify(signer.spki_der())?;
         verify_chain(&signer, &self.cms.certificates, anchors, time)?;
-        self.verify_by_key(&signer)
+        let chain = issuer_path(&signer, &self.cms.certificates);
+        Ok(self.verified(signer, chain, forgiven))
     }
 
-    /// Verifies it with the certificates that it carries, taking the top one as an anchor for this once.
+    /// Verifies it with the certificates that it carries, taking the top of the signer's chain as an anchor for this once.
     ///
-    /// So a MASA meets a domain for the first time (RFC 8995 §5.5.2): the chain is consistent, nothing more.
+    /// So a MASA meets a domain for the first time: the chain is consistent, nothing more.
+    /// A signer's certificate alone is its own top. See [`Verified::signer_chain`] for what was found.
     ///
     /// # Errors
     /// [`VerifyError`].
+    ///
+    /// RFC 8995 §5.5.2.
     pub fn verify_presented(self, time: ValidityTime) -> Result<Verified<T>, VerifyError> {
         let signer = self.signer()?;
-        let anchors: Vec<_> = self
-            .cms
-            .certificates
-            .iter()
-            .filter(|certificate| certificate.subject_der() == certificate.issuer_der())
-            .map(|certificate| certificate.der().clone())
-            .collect();
-        // Without a self-signed certificate, the signer's own stands alone (RFC 8995 §5.5.2, "EE only").
-        let anchors = if anchors.is_empty() { vec![signer.der().clone()] } else { anchors };
-        let anchors = Anchors::new(&anchors).map_err(|_| ChainError::NoAnchor)?;
-        verify_chain(&signer, &self.cms.certificates, &anchors, time)?;
-        self.verify_by_key(&signer)
+        let forgiven = self.cms.verify(signer.spki_der())?;
+        let chain = issuer_path(&signer, &self.cms.certificates);
+        let top: Vec<_> = chain.last().map(|top| top.der().clone()).into_iter().collect();
+        verify_chain(&signer, &self.cms.certificates, &Anchors::new(&top)?, time)?;
+        Ok(self.verified(signer, chain, forgiven))
+    }
+
+    /// The only maker of a [`Verified`].
+    fn verified(
+        self,
+        signer: Certificate,
+        chain: Vec<Certificate>,
+        forgiven: Vec<Quirk>,
+    ) -> Verified<T> {
+        Verified {
+            signer,
+            bytes: self.bytes,
+            content: self.content,
+            certificates: self.cms.certificates,
+            signing_time: self.cms.signing_time,
+            chain,
+            forgiven,
+        }
     }
 
     fn signer(&self) -> Result<Certificate, VerifyError> {
@@ -144,6 +163,8 @@ impl<T> Unverified<T> {
 pub struct Verified<T> {
     bytes: Vec<u8>,
     content: T,
+    certificates: Vec<Certificate>,
+    signing_time: Option<i64>,
     signer: Certificate,
     chain: Vec<Certificate>,
     forgiven: Vec<Quirk>,
@@ -156,16 +177,31 @@ impl<T> Verified<T> {
         &self.bytes
     }
 
-    /// The certificate whose key signed it.
+    /// The certificate whose key signed it: the one that was given to [`verify_by_key`](Unverified::verify_by_key),
+    /// else the one that it carries.
     #[must_use]
     pub fn signer(&self) -> &Certificate {
         &self.signer
     }
 
-    /// The certificates that it carries.
+    /// The signer's certificate, and its issuers among the certificates carried, each the issuer of the one before.
+    ///
+    /// After [`verify_presented`](Unverified::verify_presented) the last one is the top that a MASA may pin.
+    #[must_use]
+    pub fn signer_chain(&self) -> &[Certificate] {
+        &self.chain
+    }
+
+    /// All certificates that it carries, in the order sent. Some may have nothing to do with the signer.
     #[must_use]
     pub fn certificates(&self) -> &[Certificate] {
-        &self.chain
+        &self.certificates
+    }
+
+    /// When it was signed, as the signer says: Unix seconds.
+    #[must_use]
+    pub fn signing_time(&self) -> Option<i64> {
+        self.signing_time
     }
 
     /// What was wrong with its encoding and forgiven.

@@ -8,7 +8,7 @@ pub mod tls;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use brski_voucher::artefact::{Assertion, ContentType, Nonce, PledgeRequest, Timestamp, Voucher};
+use brski_voucher::artefact::{Assertion, Nonce, PledgeRequestFields, Voucher};
 use brski_voucher::certificate::Certificate;
 use brski_voucher::idevid::{self, SerialNumber};
 use brski_voucher::pledge;
@@ -160,18 +160,16 @@ impl Pledge {
     ) -> Result<SignedRequest, PledgeError> {
         let step = "voucher request";
         let nonce = Nonce::from_random(random()?);
-        let request = PledgeRequest {
-            assertion: Some(Assertion::Proximity),
+        let request = PledgeRequestFields {
+            assertion: Assertion::Proximity,
             serial_number,
-            nonce: Some(nonce.clone()),
-            created_on: Some(
-                Timestamp::at(now()).map_err(|error| PledgeError::check(step, error))?,
-            ),
-            proximity_registrar_cert: Some(registrar.to_vec()),
+            nonce: nonce.clone(),
+            created_on: Some(now()),
+            proximity_registrar_cert: registrar.clone().into_owned(),
         };
         let chain = std::slice::from_ref(&self.idevid);
         let der = request
-            .sign(ContentType::AnimaJsonVoucher, &self.key, chain, now())
+            .sign(&self.key, chain, now())
             .map_err(|error| PledgeError::check(step, error))?;
         Ok(SignedRequest { der, nonce })
     }
@@ -188,16 +186,19 @@ impl Pledge {
     ) -> Result<Certificate, PledgeError> {
         let step = "voucher";
         let time = ValidityTime::At(now());
-        let seconds = i64::try_from(now().as_secs()).unwrap_or(i64::MAX);
         let voucher = Unverified::<Voucher>::parse(voucher)
             .map_err(|error| PledgeError::check(step, error))?
             .verify_by_anchors(&self.manufacturer, time)
             .map_err(|error| PledgeError::check(step, error))?;
-        pledge::check_voucher(&voucher, &self.serial, nonce, &self.idevid, seconds)
+        pledge::check_voucher(&voucher, &self.serial, nonce, &self.idevid, time)
             .map_err(|error| PledgeError::check(step, error))?;
         let chain: Vec<Certificate> =
             chain.certificates().iter().filter_map(|der| Certificate::from_der(der).ok()).collect();
-        pledge::check_pin(&voucher, &chain, time).map_err(|error| PledgeError::check(step, error))
+        let pinned = pledge::pinned_certificate(&voucher)
+            .map_err(|error| PledgeError::check(step, error))?;
+        pledge::check_registrar_chain(&pinned, &chain, time)
+            .map_err(|error| PledgeError::check(step, error))?;
+        Ok(pinned)
     }
 
     /// Opens a connection to a registrar that the pinned certificate vouches for.

@@ -42,7 +42,7 @@ fn describe(der: &[u8]) -> Option<String> {
         // Both requests have one root; what the registrar's holds tells them apart.
         let registrar = Unverified::<RegistrarRequest>::parse(der)
             .ok()
-            .filter(|request| request.content().prior_signed_voucher_request.is_some());
+            .filter(|request| request.content().prior_signed_voucher_request().is_some());
         return Some(match registrar {
             Some(request) => {
                 artefact("registrar's voucher request", request.content(), request.certificates())

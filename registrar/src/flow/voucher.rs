@@ -3,7 +3,7 @@
 //! An exchange is known by the SHA-256 of the pledge's request: a retry gets what is stored, after policy was asked again.
 //! The registrar's request is stored before it is sent, so a restarted registrar asks the MASA with the same bytes.
 
-use brski_voucher::artefact::{ContentType, PledgeRequest, Voucher};
+use brski_voucher::artefact::{PledgeRequest, Voucher};
 use brski_voucher::certificate::Certificate;
 use brski_voucher::idevid::MasaUrl;
 use brski_voucher::registrar;
@@ -88,11 +88,8 @@ pub fn registrar_request(
     now: Millis,
 ) -> Result<Vec<u8>, Refusal> {
     let at = unix_time(now);
-    registrar::registrar_request(request, &idevid.certificate, &idevid.serial, at)
-        .and_then(|request| {
-            let content_type = ContentType::AnimaJsonVoucher;
-            request.sign(content_type, identity.signer(), identity.signing_chain(), at)
-        })
+    registrar::registrar_request_fields(request, &idevid.certificate, &idevid.serial, at)
+        .sign(identity.signer(), identity.signing_chain(), at)
         .map_err(|error| Refusal::Internal { reason: format!("voucher request: {error}") })
 }
 
@@ -245,7 +242,7 @@ fn check(
         .map_err(|error| unusable(error.to_string()))?;
     let voucher =
         Unverified::<Voucher>::parse(&bytes).map_err(|error| unusable(error.to_string()))?;
-    let nonce = request.content().nonce.as_ref();
+    let nonce = request.content().nonce();
     registrar::check_voucher(voucher.content(), &idevid.serial, nonce, identity.chain(), time)
         .map_err(|refusal| unusable(refusal.to_string()))?;
     let mut events = Vec::new();

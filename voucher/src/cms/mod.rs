@@ -1,16 +1,41 @@
 //! CMS SignedData around JSON: `application/voucher-cms+json` (RFC 8366 §5.4, RFC 5652 §5).
 
+pub(crate) mod ber;
 pub(crate) mod read;
 pub(crate) mod write;
 
-/// id-data, 1.2.840.113549.1.7.1: what every published example uses.
-pub(crate) const ID_DATA: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 7, 1];
-/// id-ct-animaJSONVoucher, 1.2.840.113549.1.9.16.1.40: what RFC 8366 asks for.
-pub(crate) const ID_ANIMA_JSON_VOUCHER: &[u8] =
-    &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 9, 16, 1, 40];
+/// id-data, 1.2.840.113549.1.7.1.
+const ID_DATA: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 7, 1];
+/// id-ct-animaJSONVoucher, 1.2.840.113549.1.9.16.1.40.
+const ID_ANIMA_JSON_VOUCHER: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 9, 16, 1, 40];
 /// id-signedData, 1.2.840.113549.1.7.2.
-pub(crate) const ID_SIGNED_DATA: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 7, 2];
+const ID_SIGNED_DATA: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 7, 2];
 /// id-contentType, 1.2.840.113549.1.9.3.
-pub(crate) const CONTENT_TYPE: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 9, 3];
+const CONTENT_TYPE: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 9, 3];
 /// id-messageDigest, 1.2.840.113549.1.9.4.
-pub(crate) const MESSAGE_DIGEST: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 9, 4];
+const MESSAGE_DIGEST: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 9, 4];
+/// id-signingTime, 1.2.840.113549.1.9.5.
+const SIGNING_TIME: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 9, 5];
+
+/// The content type of the CMS.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ContentType {
+    /// id-ct-animaJSONVoucher, as RFC 8366 §5.4 asks.
+    #[default]
+    AnimaJsonVoucher,
+    /// id-data, as every published example has it; for peers that know nothing else.
+    Data,
+}
+
+impl ContentType {
+    fn from_oid(oid: &[u8]) -> Option<Self> {
+        [Self::AnimaJsonVoucher, Self::Data].into_iter().find(|each| each.oid() == oid)
+    }
+
+    fn oid(self) -> &'static [u8] {
+        match self {
+            Self::AnimaJsonVoucher => ID_ANIMA_JSON_VOUCHER,
+            Self::Data => ID_DATA,
+        }
+    }
+}

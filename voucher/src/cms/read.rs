@@ -1,14 +1,18 @@
 //! Reads CMS SignedData and keeps every octet as it came, so that signatures are checked over what was sent.
 //!
-//! Strict typed parsing refuses real artefacts; this reader forgives the spelling of the signature algorithm
+//! Strict typed parsing refuses real artefacts; this reader forgives BER, the spelling of the signature algorithm
 //! and the order of signed attributes, says so, and forgives nothing else.
+//! RFC 5652 §5, draft-ietf-anima-rfc8366bis §5.4.
 
 use thiserror::Error;
 
-use super::{CONTENT_TYPE, ID_ANIMA_JSON_VOUCHER, ID_DATA, ID_SIGNED_DATA, MESSAGE_DIGEST};
-use crate::certificate::Certificate;
+use super::ber::normalise;
+use super::{CONTENT_TYPE, ContentType, ID_SIGNED_DATA, MESSAGE_DIGEST, SIGNING_TIME};
+use crate::certificate::{Certificate, date};
 use crate::signature::{self, Hash, SignatureError, Spelling};
-use crate::tlv::{INTEGER, OBJECT_IDENTIFIER, OCTET_STRING, SEQUENCE, SET, Tlv, TlvError, only};
+use crate::tlv::{
+    INTEGER, OBJECT_IDENTIFIER, OCTET_STRING, SEQUENCE, SET, Tlv, TlvError, only, tagged,
+};
 
 /// The longest artefact that is read, in octets.
 pub const ARTEFACT_OCTETS: usize = 64 * 1024;
@@ -17,6 +21,7 @@ const CERTIFICATES: usize = 16;
 
 const EXPLICIT_0: u8 = 0xa0;
 const EXPLICIT_1: u8 = 0xa1;
+const KEY_IDENTIFIER: u8 = 0x80;
 
 /// What was wrong and forgiven.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -24,9 +29,11 @@ const EXPLICIT_1: u8 = 0xa1;
 pub enum Quirk {
     /// The content type is id-data, not id-ct-animaJSONVoucher.
     ContentTypeData,
+    /// It is BER, not DER: indefinite lengths, or strings in pieces.
+    Ber,
     /// The signature algorithm is the key's, or carries NULL parameters.
     SignatureAlgorithm,
-    /// The signed attributes are not in DER order, and the signature is over the order as sent.
+    /// The signed attributes are not in DER order.
     AttributeOrder,
 }
 
@@ -40,12 +47,51 @@ pub enum CmsError {
         /// Its length.
         octets: usize,
     },
-    /// It is not DER of SignedData.
+    /// It is neither DER nor BER of SignedData.
     #[error("the CMS cannot be read: {0}")]
-    Encoding(#[from] TlvError),
-    /// Something stands where something else belongs.
-    #[error("the CMS {0}")]
-    Structure(&'static str),
+    Encoding(TlvError),
+    /// It is CMS of another kind.
+    #[error("the CMS is not SignedData")]
+    NotSignedData,
+    /// It holds something else than a voucher.
+    #[error("the CMS holds neither id-ct-animaJSONVoucher nor id-data")]
+    ForeignContentType,
+    /// The content is elsewhere.
+    #[error("the CMS has no content inside")]
+    Detached,
+    /// There is more than one signer.
+    #[error("the CMS has more than one signer")]
+    SeveralSigners,
+    /// There are more certificates than this library reads.
+    #[error("the CMS carries more than {CERTIFICATES} certificates")]
+    TooManyCertificates,
+    /// The digest is none that this library knows.
+    #[error("the CMS has a digest that is unknown or too weak")]
+    Digest,
+    /// There are no signed attributes: content could pass for attributes (draft-ietf-anima-rfc8366bis §5.4).
+    #[error("the CMS has no signed attributes")]
+    NoSignedAttributes,
+    /// A signed attribute that must be there is not.
+    #[error("the CMS lacks the signed attribute {attribute}")]
+    MissingAttribute {
+        /// The attribute.
+        attribute: &'static str,
+    },
+    /// A signed attribute stands there twice, or has several values.
+    #[error("the CMS has the signed attribute {attribute} twice")]
+    RepeatedAttribute {
+        /// The attribute.
+        attribute: &'static str,
+    },
+    /// The signed content type is not that of the content (RFC 5652 §11.1).
+    #[error("the CMS signs another content type than it holds")]
+    ContentTypeMismatch,
+}
+
+impl From<TlvError> for CmsError {
+    fn from(reason: TlvError) -> Self {
+        Self::Encoding(reason)
+    }
 }
 
 /// SignedData with one signer and signed attributes.
@@ -53,7 +99,9 @@ pub enum CmsError {
 pub(crate) struct SignedData {
     pub(crate) content: Vec<u8>,
     pub(crate) certificates: Vec<Certificate>,
-    pub(crate) is_data: bool,
+    /// Unix seconds.
+    pub(crate) signing_time: Option<i64>,
+    quirks: Vec<Quirk>,
     signed_attributes: Vec<u8>,
     digest: Hash,
     message_digest: Vec<u8>,
@@ -69,31 +117,46 @@ enum SignerIdentifier {
 }
 
 impl SignedData {
-    pub(crate) fn parse(der: &[u8]) -> Result<Self, CmsError> {
-        if der.len() > ARTEFACT_OCTETS {
-            return Err(CmsError::TooLong { octets: der.len() });
+    pub(crate) fn parse(octets: &[u8]) -> Result<Self, CmsError> {
+        if octets.len() > ARTEFACT_OCTETS {
+            return Err(CmsError::TooLong { octets: octets.len() });
         }
+        let strict = Self::parse_der(octets);
+        let Err(CmsError::Encoding(_)) = strict else {
+            return strict;
+        };
+        let Ok(Some(der)) = normalise(octets) else {
+            return strict;
+        };
+        let mut signed_data = Self::parse_der(&der)?;
+        signed_data.quirks.push(Quirk::Ber);
+        Ok(signed_data)
+    }
+
+    fn parse_der(der: &[u8]) -> Result<Self, CmsError> {
         let mut outer = only(der, SEQUENCE)?.inside();
         if outer.expect(OBJECT_IDENTIFIER)?.contents != ID_SIGNED_DATA {
-            return Err(CmsError::Structure("is not SignedData"));
+            return Err(CmsError::NotSignedData);
         }
         let wrapped = outer.expect(EXPLICIT_0)?;
         outer.end()?;
         let mut fields = only(wrapped.contents, SEQUENCE)?.inside();
+        // Any version: peers disagree on it (draft-ietf-anima-rfc8366bis §5.4).
         fields.expect(INTEGER)?;
         fields.expect(SET)?;
-        let (content, is_data) = content(fields.expect(SEQUENCE)?)?;
-        let certificates = fields.optional(EXPLICIT_0)?.map(certificates).transpose()?;
+        let (content_type, content) = read_content(fields.expect(SEQUENCE)?)?;
+        let certificates = match fields.optional(EXPLICIT_0)? {
+            Some(field) => read_certificates(field)?,
+            None => Vec::new(),
+        };
         fields.optional(EXPLICIT_1)?;
         let mut signers = fields.expect(SET)?.inside();
         fields.end()?;
         let signer = signers.expect(SEQUENCE)?;
         if !signers.is_empty() {
-            return Err(CmsError::Structure("has more than one signer"));
+            return Err(CmsError::SeveralSigners);
         }
-        let content_type = if is_data { ID_DATA } else { ID_ANIMA_JSON_VOUCHER };
-        let certificates = certificates.unwrap_or_default();
-        read_signer(signer, content, content_type, certificates, is_data)
+        read_signer(signer, content_type, content, certificates)
     }
 
     /// The certificate among those carried that the signer names.
@@ -108,48 +171,43 @@ impl SignedData {
         })
     }
 
-    /// Verifies content and signed attributes with a key.
+    /// Verifies content and signed attributes with a key; gives back what was forgiven.
     pub(crate) fn verify(&self, spki: &[u8]) -> Result<Vec<Quirk>, SignatureError> {
         if self.digest.digest(&self.content) != self.message_digest {
             return Err(SignatureError::Mismatch);
         }
+        // RFC 5652 §5.4 asks for the DER of a SET OF; who sends another order often signs that order.
         let as_sent = retag(&self.signed_attributes);
-        let sorted = sorted(&self.signed_attributes);
+        let in_order = sorted(&self.signed_attributes);
         let check = |message: &[u8]| {
             let hash = Some(self.digest);
             signature::verify(spki, &self.algorithm, hash, message, &self.signature)
         };
-        let (spelling, is_reordered) = match check(&as_sent) {
-            Ok(spelling) => (spelling, as_sent != sorted),
-            Err(_) => (check(&sorted)?, true),
+        let spelling = match check(&as_sent) {
+            Err(SignatureError::Mismatch) if as_sent != in_order => check(&in_order)?,
+            result => result?,
         };
-        let mut quirks = Vec::new();
-        if self.is_data {
-            quirks.push(Quirk::ContentTypeData);
-        }
+        let mut quirks = self.quirks.clone();
         if spelling == Spelling::Forgiven {
             quirks.push(Quirk::SignatureAlgorithm);
         }
-        if is_reordered {
+        if as_sent != in_order {
             quirks.push(Quirk::AttributeOrder);
         }
         Ok(quirks)
     }
 }
 
-fn content(encapsulated: Tlv<'_>) -> Result<(Vec<u8>, bool), CmsError> {
+fn read_content(encapsulated: Tlv<'_>) -> Result<(ContentType, Vec<u8>), CmsError> {
     let mut fields = encapsulated.inside();
-    let content_type = fields.expect(OBJECT_IDENTIFIER)?.contents;
-    let is_data = content_type == ID_DATA;
-    if !is_data && content_type != ID_ANIMA_JSON_VOUCHER {
-        return Err(CmsError::Structure("holds neither id-data nor id-ct-animaJSONVoucher"));
-    }
-    let wrapped =
-        fields.optional(EXPLICIT_0)?.ok_or(CmsError::Structure("has no content inside"))?;
-    Ok((only(wrapped.contents, OCTET_STRING)?.contents.to_vec(), is_data))
+    let oid = fields.expect(OBJECT_IDENTIFIER)?.contents;
+    let content_type = ContentType::from_oid(oid).ok_or(CmsError::ForeignContentType)?;
+    let wrapped = fields.optional(EXPLICIT_0)?.ok_or(CmsError::Detached)?;
+    fields.end()?;
+    Ok((content_type, only(wrapped.contents, OCTET_STRING)?.contents.to_vec()))
 }
 
-fn certificates(field: Tlv<'_>) -> Result<Vec<Certificate>, CmsError> {
+fn read_certificates(field: Tlv<'_>) -> Result<Vec<Certificate>, CmsError> {
     let mut reader = field.inside();
     let mut certificates = Vec::new();
     while !reader.is_empty() {
@@ -161,7 +219,7 @@ fn certificates(field: Tlv<'_>) -> Result<Vec<Certificate>, CmsError> {
             certificates.push(certificate);
         }
         if certificates.len() > CERTIFICATES {
-            return Err(CmsError::Structure("carries more than 16 certificates"));
+            return Err(CmsError::TooManyCertificates);
         }
     }
     Ok(certificates)
@@ -169,51 +227,67 @@ fn certificates(field: Tlv<'_>) -> Result<Vec<Certificate>, CmsError> {
 
 fn read_signer(
     signer: Tlv<'_>,
+    content_type: ContentType,
     content: Vec<u8>,
-    content_type: &[u8],
     certificates: Vec<Certificate>,
-    is_data: bool,
 ) -> Result<SignedData, CmsError> {
     let mut fields = signer.inside();
     fields.expect(INTEGER)?;
-    let signer = match fields.peek() {
-        Some(0x80) => SignerIdentifier::KeyIdentifier(fields.any()?.contents.to_vec()),
-        _ => {
-            let mut pair = fields.expect(SEQUENCE)?.inside();
-            SignerIdentifier::IssuerAndSerial {
-                issuer: pair.expect(SEQUENCE)?.whole.to_vec(),
-                serial: pair.expect(INTEGER)?.contents.to_vec(),
-            }
-        }
-    };
-    let mut digest = fields.expect(SEQUENCE)?.inside();
-    let digest = Hash::from_oid(digest.expect(OBJECT_IDENTIFIER)?.contents)
-        .ok_or(CmsError::Structure("has a digest that is unknown or too weak"))?;
-    // RFC 8366bis §5.4: without signed attributes, content could pass for attributes.
-    let attributes =
-        fields.optional(EXPLICIT_0)?.ok_or(CmsError::Structure("has no signed attributes"))?;
+    let signer = read_signer_identifier(match fields.peek() {
+        Some(KEY_IDENTIFIER) => fields.any()?,
+        _ => fields.expect(SEQUENCE)?,
+    })?;
+    let digest = fields.expect(SEQUENCE)?.inside().expect(OBJECT_IDENTIFIER)?;
+    let digest = Hash::from_oid(digest.contents).ok_or(CmsError::Digest)?;
+    let attributes = fields.optional(EXPLICIT_0)?.ok_or(CmsError::NoSignedAttributes)?;
     let algorithm = fields.expect(SEQUENCE)?;
     let signature = fields.expect(OCTET_STRING)?;
     fields.optional(EXPLICIT_1)?;
     fields.end()?;
-    if single_value(attributes, CONTENT_TYPE)? != content_type {
-        return Err(CmsError::Structure("signs another content type than it holds"));
+    let required = |oid, attribute, tag| match single_value(attributes, oid, attribute)? {
+        Some(value) if value.tag == tag => Ok(value.contents),
+        Some(value) => Err(TlvError::Tag { expected: tag, found: value.tag }.into()),
+        None => Err(CmsError::MissingAttribute { attribute }),
+    };
+    if required(CONTENT_TYPE, "contentType", OBJECT_IDENTIFIER)? != content_type.oid() {
+        return Err(CmsError::ContentTypeMismatch);
     }
+    let message_digest = required(MESSAGE_DIGEST, "messageDigest", OCTET_STRING)?.to_vec();
+    let quirks = match content_type {
+        ContentType::AnimaJsonVoucher => Vec::new(),
+        ContentType::Data => vec![Quirk::ContentTypeData],
+    };
     Ok(SignedData {
         content,
         certificates,
-        is_data,
+        signing_time: single_value(attributes, SIGNING_TIME, "signingTime")?.and_then(date),
+        quirks,
         signed_attributes: attributes.whole.to_vec(),
         digest,
-        message_digest: single_value(attributes, MESSAGE_DIGEST)?.to_vec(),
+        message_digest,
         algorithm: algorithm.contents.to_vec(),
         signature: signature.contents.to_vec(),
         signer,
     })
 }
 
-/// The value of the one attribute of this type.
-fn single_value<'a>(attributes: Tlv<'a>, wanted: &[u8]) -> Result<&'a [u8], CmsError> {
+fn read_signer_identifier(identifier: Tlv<'_>) -> Result<SignerIdentifier, CmsError> {
+    if identifier.tag == KEY_IDENTIFIER {
+        return Ok(SignerIdentifier::KeyIdentifier(identifier.contents.to_vec()));
+    }
+    let mut pair = identifier.inside();
+    Ok(SignerIdentifier::IssuerAndSerial {
+        issuer: pair.expect(SEQUENCE)?.whole.to_vec(),
+        serial: pair.expect(INTEGER)?.contents.to_vec(),
+    })
+}
+
+/// The value of the one attribute of this type, if there is one (RFC 5652 §5.3: each at most once).
+fn single_value<'a>(
+    attributes: Tlv<'a>,
+    wanted: &[u8],
+    name: &'static str,
+) -> Result<Option<Tlv<'a>>, CmsError> {
     let mut found = None;
     let mut reader = attributes.inside();
     while !reader.is_empty() {
@@ -224,11 +298,11 @@ fn single_value<'a>(attributes: Tlv<'a>, wanted: &[u8]) -> Result<&'a [u8], CmsE
             continue;
         }
         let value = values.any()?;
-        if !values.is_empty() || found.replace(value.contents).is_some() {
-            return Err(CmsError::Structure("has a signed attribute twice"));
+        if !values.is_empty() || found.replace(value).is_some() {
+            return Err(CmsError::RepeatedAttribute { attribute: name });
         }
     }
-    found.ok_or(CmsError::Structure("lacks the content type or the message digest attribute"))
+    Ok(found)
 }
 
 /// The attributes as the signature covers them: with the tag of SET OF (RFC 5652 §5.4).
@@ -251,5 +325,5 @@ fn sorted(attributes: &[u8]) -> Vec<u8> {
         values.push(value.whole);
     }
     values.sort_unstable();
-    super::write::tagged(SET, &values.concat())
+    tagged(SET, &values.concat())
 }

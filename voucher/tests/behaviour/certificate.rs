@@ -1,0 +1,135 @@
+//! What is read from certificates, odd ones too.
+
+use brski_voucher::certificate::{
+    CERTIFICATE_OCTETS, CLIENT_AUTH, CMC_RA, Certificate, CertificateError, SERVER_AUTH, domain_id,
+};
+use rcgen::{CustomExtension, DnType, DnValue, SanType, date_time_ymd};
+
+use crate::crafted::{CraftedCertificate, der, oid};
+use crate::support::{MASA, Party, SERIAL, World, idevid_params, masa_extension, p256, params};
+
+#[test]
+fn reads_the_facts_of_an_idevid() {
+    let world = World::new();
+    let idevid = &world.device.certificate;
+    assert_eq!(idevid.subject_serial_number(), Some(SERIAL));
+    assert_eq!(idevid.masa_url_extension(), Some(MASA));
+    assert_eq!(idevid.issuer_der(), world.vendor.certificate.subject_der());
+    assert_eq!(idevid.not_before(), 1_767_225_600);
+    assert_eq!(idevid.not_after(), 2_082_758_400);
+    let above = world.vendor.certificate.subject_key_identifier().unwrap();
+    let identifier = idevid.authority_key_identifier().unwrap();
+    assert_eq!(identifier, der(0x30, &[&der(0x80, &[above])]));
+    assert!(!idevid.is_ca());
+    assert!(!idevid.is_self_issued());
+    assert!(world.vendor.certificate.is_ca());
+    assert!(world.vendor.certificate.is_self_issued());
+}
+
+#[test]
+fn reads_a_printable_serial_number_and_a_utf8_masa_url() {
+    let world = World::new();
+    let mut wanted = params("device");
+    let printable = DnValue::PrintableString("PID:C9500 SN:FCW2117".try_into().unwrap());
+    wanted.distinguished_name.push(DnType::CustomDnType(vec![2, 5, 4, 5]), printable);
+    wanted.custom_extensions.push(masa_extension(0x0c, MASA));
+    let device = world.vendor.issue(wanted, p256());
+    assert_eq!(device.certificate.subject_serial_number(), Some("PID:C9500 SN:FCW2117"));
+    assert_eq!(device.certificate.masa_url_extension(), Some(MASA));
+}
+
+#[test]
+fn reads_no_masa_url_of_another_type() {
+    let world = World::new();
+    let mut wanted = params("device");
+    wanted.custom_extensions.push(masa_extension(0x04, MASA));
+    let device = world.vendor.issue(wanted, p256());
+    assert_eq!(device.certificate.masa_url_extension(), None);
+    assert_eq!(device.certificate.subject_serial_number(), None);
+}
+
+#[test]
+fn reads_usages_and_names() {
+    let mut wanted = params("server");
+    wanted.subject_alt_names = vec![
+        SanType::DnsName("a.example".try_into().unwrap()),
+        SanType::IpAddress([192, 0, 2, 1].into()),
+        SanType::DnsName("b.example".try_into().unwrap()),
+    ];
+    let party = Party::root(wanted, p256());
+    assert_eq!(party.certificate.dns_names(), ["a.example", "b.example"]);
+    let world = World::new();
+    for purpose in [CMC_RA, SERVER_AUTH, CLIENT_AUTH] {
+        assert!(world.registrar.certificate.has_extended_key_usage(purpose));
+        assert!(!world.device.certificate.has_extended_key_usage(purpose));
+    }
+}
+
+#[test]
+fn reads_dates_that_never_end() {
+    let world = World::new();
+    let mut wanted = idevid_params(SERIAL);
+    wanted.not_after = date_time_ymd(9999, 12, 31);
+    let device = world.vendor.issue(wanted, p256());
+    assert_eq!(device.certificate.not_after(), 253_402_214_400);
+}
+
+#[test]
+fn reads_version_1_long_serials_and_extensions_that_nobody_knows() {
+    let world = World::new();
+    let idevid = &world.device.certificate;
+    let mut odd = CraftedCertificate::version_1(idevid);
+    odd.serial = vec![0x7f; 23];
+    let certificate = Certificate::from_der(&odd.sign(&world.vendor)).unwrap();
+    assert_eq!(certificate.serial(), [0x7f; 23]);
+    assert_eq!(certificate.subject_serial_number(), Some(SERIAL));
+    assert_eq!(certificate.spki_der(), idevid.spki_der());
+    assert_eq!(certificate.not_after(), 253_402_300_799);
+    odd.version = der(0xa0, &[&[2, 1, 2]]);
+    // 2.25 with a UUID: an arc of 128 bits, critical, with contents that are no ASN.1.
+    let uuid = [&[0x69][..], &[0xff; 17], &[0x7f]].concat();
+    let extension = der(0x30, &[&oid(&uuid), &[1, 1, 0xff], &der(0x04, &[b"???"])]);
+    odd.extensions = der(0xa3, &[&der(0x30, &[&extension])]);
+    assert!(Certificate::from_der(&odd.sign(&world.vendor)).is_ok());
+}
+
+#[test]
+fn names_a_domain_by_key_identifier_else_by_key() {
+    let world = World::new();
+    let domain = &world.domain.certificate;
+    assert_eq!(domain_id(domain), domain.subject_key_identifier().unwrap());
+    let without = CraftedCertificate::version_1(&world.registrar.certificate).sign(&world.domain);
+    let without = Certificate::from_der(&without).unwrap();
+    let expected = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, without.spki_der());
+    assert_eq!(domain_id(&without), expected.as_ref());
+}
+
+#[test]
+fn refuses_what_is_no_certificate() {
+    let world = World::new();
+    let mut long = params("long");
+    let contents = der(0x04, &[&vec![0; CERTIFICATE_OCTETS]]);
+    long.custom_extensions.push(CustomExtension::from_oid_content(&[1, 2, 3], contents));
+    let key = p256();
+    let long = long.self_signed(&key).unwrap();
+    let error = Certificate::from_der(long.der()).unwrap_err();
+    assert!(matches!(error, CertificateError::TooLong { .. }));
+
+    let octets = world.device.certificate.der().to_vec();
+    for end in 0..octets.len() {
+        assert!(Certificate::from_der(&octets[..end]).is_err(), "cut at {end}");
+    }
+    let error = Certificate::from_der(&[octets, vec![0]].concat()).unwrap_err();
+    assert!(matches!(error, CertificateError::Encoding(_)));
+}
+
+#[test]
+fn refuses_dates_that_are_none() {
+    let world = World::new();
+    for text in ["99991231235959+", "99991331235959Z", "9999123123595Z", "+9991231235959Z"] {
+        let mut odd = CraftedCertificate::version_1(&world.device.certificate);
+        odd.not_after = der(0x18, &[text.as_bytes()]);
+        let error = Certificate::from_der(&odd.sign(&world.vendor)).unwrap_err();
+        assert_eq!(error, CertificateError::Date { field: "notAfter" }, "{text}");
+    }
+}

@@ -1,0 +1,142 @@
+//! The pledge's refusals.
+
+use std::time::Duration;
+
+use brski_voucher::artefact::Voucher;
+use brski_voucher::artefact::{Binding, Nonce};
+use brski_voucher::pledge::{
+    PinError, VoucherRefusal, check_registrar_chain, check_voucher, pinned_certificate,
+};
+use brski_voucher::trust::ValidityTime;
+use brski_voucher::verify::{Unverified, VerifyError};
+use rustls_pki_types::UnixTime;
+
+use crate::crafted::Crafted;
+use crate::support::{
+    NOW, SERIAL, World, at_now, at_year_2050, nonce, now, p256, registrar_params, serial,
+};
+
+#[test]
+fn accepts_its_voucher_and_its_registrar() {
+    let world = World::new();
+    let voucher = world.sign_voucher(&world.voucher_fields());
+    let idevid = &world.device.certificate;
+    check_voucher(&voucher, &serial(SERIAL), &nonce(), idevid, at_now()).unwrap();
+    let pinned = pinned_certificate(&voucher).unwrap();
+    check_registrar_chain(&pinned, &world.registrar.chain(), at_now()).unwrap();
+}
+
+#[test]
+fn refuses_a_voucher_of_another_manufacturer() {
+    let world = World::new();
+    let stranger = World::new();
+    let octets = stranger.sign_voucher(&stranger.voucher_fields()).bytes().to_vec();
+    let voucher = Unverified::<Voucher>::parse(&octets).unwrap();
+    let refusal = voucher.verify_by_anchors(&world.vendor.anchors(), at_now()).unwrap_err();
+    assert!(matches!(refusal, VerifyError::Chain(_)));
+}
+
+#[test]
+fn refuses_voucher_with_foreign_serial_number() {
+    let world = World::new();
+    let voucher = world.sign_voucher(&world.voucher_fields());
+    let idevid = &world.device.certificate;
+    let refusal = check_voucher(&voucher, &serial("other"), &nonce(), idevid, at_now());
+    let expected = VoucherRefusal::SerialNumberMismatch {
+        voucher: SERIAL.to_owned(),
+        own: "other".to_owned(),
+    };
+    assert_eq!(refusal, Err(expected));
+}
+
+#[test]
+fn refuses_voucher_with_foreign_nonce_or_none() {
+    let world = World::new();
+    let idevid = &world.device.certificate;
+    let other = Nonce::parse("another").unwrap();
+    let voucher = world.sign_voucher(&world.voucher_fields());
+    let refusal = check_voucher(&voucher, &serial(SERIAL), &other, idevid, at_now());
+    assert!(matches!(refusal, Err(VoucherRefusal::NonceMismatch { .. })));
+    let mut fields = world.voucher_fields();
+    fields.binding = Binding::ExpiresOn(now());
+    let voucher = world.sign_voucher(&fields);
+    let refusal = check_voucher(&voucher, &serial(SERIAL), &nonce(), idevid, at_now());
+    let expected =
+        VoucherRefusal::NonceMismatch { voucher: String::new(), request: nonce().to_string() };
+    assert_eq!(refusal, Err(expected));
+}
+
+#[test]
+fn refuses_voucher_for_an_idevid_of_another_issuer() {
+    let world = World::new();
+    let mut fields = world.voucher_fields();
+    fields.idevid_issuer = Some(vec![7]);
+    let voucher = world.sign_voucher(&fields);
+    let idevid = &world.device.certificate;
+    let refusal = check_voucher(&voucher, &serial(SERIAL), &nonce(), idevid, at_now());
+    assert!(matches!(refusal, Err(VoucherRefusal::IdevidIssuerMismatch { .. })));
+}
+
+#[test]
+fn accepts_voucher_without_idevid_issuer() {
+    let world = World::new();
+    let mut fields = world.voucher_fields();
+    fields.idevid_issuer = None;
+    let voucher = world.sign_voucher(&fields);
+    let idevid = &world.device.certificate;
+    check_voucher(&voucher, &serial(SERIAL), &nonce(), idevid, at_now()).unwrap();
+}
+
+#[test]
+fn refuses_an_expired_voucher_if_it_has_a_clock() {
+    let world = World::new();
+    // Nonce and end together are forbidden, but sent by some.
+    let content = br#"{"ietf-voucher:voucher":{"serial-number":"x","nonce":"y",
+        "expires-on":"2026-06-01T02:00:00+02:00"}}"#;
+    let octets = Crafted::new(content, &world.device.certificate).sign(&world.device);
+    let voucher = Unverified::<Voucher>::parse(&octets).unwrap();
+    let voucher = voucher.verify_by_key(&world.device.certificate).unwrap();
+    let nonce = Nonce::parse("y").unwrap();
+    let check = |now| check_voucher(&voucher, &serial("x"), &nonce, &world.device.certificate, now);
+    assert_eq!(check(at_now()), Ok(()));
+    assert_eq!(check(ValidityTime::IgnoringExpiry), Ok(()));
+    let later = UnixTime::since_unix_epoch(Duration::from_secs(NOW + 1));
+    let expired = i64::try_from(NOW).unwrap();
+    let expected = VoucherRefusal::Expired { expired, now: expired + 1 };
+    assert_eq!(check(ValidityTime::At(later)), Err(expected));
+}
+
+#[test]
+fn accepts_the_registrar_that_is_pinned_itself_or_another_certificate_of_its_key() {
+    let world = World::new();
+    let own = &world.registrar.certificate;
+    check_registrar_chain(own, &world.registrar.chain(), at_now()).unwrap();
+    let key = rcgen::KeyPair::try_from(world.registrar.key.serialize_der()).unwrap();
+    let renewed = world.domain.issue(registrar_params(), key);
+    assert_ne!(renewed.certificate.der(), own.der());
+    check_registrar_chain(own, &renewed.chain(), at_now()).unwrap();
+}
+
+#[test]
+fn refuses_a_registrar_that_the_voucher_does_not_pin() {
+    let world = World::new();
+    let stranger = World::new();
+    let pinned = &world.domain.certificate;
+    let refusal = check_registrar_chain(pinned, &stranger.registrar_chain(), at_now());
+    assert!(matches!(refusal, Err(PinError::Chain { .. })));
+    let expired = check_registrar_chain(pinned, &world.registrar_chain(), at_year_2050());
+    assert!(matches!(expired, Err(PinError::Chain { .. })));
+    assert_eq!(check_registrar_chain(pinned, &[], at_now()), Err(PinError::NoChain));
+    // A registrar that is pinned itself vouches for no other.
+    let minted = world.registrar.issue(registrar_params(), p256());
+    let pinned = &world.registrar.certificate;
+    let refusal = check_registrar_chain(pinned, &minted.chain(), at_now());
+    assert!(matches!(refusal, Err(PinError::Chain { .. })));
+}
+
+#[test]
+fn checks_a_registrar_without_a_clock() {
+    let world = World::new();
+    let (pinned, chain) = (&world.domain.certificate, world.registrar_chain());
+    check_registrar_chain(pinned, &chain, ValidityTime::IgnoringExpiry).unwrap();
+}

@@ -1,0 +1,215 @@
+//! What the CMS reader forgives, and what it does not.
+
+use brski_voucher::artefact::PledgeRequest;
+use brski_voucher::signature::SignatureError;
+use brski_voucher::verify::{ParseError, Unverified, Verified, VerifyError};
+use brski_voucher::{CmsError, Quirk, TlvError};
+
+use crate::crafted::{
+    Crafted, EC_PUBLIC_KEY, ECDSA_SHA256, ECDSA_SHA384, ID_DATA, ID_VOUCHER, SHA1, ber,
+    content_type_attribute, der, digest_attribute, oid,
+};
+use crate::support::{Party, World, at_now};
+
+const CONTENT: &[u8] = br#"{"ietf-voucher-request:voucher":{"serial-number":"x","nonce":"y"}}"#;
+const SIGNED_TIME: &[u8] = &[
+    0x30, 0x1c, 0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 9, 5, 0x31, 0x0f, 0x17, 0x0d,
+    0x32, 0x36, 0x30, 0x36, 0x30, 0x31, 0x30, 0x30, 0x30, 0x30, 0x30, 0x30, 0x5a,
+];
+
+fn crafted(world: &World) -> Crafted {
+    Crafted::new(CONTENT, &world.device.certificate)
+}
+
+fn read(crafted: &Crafted, party: &Party) -> Result<Verified<PledgeRequest>, VerifyError> {
+    Unverified::parse(&crafted.sign(party)).unwrap().verify_by_key(&party.certificate)
+}
+
+fn parse_error(crafted: &Crafted, party: &Party) -> CmsError {
+    match Unverified::<PledgeRequest>::parse(&crafted.sign(party)) {
+        Err(ParseError::Cms(error)) => error,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn forgives_nothing_where_nothing_is_wrong() {
+    let world = World::new();
+    assert_eq!(read(&crafted(&world), &world.device).unwrap().forgiven(), []);
+}
+
+#[test]
+fn forgives_id_data() {
+    let world = World::new();
+    let mut crafted = crafted(&world);
+    crafted.content_type = ID_DATA.to_vec();
+    crafted.attributes = Some(vec![content_type_attribute(ID_DATA), digest_attribute(CONTENT)]);
+    let request = read(&crafted, &world.device).unwrap();
+    assert_eq!(request.forgiven(), [Quirk::ContentTypeData]);
+}
+
+#[test]
+fn forgives_ber_and_content_in_pieces() {
+    let world = World::new();
+    let mut crafted = crafted(&world);
+    crafted.is_ber = true;
+    assert_eq!(read(&crafted, &world.device).unwrap().forgiven(), [Quirk::Ber]);
+    let (head, tail) = CONTENT.split_at(20);
+    crafted.content = Some(ber(0x24, &[&der(0x04, &[head]), &der(0x24, &[&der(0x04, &[tail])])]));
+    let request = read(&crafted, &world.device).unwrap();
+    assert_eq!(request.forgiven(), [Quirk::Ber]);
+    assert_eq!(request.serial_number().as_str(), "x");
+    // The bytes are kept as received, not as rewritten.
+    assert!(request.bytes().starts_with(&[0x30, 0x80]));
+}
+
+#[test]
+fn forgives_the_spelling_of_the_signature_algorithm() {
+    let world = World::new();
+    for algorithm in [
+        [oid(ECDSA_SHA256), vec![5, 0]].concat(),
+        oid(EC_PUBLIC_KEY),
+        [oid(EC_PUBLIC_KEY), oid(&[0x2a, 0x86, 0x48, 0xce, 0x3d, 3, 1, 7])].concat(),
+    ] {
+        let mut crafted = crafted(&world);
+        crafted.algorithm = algorithm;
+        let request = read(&crafted, &world.device).unwrap();
+        assert_eq!(request.forgiven(), [Quirk::SignatureAlgorithm]);
+    }
+}
+
+#[test]
+fn forgives_attributes_out_of_order_signed_in_either_order() {
+    let world = World::new();
+    let in_order =
+        vec![content_type_attribute(ID_VOUCHER), SIGNED_TIME.to_vec(), digest_attribute(CONTENT)];
+    let reversed: Vec<_> = in_order.iter().rev().cloned().collect();
+    let mut crafted = crafted(&world);
+    crafted.attributes = Some(reversed);
+    assert_eq!(read(&crafted, &world.device).unwrap().forgiven(), [Quirk::AttributeOrder]);
+    crafted.attributes_signed = Some(in_order);
+    let request = read(&crafted, &world.device).unwrap();
+    assert_eq!(request.forgiven(), [Quirk::AttributeOrder]);
+    assert_eq!(request.signing_time(), Some(1_780_272_000));
+}
+
+#[test]
+fn finds_the_signer_by_key_identifier() {
+    let world = World::new();
+    let mut crafted = Crafted::new(CONTENT, &world.vendor.certificate);
+    let identifier = world.vendor.certificate.subject_key_identifier().unwrap();
+    crafted.signer_identifier = der(0x80, &[identifier]);
+    crafted.algorithm = oid(ECDSA_SHA384);
+    let octets = crafted.sign(&world.vendor);
+    let request = Unverified::<PledgeRequest>::parse(&octets).unwrap();
+    // The digest beside it is SHA-256: CMS lets them differ.
+    let request = request.verify_presented(at_now()).unwrap();
+    assert_eq!(request.signer().der(), world.vendor.certificate.der());
+}
+
+#[test]
+fn ignores_attribute_certificates_among_the_certificates() {
+    let world = World::new();
+    let mut crafted = crafted(&world);
+    crafted.certificates.extend_from_slice(&der(0xa2, &[&[2, 1, 1]]));
+    assert!(read(&crafted, &world.device).is_ok());
+}
+
+#[test]
+fn refuses_no_signed_attributes() {
+    let world = World::new();
+    let mut crafted = crafted(&world);
+    crafted.attributes = None;
+    assert_eq!(parse_error(&crafted, &world.device), CmsError::NoSignedAttributes);
+}
+
+#[test]
+fn refuses_signed_attributes_that_lack_or_repeat_what_matters() {
+    let world = World::new();
+    let (kind, digest) = (content_type_attribute(ID_VOUCHER), digest_attribute(CONTENT));
+    let mut crafted = crafted(&world);
+    let mut refusal = |attributes: Vec<Vec<u8>>| {
+        crafted.attributes = Some(attributes);
+        parse_error(&crafted, &world.device)
+    };
+    let missing = |attribute| CmsError::MissingAttribute { attribute };
+    assert_eq!(refusal(vec![kind.clone()]), missing("messageDigest"));
+    assert_eq!(refusal(vec![digest.clone()]), missing("contentType"));
+    let repeated = CmsError::RepeatedAttribute { attribute: "messageDigest" };
+    assert_eq!(refusal(vec![kind, digest.clone(), digest.clone()]), repeated);
+    let foreign = content_type_attribute(ID_DATA);
+    assert_eq!(refusal(vec![foreign, digest]), CmsError::ContentTypeMismatch);
+}
+
+#[test]
+fn refuses_a_digest_of_other_content() {
+    let world = World::new();
+    let mut crafted = crafted(&world);
+    crafted.attributes =
+        Some(vec![content_type_attribute(ID_VOUCHER), digest_attribute(b"other content")]);
+    let refusal = read(&crafted, &world.device).unwrap_err();
+    assert_eq!(refusal, VerifyError::Signature(SignatureError::Mismatch));
+}
+
+#[test]
+fn refuses_attributes_that_were_not_signed() {
+    let world = World::new();
+    let mut crafted = crafted(&world);
+    crafted.attributes_signed = Some(vec![content_type_attribute(ID_VOUCHER)]);
+    let refusal = read(&crafted, &world.device).unwrap_err();
+    assert_eq!(refusal, VerifyError::Signature(SignatureError::Mismatch));
+}
+
+#[test]
+fn refuses_weak_or_unknown_algorithms() {
+    let world = World::new();
+    let mut weak = crafted(&world);
+    weak.digest = SHA1.to_vec();
+    assert_eq!(parse_error(&weak, &world.device), CmsError::Digest);
+    let mut unknown = crafted(&world);
+    // ecdsa-with-SHA1.
+    unknown.algorithm = oid(&[0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 1]);
+    let refusal = read(&unknown, &world.device).unwrap_err();
+    assert_eq!(refusal, VerifyError::Signature(SignatureError::Algorithm));
+}
+
+#[test]
+fn refuses_other_kinds_of_cms() {
+    let world = World::new();
+    let refusal = |change: &dyn Fn(&mut Crafted)| {
+        let mut crafted = crafted(&world);
+        change(&mut crafted);
+        parse_error(&crafted, &world.device)
+    };
+    assert_eq!(refusal(&|cms| cms.outer_type = ID_DATA.to_vec()), CmsError::NotSignedData);
+    assert_eq!(refusal(&|cms| cms.content_type = SHA1.to_vec()), CmsError::ForeignContentType);
+    assert_eq!(refusal(&|cms| cms.content = None), CmsError::Detached);
+    assert_eq!(refusal(&|cms| cms.signers = 2), CmsError::SeveralSigners);
+    let none = CmsError::Encoding(TlvError::Truncated);
+    assert_eq!(refusal(&|cms| cms.signers = 0), none);
+    let many = |cms: &mut Crafted| cms.certificates = cms.certificates.repeat(17);
+    assert_eq!(refusal(&many), CmsError::TooManyCertificates);
+}
+
+#[test]
+fn refuses_a_signer_whose_certificate_is_not_carried() {
+    let world = World::new();
+    let mut crafted = crafted(&world);
+    crafted.certificates = world.registrar.certificate.der().to_vec();
+    let octets = crafted.sign(&world.device);
+    let request = Unverified::<PledgeRequest>::parse(&octets).unwrap();
+    let none = VerifyError::NoSigner { carried: 1 };
+    assert_eq!(request.clone().verify_presented(at_now()).unwrap_err(), none);
+    let anchors = world.vendor.anchors();
+    assert_eq!(request.clone().verify_by_anchors(&anchors, at_now()).unwrap_err(), none);
+    // The key alone needs no certificate inside.
+    assert!(request.verify_by_key(&world.device.certificate).is_ok());
+}
+
+#[test]
+fn refuses_content_that_is_no_voucher_request() {
+    let world = World::new();
+    let crafted = Crafted::new(b"no JSON", &world.device.certificate);
+    let error = Unverified::<PledgeRequest>::parse(&crafted.sign(&world.device)).unwrap_err();
+    assert!(matches!(error, ParseError::Json(_)));
+}

@@ -1,0 +1,177 @@
+//! What was signed is read again as it was.
+
+use std::time::Duration;
+
+use brski_voucher::artefact::{
+    Artefact as _, Assertion, Binding, ContentType, Nonce, PledgeRequest, RegistrarRequest, Voucher,
+};
+use brski_voucher::idevid;
+use brski_voucher::signature::SignError;
+use brski_voucher::verify::Unverified;
+use brski_voucher::{JsonError, Quirk};
+use rustls_pki_types::UnixTime;
+
+use crate::support::{NOW, SERIAL, World, nonce, now, serial};
+
+fn later(seconds: u64) -> UnixTime {
+    UnixTime::since_unix_epoch(Duration::from_secs(NOW + seconds))
+}
+
+#[test]
+fn reads_a_pledge_request_as_it_was_signed() {
+    let world = World::new();
+    let request = world.pledge_request();
+    assert_eq!(request.assertion(), Some(Assertion::Proximity));
+    assert_eq!(*request.serial_number(), serial(SERIAL));
+    assert_eq!(request.nonce(), Some(&nonce()));
+    assert_eq!(request.created_on().unwrap().as_str(), "2026-06-01T00:00:00Z");
+    let registrar = world.registrar.certificate.der().as_ref();
+    assert_eq!(request.proximity_registrar_cert(), Some(registrar));
+    assert_eq!(request.signing_time(), Some(i64::try_from(NOW).unwrap()));
+    assert_eq!(request.forgiven(), []);
+}
+
+#[test]
+fn reads_a_registrar_request_as_it_was_signed() {
+    let world = World::new();
+    let fields = world.registrar_fields();
+    let request = world.sign_registrar(&fields);
+    assert_eq!(request.assertion(), Some(Assertion::Proximity));
+    assert_eq!(request.nonce(), Some(&nonce()));
+    assert_eq!(request.idevid_issuer(), Some(&fields.idevid_issuer[..]));
+    let prior = request.prior_signed_voucher_request();
+    assert_eq!(prior, fields.prior_signed_voucher_request.as_deref());
+    assert_eq!(request.certificates(), world.registrar_chain());
+    assert_eq!(request.signer_chain(), world.registrar_chain());
+}
+
+#[test]
+fn reads_a_voucher_with_nonce_as_it_was_signed() {
+    let world = World::new();
+    let voucher = world.sign_voucher(&world.voucher_fields());
+    assert_eq!(voucher.nonce(), Some(&nonce()));
+    assert_eq!(voucher.expires_on(), None);
+    assert_eq!(voucher.created_on().unwrap().seconds(), i64::try_from(NOW).unwrap());
+    assert_eq!(voucher.domain_cert_revocation_checks(), Some(false));
+    let pinned = world.domain.certificate.der().as_ref();
+    assert_eq!(voucher.pinned_domain_cert(), Some(pinned));
+    let issuer = idevid::issuer(&world.device.certificate);
+    assert_eq!(voucher.idevid_issuer(), Some(&issuer[..]));
+}
+
+#[test]
+fn reads_a_voucher_with_expiry_as_it_was_signed() {
+    let world = World::new();
+    let mut fields = world.voucher_fields();
+    fields.binding = Binding::Renewable { expires_on: later(60), last_renewal_date: later(90) };
+    let voucher = world.sign_voucher(&fields);
+    assert_eq!(voucher.nonce(), None);
+    assert_eq!(voucher.expires_on().unwrap().as_str(), "2026-06-01T00:01:00Z");
+    assert_eq!(voucher.last_renewal_date().unwrap().as_str(), "2026-06-01T00:01:30Z");
+}
+
+#[test]
+fn writes_id_data_for_peers_that_know_nothing_else() {
+    let world = World::new();
+    let (signer, chain) = (&world.device.signer, world.device.chain());
+    let der = world.pledge_fields().sign_as(ContentType::Data, signer, &chain, now()).unwrap();
+    let request = Unverified::<PledgeRequest>::parse(&der).unwrap();
+    let request = request.verify_by_key(&world.device.certificate).unwrap();
+    assert_eq!(request.forgiven(), [Quirk::ContentTypeData]);
+}
+
+#[test]
+fn writes_times_of_any_century() {
+    let world = World::new();
+    for (seconds, text) in [(0, "1970-01-01T00:00:00Z"), (2_840_140_800, "2060-01-01T00:00:00Z")] {
+        let at = UnixTime::since_unix_epoch(Duration::from_secs(seconds));
+        let mut fields = world.pledge_fields();
+        fields.created_on = Some(at);
+        let der = fields.sign(&world.device.signer, &world.device.chain(), at).unwrap();
+        let request = Unverified::<PledgeRequest>::parse(&der).unwrap();
+        let request = request.verify_by_key(&world.device.certificate).unwrap();
+        assert_eq!(request.created_on().unwrap().as_str(), text);
+        assert_eq!(request.signing_time(), Some(i64::try_from(seconds).unwrap()));
+    }
+}
+
+#[test]
+fn refuses_to_sign_without_the_certificate_of_the_key() {
+    let world = World::new();
+    let fields = world.pledge_fields();
+    let signer = &world.device.signer;
+    assert!(matches!(fields.sign(signer, &[], now()), Err(SignError::NoCertificate)));
+    let foreign = world.registrar_chain();
+    assert!(matches!(fields.sign(signer, &foreign, now()), Err(SignError::ForeignCertificate)));
+}
+
+#[test]
+fn refuses_to_sign_after_the_year_9999() {
+    let world = World::new();
+    let at = UnixTime::since_unix_epoch(Duration::from_secs(253_402_300_800));
+    let signed = world.pledge_fields().sign(&world.device.signer, &world.device.chain(), at);
+    assert!(matches!(signed, Err(SignError::Time { seconds: 253_402_300_800 })));
+}
+
+#[test]
+fn takes_json_as_it_is_found_in_the_field() {
+    let request = PledgeRequest::from_json(
+        br#"{"ietf-voucher-request:voucher": {"serial-number": "x", "nonce": "9730977110184206",
+            "proximity-registrar-cert": "-_8\n A", "pinned-domain-cert": 7, "unknown": [{}],
+            "created-on": "2021-04-13T17:43:23.747-04:00", "expires-on": "never"}, "more": 1}"#,
+    )
+    .unwrap();
+    assert_eq!(request.nonce().unwrap().as_str(), "9730977110184206");
+    assert_eq!(request.proximity_registrar_cert(), Some(&[0xfb, 0xff, 0x00][..]));
+    assert_eq!(request.assertion(), None);
+}
+
+#[test]
+fn refuses_json_that_two_readers_might_read_in_two_ways() {
+    for json in [
+        r#"{"ietf-voucher:voucher":{"serial-number":"x","serial-number":"y"}}"#,
+        r#"{"ietf-voucher:voucher":{"serial-number":"x"},"ietf-voucher:voucher":{"serial-number":"x"}}"#,
+        r#"[{"serial-number":"x"}]"#,
+        r#"{"ietf-voucher:voucher":[null,null,null,"x"]}"#,
+        r#"{"ietf-voucher:voucher":{"serial-number":"x"}} trailing"#,
+        r#"{"ietf-voucher-request:voucher":{"serial-number":"x"}}"#,
+        "",
+    ] {
+        let error = Voucher::from_json(json.as_bytes()).unwrap_err();
+        assert!(matches!(error, JsonError::Syntax(_)), "{json}");
+    }
+    let deep = format!(r#"{{"x":{}}}"#, "[".repeat(20_000));
+    assert!(matches!(Voucher::from_json(deep.as_bytes()), Err(JsonError::Syntax(_))));
+}
+
+#[test]
+fn refuses_members_that_are_not_what_they_should_be() {
+    let read = |members: &str| {
+        let json = format!(r#"{{"ietf-voucher-request:voucher":{{{members}}}}}"#);
+        RegistrarRequest::from_json(json.as_bytes()).unwrap_err()
+    };
+    let absent = read(r#""nonce":"x""#);
+    assert!(matches!(absent, JsonError::Absent { member: "serial-number" }));
+    for (members, wrong) in [
+        (r#""serial-number":"""#, "serial-number"),
+        (r#""serial-number":"a\u0000""#, "serial-number"),
+        (r#""serial-number":"x","nonce":"""#, "nonce"),
+        (r#""serial-number":"x","created-on":"yesterday""#, "created-on"),
+        (r#""serial-number":"x","created-on":"2021-04-13T17:43:23""#, "created-on"),
+    ] {
+        let error = read(members);
+        assert!(matches!(error, JsonError::Value { member, .. } if member == wrong), "{members}");
+    }
+    let base64 = read(r#""serial-number":"x","idevid-issuer":"*""#);
+    assert!(matches!(base64, JsonError::Base64 { member: "idevid-issuer" }));
+    let assertion = read(r#""serial-number":"x","assertion":"hope""#);
+    assert!(matches!(assertion, JsonError::Syntax(_)));
+}
+
+#[test]
+fn refuses_nonces_without_bounds() {
+    assert!(Nonce::parse("").is_err());
+    assert!(Nonce::parse(&"n".repeat(129)).is_err());
+    assert!(Nonce::parse(&"n".repeat(128)).is_ok());
+    assert_eq!(Nonce::from_random([0xff; 16]).as_str(), "/////////////////////w==");
+}

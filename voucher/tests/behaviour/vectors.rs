@@ -1,0 +1,171 @@
+//! The artefacts of RFC 8995 Appendix C, as published.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use brski_voucher::artefact::{Assertion, PledgeRequest, RegistrarRequest, Voucher};
+use brski_voucher::certificate::{CMC_RA, Certificate, SERVER_AUTH, domain_id};
+use brski_voucher::trust::{Anchors, ValidityTime, verify_chain};
+use brski_voucher::verify::Unverified;
+use brski_voucher::{Quirk, idevid, masa, pledge, registrar};
+use rustls_pki_types::pem::PemObject as _;
+use rustls_pki_types::{CertificateDer, UnixTime};
+
+use crate::support::serial;
+
+const SERIAL: &str = "00-D0-E5-F2-00-02";
+const NONCE: &str = "-_XE9zK9q8Ll1qylMtLKeg";
+
+/// The folder of the vectors, if it is there.
+#[expect(clippy::disallowed_methods, reason = "where vectors lie is a matter of the machine")]
+fn folder() -> Option<PathBuf> {
+    let beside = || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared/vectors");
+    let folder = std::env::var_os("VECTORS_DIR").map_or_else(beside, PathBuf::from).join("rfc8995");
+    if folder.is_dir() {
+        return Some(folder);
+    }
+    assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "no vectors at {}", folder.display());
+    println!("skipped: no vectors");
+    None
+}
+
+struct Vectors {
+    vendor: Certificate,
+    owner: Certificate,
+    registrar: Certificate,
+    idevid: Certificate,
+    pledge_request: Vec<u8>,
+    registrar_request: Vec<u8>,
+    voucher: Vec<u8>,
+}
+
+impl Vectors {
+    #[expect(clippy::disallowed_methods, reason = "vectors are files")]
+    fn read() -> Option<Self> {
+        let folder = folder()?;
+        let octets = |name: &str| std::fs::read(folder.join(name)).unwrap();
+        let certificate = |name: &str| {
+            let der = CertificateDer::from_pem_slice(&octets(name)).unwrap();
+            Certificate::from_der(&der).unwrap()
+        };
+        Some(Self {
+            vendor: certificate("vendor.crt"),
+            owner: certificate("ownerca_secp384r1.crt"),
+            registrar: certificate("jrc_prime256v1.crt"),
+            idevid: certificate(&format!("idevid_{SERIAL}.crt")),
+            pledge_request: octets(&format!("vr_{SERIAL}.der")),
+            registrar_request: octets(&format!("parboiled_vr_{SERIAL}.der")),
+            voucher: octets(&format!("voucher_{SERIAL}.der")),
+        })
+    }
+
+    fn vendor_anchors(&self) -> Anchors {
+        Anchors::new(&[self.vendor.der().clone()]).unwrap()
+    }
+}
+
+/// 2021-04-14.
+fn then() -> ValidityTime {
+    ValidityTime::At(UnixTime::since_unix_epoch(Duration::from_secs(1_618_358_400)))
+}
+
+#[test]
+fn reads_the_published_idevid() {
+    let Some(vectors) = Vectors::read() else {
+        return;
+    };
+    let idevid = &vectors.idevid;
+    assert_eq!(idevid::serial_number(idevid).unwrap(), serial(SERIAL));
+    assert_eq!(idevid.masa_url_extension(), Some("highway-test.example.com:9443"));
+    assert_eq!(idevid.authority_key_identifier(), None);
+    let published_later = ValidityTime::IgnoringExpiry;
+    verify_chain(idevid, &[], &vectors.vendor_anchors(), published_later).unwrap();
+}
+
+#[test]
+fn reads_the_published_registrar() {
+    let Some(vectors) = Vectors::read() else {
+        return;
+    };
+    let registrar = &vectors.registrar;
+    assert!(registrar.has_extended_key_usage(CMC_RA));
+    assert!(!registrar.has_extended_key_usage(SERVER_AUTH));
+    assert!(vectors.owner.is_ca());
+    let expected = "3b2eb0daf4bc6abf26fc5b441eececeec97b2d20f7a56f724c280279ca082f73";
+    let hex: String = domain_id(registrar).iter().map(|octet| format!("{octet:02x}")).collect();
+    assert_eq!(hex, expected);
+}
+
+#[test]
+fn verifies_the_published_pledge_request_with_the_key_of_the_reissued_idevid() {
+    let Some(vectors) = Vectors::read() else {
+        return;
+    };
+    assert_eq!(vectors.pledge_request.len(), 1652);
+    let request = Unverified::<PledgeRequest>::parse(&vectors.pledge_request).unwrap();
+    assert_ne!(request.certificates()[0].serial(), vectors.idevid.serial());
+    let request = request.verify_by_key(&vectors.idevid).unwrap();
+    assert_eq!(request.assertion(), Some(Assertion::Proximity));
+    assert_eq!(request.nonce().unwrap().as_str(), NONCE);
+    assert_eq!(request.created_on().unwrap().as_str(), "2021-04-13T17:43:23.747-04:00");
+    assert_eq!(request.created_on().unwrap().seconds(), 1_618_350_203);
+    assert_eq!(request.bytes(), vectors.pledge_request);
+    assert_eq!(request.forgiven(), [Quirk::ContentTypeData]);
+    registrar::check_pledge_request(&request, &serial(SERIAL), &vectors.registrar).unwrap();
+}
+
+#[test]
+fn verifies_the_published_registrar_request_and_the_pledges_inside() {
+    let Some(vectors) = Vectors::read() else {
+        return;
+    };
+    assert_eq!(vectors.registrar_request.len(), 3943);
+    let request = Unverified::<RegistrarRequest>::parse(&vectors.registrar_request).unwrap();
+    let request = request.verify_presented(then()).unwrap();
+    assert_eq!(request.signer().der(), vectors.registrar.der());
+    assert_eq!(request.prior_signed_voucher_request().unwrap(), vectors.pledge_request);
+    let prior = masa::check_registrar_request(&request, &vectors.vendor_anchors(), then()).unwrap();
+    assert_eq!(prior.bytes(), vectors.pledge_request);
+}
+
+#[test]
+fn verifies_the_published_voucher_and_its_pin() {
+    let Some(vectors) = Vectors::read() else {
+        return;
+    };
+    assert_eq!(vectors.voucher.len(), 1574);
+    let voucher = Unverified::<Voucher>::parse(&vectors.voucher).unwrap();
+    let voucher = voucher.verify_by_anchors(&vectors.vendor_anchors(), then()).unwrap();
+    assert_eq!(voucher.assertion(), Some(Assertion::Logged));
+    let pinned = pledge::pinned_certificate(&voucher).unwrap();
+    assert_eq!(pinned.der(), vectors.registrar.der());
+    let chain = [vectors.registrar.clone()];
+    let nonce = voucher.nonce().cloned();
+    registrar::check_voucher(&voucher, &serial(SERIAL), nonce.as_ref(), &chain, then()).unwrap();
+    let nonce = nonce.unwrap();
+    pledge::check_voucher(&voucher, &serial(SERIAL), &nonce, &vectors.idevid, then()).unwrap();
+    pledge::check_registrar_chain(&pinned, &chain, then()).unwrap();
+}
+
+#[test]
+fn no_changed_or_cut_vector_verifies_or_panics() {
+    let Some(vectors) = Vectors::read() else {
+        return;
+    };
+    let anchors = vectors.vendor_anchors();
+    let verifies = |octets: &[u8]| {
+        Unverified::<PledgeRequest>::parse(octets)
+            .is_ok_and(|request| request.verify_by_anchors(&anchors, then()).is_ok())
+    };
+    assert!(verifies(&vectors.pledge_request));
+    for end in 0..vectors.pledge_request.len() {
+        assert!(!verifies(&vectors.pledge_request[..end]), "cut at {end}");
+    }
+    for at in 0..vectors.voucher.len() {
+        let mut octets = vectors.voucher.clone();
+        octets[at] ^= 0xff;
+        if let Ok(voucher) = Unverified::<Voucher>::parse(&octets) {
+            let _ = voucher.verify_by_anchors(&anchors, then());
+        }
+    }
+}
