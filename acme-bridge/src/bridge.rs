@@ -191,6 +191,8 @@ impl Bridge {
         };
         if let Err(error) = driven {
             warn!(order = %id, %error, "the order waits until the store works again");
+            // While it stands in `driven` nobody tries it again: a broken disk must not keep a core busy.
+            tokio::time::sleep(TICK).await;
         }
         self.driven().remove(&id);
         self.changed.notify_waiters();

@@ -205,6 +205,10 @@ impl Csr {
         if tags != [SEQUENCE, SEQUENCE, SEQUENCE, BIT_STRING] {
             return Err(CsrError::Structure("frame"));
         }
+        // The first octet counts unused bits; a signature has none.
+        let Some((0, signature)) = signature.contents.split_first() else {
+            return Err(CsrError::Structure("signature"));
+        };
         let fields = values(info.contents)?;
         let (version, subject, spki, attributes) = match fields.as_slice() {
             [version, subject, spki, attributes] if attributes.tag == ATTRIBUTES => {
@@ -226,7 +230,7 @@ impl Csr {
             extensions: attributes.extensions,
             challenge_password: attributes.challenge_password,
             algorithm: algorithm.contents.to_vec(),
-            signature: signature.contents.get(1..).unwrap_or_default().to_vec(),
+            signature: signature.to_vec(),
         })
     }
 

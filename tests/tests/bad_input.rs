@@ -1,5 +1,8 @@
 //! What must be refused is refused: with its status, a reason, an event, and nothing half-done.
 
+// A panic is how a test fails.
+#![allow(clippy::indexing_slicing, clippy::expect_used, clippy::unwrap_used, clippy::panic)]
+
 use brski_est::csr_builder::{CsrRequest, EcdsaKey};
 use brski_est::{media_type as est_media_type, transfer};
 use brski_lab::http::{Answer, Connection};

@@ -1,5 +1,8 @@
 //! Outside programs decide: OpenSSL reads what we sign, strongSwan's EST client reads what we serve.
 
+// A panic is how a test fails.
+#![allow(clippy::indexing_slicing, clippy::expect_used, clippy::unwrap_used, clippy::panic)]
+
 use std::path::Path;
 use std::process::{Command, Output};
 

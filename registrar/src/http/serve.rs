@@ -76,7 +76,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let mut build = IssuerBuilder { provider: &provider, clock: &clock, orders: &orders };
     let mut issuers: BTreeMap<String, Arc<dyn Issuer>> = BTreeMap::new();
     for (name, issuer) in &config.issuers {
-        let (issuer, bridge) =
+        let Built { issuer, bridge } =
             build.issuer(name, issuer).with_context(|| format!("issuer.{name}"))?;
         issuers.insert(name.clone(), issuer);
         if let Some(bridge) = bridge {
@@ -192,6 +192,12 @@ fn certificates(path: &Path) -> anyhow::Result<Vec<CertificateDer<'static>>> {
     Ok(certificates.iter().map(|certificate| certificate.der().clone()).collect())
 }
 
+/// An issuer, and the bridge that must run for it.
+struct Built {
+    issuer: Arc<dyn Issuer>,
+    bridge: Option<Arc<Bridge>>,
+}
+
 struct IssuerBuilder<'a> {
     provider: &'a Arc<CryptoProvider>,
     clock: &'a Arc<dyn Clock>,
@@ -199,15 +205,11 @@ struct IssuerBuilder<'a> {
 }
 
 impl IssuerBuilder<'_> {
-    fn issuer(
-        &mut self,
-        name: &str,
-        issuer: &IssuerConfig,
-    ) -> anyhow::Result<(Arc<dyn Issuer>, Option<Arc<Bridge>>)> {
+    fn issuer(&mut self, name: &str, issuer: &IssuerConfig) -> anyhow::Result<Built> {
         match issuer {
             IssuerConfig::Local { certificate, key, validity_days } => {
                 let issuer = LocalIssuer::load(name, certificate, key, *validity_days)?;
-                Ok((Arc::new(issuer), None))
+                Ok(Built { issuer: Arc::new(issuer), bridge: None })
             }
             IssuerConfig::Acme(acme) => {
                 let configured = match &acme.root {
@@ -217,7 +219,7 @@ impl IssuerBuilder<'_> {
                 let bridge = Arc::new(self.bridge(name, acme, configured.as_deref())?);
                 let served = configured.unwrap_or_default();
                 let issuer = AcmeIssuer::new(name, Arc::clone(&bridge), served);
-                Ok((Arc::new(issuer), Some(bridge)))
+                Ok(Built { issuer: Arc::new(issuer), bridge: Some(bridge) })
             }
         }
     }
