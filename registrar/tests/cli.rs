@@ -1,0 +1,256 @@
+//! The command line as an operator meets it: files, modes, refusals and what they say to do next.
+
+// A panic is how a test fails.
+#![allow(clippy::indexing_slicing, clippy::expect_used, clippy::unwrap_used, clippy::panic)]
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use brski_registrar::config::Config;
+use brski_registrar::identity::read_certificates;
+use brski_voucher::certificate::{CLIENT_AUTH, CMC_RA, SERVER_AUTH};
+use tempfile::TempDir;
+
+fn registrar(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_registrar")).args(arguments).output().unwrap()
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// A folder made by `registrar init`.
+struct Made {
+    _temporary: TempDir,
+    folder: PathBuf,
+}
+
+impl Made {
+    fn new(arguments: &[&str]) -> Self {
+        let temporary = tempfile::tempdir().unwrap();
+        let folder = temporary.path().join("registrar");
+        let dir = folder.to_string_lossy().into_owned();
+        // Port 0: nothing else may hold a port that a test needs.
+        let fixed =
+            ["init", "--dir", &dir, "--domain", "iot.example.org", "--listen", "127.0.0.1:0"];
+        let all: Vec<&str> = fixed.iter().chain(arguments).copied().collect();
+        let output = registrar(&all);
+        assert!(output.status.success(), "{}", stderr(&output));
+        Self { _temporary: temporary, folder }
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
+    fn config(&self) -> String {
+        self.file("registrar.toml").to_string_lossy().into_owned()
+    }
+
+    fn edit(&self, from: &str, to: &str) {
+        let text = fs::read_to_string(self.config()).unwrap();
+        assert!(text.contains(from), "{text}");
+        fs::write(self.config(), text.replace(from, to)).unwrap();
+    }
+
+    fn run(&self, command: &[&str]) -> Output {
+        let config = self.config();
+        let tail = ["--config", &config];
+        registrar(&command.iter().chain(&tail).copied().collect::<Vec<_>>())
+    }
+
+    fn problems(&self) -> String {
+        let output = self.run(&["check"]);
+        assert_eq!(output.status.code(), Some(1), "{}", stdout(&output));
+        stderr(&output)
+    }
+}
+
+fn mode(path: &Path) -> u32 {
+    fs::metadata(path).unwrap().permissions().mode() & 0o777
+}
+
+#[test]
+fn init_makes_all_that_check_asks_for() {
+    let made = Made::new(&["--name", "registrar.example.org", "--name", "192.0.2.7"]);
+    for name in ["domain-ca.key", "device-ca.key", "registrar.key", "registrar.db"] {
+        assert_eq!(mode(&made.file(name)), 0o600, "{name}");
+    }
+    assert_eq!(mode(&made.folder), 0o700);
+    let certificate = &read_certificates(&made.file("registrar.pem")).unwrap()[0];
+    for usage in [CMC_RA, SERVER_AUTH, CLIENT_AUTH] {
+        assert!(certificate.has_extended_key_usage(usage));
+    }
+    assert!(certificate.subject_key_identifier().is_some());
+    assert_eq!(certificate.dns_names(), ["localhost", "registrar.example.org"]);
+    assert!(read_certificates(&made.file("domain-ca.pem")).unwrap()[0].is_ca());
+    let output = made.run(&["check"]);
+    assert_eq!(stdout(&output), "ok\n", "{}", stderr(&output));
+}
+
+#[test]
+fn init_overwrites_nothing() {
+    let made = Made::new(&[]);
+    let before = fs::read(made.file("registrar.key")).unwrap();
+    let dir = made.folder.to_string_lossy();
+    let output = registrar(&["init", "--dir", &dir, "--domain", "iot.example.org"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("domain-ca.pem is there already"), "{}", stderr(&output));
+    assert_eq!(fs::read(made.file("registrar.key")).unwrap(), before);
+}
+
+#[test]
+fn init_says_what_an_acme_ca_needs() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().join("new").to_string_lossy().into_owned();
+    let fixed = ["init", "--dir", &dir, "--domain", "iot.example.org", "--issuer", "acme"];
+    let url = "https://ca.example/dir";
+    for (arguments, words) in [
+        (vec![], "--acme-directory"),
+        (vec!["--acme-directory", url], "--accept-terms"),
+        (vec!["--acme-directory", "http://ca.example", "--accept-terms"], "https://"),
+    ] {
+        let output = registrar(&fixed.iter().copied().chain(arguments).collect::<Vec<_>>());
+        assert_eq!(output.status.code(), Some(2));
+        assert!(stderr(&output).contains(words), "{}", stderr(&output));
+        assert!(!Path::new(&dir).exists(), "nothing is made");
+    }
+    let domain = registrar(&["init", "--dir", &dir, "--domain", "no name"]);
+    assert_eq!(domain.status.code(), Some(2));
+}
+
+#[test]
+fn the_file_that_init_writes_is_read_with_every_key() {
+    let made = Made::new(&[
+        "--issuer",
+        "acme",
+        "--acme-directory",
+        "https://ca.example/dir",
+        "--accept-terms",
+        "--dns-listen",
+        "127.0.0.1:0",
+    ]);
+    let config = Config::load(Path::new(&made.config())).unwrap();
+    assert_eq!(config.profiles["default"].issuer, "acme");
+    // A public CA logs names, so they show nothing.
+    assert_eq!(config.profiles["default"].name, "{opaque}");
+    assert_eq!(config.zones, ["iot.example.org"]);
+}
+
+#[test]
+fn a_mistyped_key_gets_the_nearest_known_one() {
+    let made = Made::new(&[]);
+    made.edit("hold_secs", "hold_seconds");
+    let text = made.problems();
+    assert!(text.contains("unknown field `hold_seconds`"), "{text}");
+    assert!(text.contains("did you mean 'hold_secs'?"), "{text}");
+}
+
+#[test]
+fn check_names_file_and_key_of_each_problem() {
+    for (from, to, words) in [
+        ("est = \"127.0.0.1:0\"", "est = \"8443\"", "listen.est"),
+        ("pin = \"root\"", "pin = \"leaf\"", "identity.pin"),
+        ("issuer = \"local\"", "issuer = \"remote\"", "profile.default.issuer"),
+        ("[profile.default]", "[profile.other]", "profile.default"),
+        ("[profile.default]", "[profile.cacerts]", "profile.cacerts"),
+        ("name = \"{serial}\"", "name = \"device\"", "profile.default.name"),
+        ("key_types = [\"ec-p256\"", "key_types = [\"ec-p257\"", "profile.default.key_types"),
+        ("certificate = \"registrar.pem\"", "certificate = \"nothing.pem\"", "nothing.pem"),
+        ("certificate = \"registrar.pem\"", "certificate = \"domain-ca.pem\"", "another key"),
+        ("key = \"device-ca.key\"", "key = \"domain-ca.key\"", "issuer.local.key"),
+        ("connections = 1000", "connections = 0", "limits.connections"),
+    ] {
+        let made = Made::new(&[]);
+        made.edit(from, to);
+        let text = made.problems();
+        assert!(text.contains(words), "{words}: {text}");
+        assert!(text.contains("registrar.toml"), "{text}");
+    }
+}
+
+#[test]
+fn a_key_that_others_may_read_is_refused() {
+    let made = Made::new(&[]);
+    fs::set_permissions(made.file("registrar.key"), fs::Permissions::from_mode(0o644)).unwrap();
+    let text = made.problems();
+    assert!(text.contains("chmod 600"), "{text}");
+    let serve = made.run(&["serve"]);
+    assert_eq!(serve.status.code(), Some(1));
+    assert!(stderr(&serve).contains("chmod 600"), "{}", stderr(&serve));
+}
+
+#[test]
+fn manufacturers_are_added_and_listed_without_a_daemon() {
+    let made = Made::new(&[]);
+    let ca = made.file("device-ca.pem").to_string_lossy().into_owned();
+    let add = |name: &str, rest: &[&str]| {
+        let fixed = ["manufacturer", "add", "--name", name, "--ca", &ca];
+        made.run(&fixed.iter().chain(rest).copied().collect::<Vec<_>>())
+    };
+    let output =
+        add("pumps", &["--masa-url", "masa.example.com:9443", "--masa-host", "masa.example.com"]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let list = stdout(&made.run(&["manufacturer", "list"]));
+    assert!(list.contains("pumps") && list.contains("masa.example.com"), "{list}");
+    let again = add("pumps", &[]);
+    assert_eq!(again.status.code(), Some(1));
+    assert!(stderr(&again).contains("already"), "{}", stderr(&again));
+    for (name, rest) in [
+        ("a b", vec![]),
+        ("x", vec!["--masa-url", "https://a@b"]),
+        ("x", vec!["--masa-host", "a/b"]),
+    ] {
+        let refused = add(name, &rest);
+        assert_eq!(refused.status.code(), Some(2), "{}", stderr(&refused));
+    }
+    let events = stdout(&made.run(&["event", "list", "--json"]));
+    assert_eq!(events.matches("manufacturer-added").count(), 1);
+}
+
+#[test]
+fn an_unknown_device_is_a_failure_that_says_where_to_look() {
+    let made = Made::new(&[]);
+    let output = made.run(&["device", "show", "nobody"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("registrar device list"), "{}", stderr(&output));
+    let status = made.run(&["status"]);
+    assert_eq!(status.status.code(), Some(1));
+    assert!(stderr(&status).contains("registrar serve"), "{}", stderr(&status));
+}
+
+#[test]
+fn inspect_says_what_a_file_is() {
+    let made = Made::new(&[]);
+    let output = registrar(&["inspect", &made.file("registrar.pem").to_string_lossy()]);
+    assert!(stdout(&output).contains("localhost"), "{}", stdout(&output));
+    let output = registrar(&["inspect", &made.config()]);
+    assert_eq!(output.status.code(), Some(1));
+}
+
+#[test]
+fn every_command_has_help() {
+    for command in [
+        vec!["init"],
+        vec!["serve"],
+        vec!["check"],
+        vec!["manufacturer", "add"],
+        vec!["manufacturer", "list"],
+        vec!["device", "list"],
+        vec!["device", "show"],
+        vec!["event", "list"],
+        vec!["status"],
+        vec!["inspect"],
+    ] {
+        let all: Vec<&str> = command.iter().copied().chain(["--help"]).collect();
+        let output = registrar(&all);
+        assert!(output.status.success());
+        assert!(stdout(&output).lines().next().is_some_and(|line| line.len() > 10), "{command:?}");
+    }
+}
