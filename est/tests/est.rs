@@ -16,6 +16,7 @@ use rcgen::{CertificateParams, KeyPair};
 use rustls_pki_types::CertificateDer;
 
 /// A published example, or nothing where the examples are not at hand.
+#[expect(clippy::disallowed_methods, reason = "where vectors lie is a matter of the machine")]
 fn vector(name: &str) -> Option<Vec<u8>> {
     let folder = std::env::var_os("VECTORS_DIR").map_or_else(
         || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared/vectors"),
