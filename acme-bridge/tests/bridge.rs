@@ -128,7 +128,8 @@ struct Direct(Arc<Ca>);
 #[async_trait]
 impl Connect for Direct {
     async fn client(&self) -> Result<Arc<dyn AcmeClient>, AcmeError> {
-        Ok(Arc::clone(&self.0) as Arc<dyn AcmeClient>)
+        let client: Arc<Ca> = Arc::clone(&self.0);
+        Ok(client)
     }
 }
 
@@ -287,16 +288,10 @@ impl Bench {
             roots: vec![self.root.clone()],
             orders_in_flight: 4,
         };
-        let store = Arc::clone(&self.store) as Arc<dyn OrderStore>;
+        let store: Arc<dyn OrderStore> = self.store.clone();
         let solver = Arc::new(BuiltInDns::new(Arc::clone(&store)));
         let account = Arc::new(Direct(Arc::clone(&self.ca)));
-        Arc::new(Bridge::new(
-            config,
-            store,
-            solver,
-            account,
-            Arc::clone(&self.clock) as Arc<dyn Clock>,
-        ))
+        Arc::new(Bridge::new(config, store, solver, account, self.clock.clone()))
     }
 
     async fn place(&self) -> Result<(), OrderStoreError> {
