@@ -10,6 +10,11 @@ use std::process::{Command, Output};
 
 use brski_registrar::config::Config;
 use brski_registrar::identity::read_certificates;
+use brski_registrar::store::model::{
+    Device, DeviceState, Id, Identity, KnownDevice, Manufacturer, Millis, Sha256,
+};
+use brski_registrar::store::sqlite::SqliteStore;
+use brski_registrar::store::{Change, Store as _};
 use brski_voucher::certificate::{CLIENT_AUTH, CMC_RA, SERVER_AUTH};
 use tempfile::TempDir;
 
@@ -223,6 +228,61 @@ fn an_unknown_device_is_a_failure_that_says_where_to_look() {
     let status = made.run(&["status"]);
     assert_eq!(status.status.code(), Some(1));
     assert!(stderr(&status).contains("registrar serve"), "{}", stderr(&status));
+}
+
+#[tokio::test]
+async fn an_ambiguous_device_is_a_usage_error_with_the_candidates() {
+    let made = Made::new(&[]);
+    {
+        let store = SqliteStore::open(&made.file("registrar.db"), "test").unwrap();
+        for (number, manufacturer) in [(1, "pumps"), (2, "valves")] {
+            let (manufacturer, device) = twin(number, manufacturer);
+            let changes = vec![Change::AddManufacturer(manufacturer), Change::AdmitDevice(device)];
+            store.commit(changes, Vec::new()).await.unwrap();
+        }
+    }
+    let output = made.run(&["device", "show", "TWIN"]);
+    assert_eq!(output.status.code(), Some(2));
+    let text = stderr(&output);
+    for number in [1, 2] {
+        let (manufacturer, device) = twin(number, "");
+        assert!(text.contains(manufacturer.id.as_str().get(..4).unwrap()), "{text}");
+        assert!(text.contains(&device.device.name), "{text}");
+    }
+    let (_, first) = twin(1, "");
+    let output = made.run(&["device", "show", &first.device.name, "--json"]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert!(stdout(&output).contains(first.device.id.as_str()), "{}", stdout(&output));
+}
+
+/// A device of a manufacturer of its own, with the serial number that all of them have.
+fn twin(number: u8, name: &str) -> (Manufacturer, KnownDevice) {
+    let (id, at) = (Id::from_random([number; 16]), Millis(1));
+    let manufacturer = Manufacturer {
+        id: id.clone(),
+        name: name.to_owned(),
+        anchors: Vec::new(),
+        masa_url: None,
+        masa_anchors: Vec::new(),
+        masa_hosts: Vec::new(),
+        voucher_anchors: Vec::new(),
+        created_at: at,
+    };
+    let device = Device {
+        id: id.clone(),
+        name: format!("twin-{number}.iot.example.org"),
+        profile: "default".to_owned(),
+        state: DeviceState::Admitted,
+        created_at: at,
+        updated_at: at,
+    };
+    let identity = Identity {
+        manufacturer: id,
+        serial: "TWIN".to_owned(),
+        spki: Sha256::of(&[number]),
+        certificate: vec![number].into(),
+    };
+    (manufacturer, KnownDevice { device, identity })
 }
 
 #[test]

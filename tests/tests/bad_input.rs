@@ -3,14 +3,23 @@
 // A panic is how a test fails.
 #![allow(clippy::indexing_slicing, clippy::expect_used, clippy::unwrap_used, clippy::panic)]
 
+use std::path::Path;
+
 use brski_est::csr_builder::{CsrRequest, EcdsaKey};
 use brski_est::{media_type as est_media_type, transfer};
 use brski_lab::http::{Answer, Connection};
 use brski_lab::masa::Misbehaviour;
 use brski_lab::pki::Manufacturer;
+use brski_lab::pledge::journey::Label;
+use brski_lab::pledge::tls::TlsVersions;
 use brski_lab::pledge::{Pledge, journey, tls};
+use brski_lab::process;
+use brski_registrar::store::model::{DeviceState, Millis};
+use brski_registrar::store::sqlite::SqliteStore;
+use brski_registrar::store::{Change, Store as _};
 use brski_tests::site::{self, TestSite, event_kinds, json};
 use brski_voucher::idevid::SerialNumber;
+use brski_voucher::telemetry::Status;
 use brski_voucher::{media_type, path};
 use rcgen::KeyPair;
 
@@ -58,7 +67,8 @@ async fn assert_no_device(site: &TestSite) -> anyhow::Result<()> {
 async fn refuses_a_client_without_a_certificate() -> anyhow::Result<()> {
     let site = site::local().await?;
     let body = correct(&site, &site.lab.pledge("BAD-1")?).await?;
-    let (mut connection, _) = tls::provisional(site.lab.registrar.address(), None).await?;
+    let (mut connection, _) =
+        tls::provisional(site.lab.registrar.address(), None, TlsVersions::Any).await?;
     let answer = connection.post(path::REQUEST_VOUCHER, media_type::VOUCHER_CMS, body).await?;
     assert_refused(&site, &answer, 401, "needs the device's IDevID", "no-client-certificate")
         .await?;
@@ -154,6 +164,62 @@ async fn refuses_to_enroll_before_a_voucher() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
+async fn a_pledge_that_rejects_its_voucher_stays_out_until_it_has_another() -> anyhow::Result<()> {
+    let site = site::local().await?;
+    let pledge = site.lab.pledge("REJECTS")?;
+    let body = correct(&site, &pledge).await?;
+    let (answer, mut connection) = request(&site, &pledge, body.clone()).await?;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let report = Status::failure("pinned to a stranger").to_json();
+    let answer = connection.post(path::VOUCHER_STATUS, "application/json", report).await?;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let story = json(site.site(), "device show", &["REJECTS"]).await?;
+    assert_eq!(
+        (&story["voucher"], &story["device"]["state"]),
+        (&"rejected".into(), &"admitted".into())
+    );
+    let answer = enroll(&mut connection, csr("rejects")?).await?;
+    assert_refused(&site, &answer, 403, "no voucher", "no-voucher").await?;
+    let (answer, _) = request(&site, &pledge, body).await?;
+    assert_refused(&site, &answer, 406, "new", "voucher-request-ended").await?;
+    journey::run(&pledge, site.lab.registrar.address(), &Label::default()).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_barred_device_gets_neither_voucher_nor_certificate() -> anyhow::Result<()> {
+    let TestSite { mut lab, folder } = site::local().await?;
+    let pledge = lab.pledge("BARRED")?;
+    let enrolled = journey::run(&pledge, lab.registrar.address(), &Label::default()).await?;
+    let stopped = lab.registrar.stop().await;
+    bar(&stopped.folder().join("registrar.db"), "BARRED").await?;
+    lab.registrar = stopped.serve().await?;
+    let site = TestSite { lab, folder };
+    let asked = site.lab.masa.requests();
+    let body = correct(&site, &pledge).await?;
+    let (answer, mut connection) = request(&site, &pledge, body).await?;
+    assert_refused(&site, &answer, 403, "blocked", "device-barred").await?;
+    assert_eq!(site.lab.masa.requests(), asked, "the MASA was not asked");
+    let answer = enroll(&mut connection, csr("barred")?).await?;
+    assert_refused(&site, &answer, 403, "blocked", "device-barred").await?;
+    // Its certificate does not help.
+    let address = site.lab.registrar.address();
+    let (mut connection, _) =
+        tls::provisional(address, Some(&enrolled.credential), TlsVersions::Any).await?;
+    let answer = enroll(&mut connection, csr("barred")?).await?;
+    assert_refused(&site, &answer, 403, "blocked", "device-barred").await
+}
+
+/// Blocks a device in the database of a registrar that does not run.
+async fn bar(database: &Path, serial: &str) -> anyhow::Result<()> {
+    let store = SqliteStore::open(database, "operator")?;
+    let device = store.find_devices(serial).await?.remove(0).device;
+    let at = Millis(device.updated_at.0 + 1);
+    let change = Change::SetDeviceState { device: device.id, state: DeviceState::Blocked, at };
+    Ok(store.commit(vec![change], Vec::new()).await?)
+}
+
+#[tokio::test]
 async fn refuses_an_unknown_label() -> anyhow::Result<()> {
     let site = site::local().await?;
     let pledge = site.lab.pledge("BAD-9")?;
@@ -186,6 +252,33 @@ async fn says_503_while_the_masa_is_away_and_goes_on_when_it_is_back() -> anyhow
     site.lab.masa.behave(Misbehaviour::None);
     let (answer, _) = request(&site, &pledge, body).await?;
     assert_eq!(answer.status, 200, "{}", answer.text());
+    Ok(())
+}
+
+#[tokio::test]
+async fn says_503_when_nobody_listens_at_the_masas_address() -> anyhow::Result<()> {
+    let site = impatient().await?;
+    let closed = format!("https://localhost:{}", process::free_port()?);
+    let idevid = site.lab.manufacturer.authority.idevid("MASA-2", &closed)?;
+    let pledge = Pledge::new(idevid, site.lab.manufacturer.authority.certificate())?;
+    let body = correct(&site, &pledge).await?;
+    let (answer, mut connection) = request(&site, &pledge, body).await?;
+    assert_refused(&site, &answer, 503, "cannot be reached", "masa-unavailable").await?;
+    assert_eq!(answer.retry_after, "30");
+    let answer = enroll(&mut connection, csr("masa-2")?).await?;
+    assert_refused(&site, &answer, 403, "no voucher", "no-voucher").await
+}
+
+#[tokio::test]
+async fn calls_no_masa_outside_the_allowed_hosts() -> anyhow::Result<()> {
+    let site = impatient().await?;
+    let elsewhere = site.lab.masa.url().replace("localhost", "127.0.0.1");
+    let idevid = site.lab.manufacturer.authority.idevid("MASA-3", &elsewhere)?;
+    let pledge = Pledge::new(idevid, site.lab.manufacturer.authority.certificate())?;
+    let body = correct(&site, &pledge).await?;
+    let (answer, _) = request(&site, &pledge, body).await?;
+    assert_refused(&site, &answer, 403, "", "masa-unusable").await?;
+    assert_eq!(site.lab.masa.requests(), 0, "the MASA was not asked");
     Ok(())
 }
 

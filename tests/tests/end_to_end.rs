@@ -9,6 +9,7 @@ use brski_est::client::Outcome;
 use brski_est::csr_builder::{CsrRequest, EcdsaKey};
 use brski_est::{media_type, transfer};
 use brski_lab::pledge::journey::{self, Label};
+use brski_lab::pledge::tls::TlsVersions;
 use brski_lab::pledge::{Pledge, tls};
 use brski_lab::process;
 use brski_tests::site::{self, TestSite, event_kinds, json};
@@ -69,6 +70,20 @@ async fn the_local_issuer_needs_no_ca() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
+async fn each_version_of_tls_takes_a_pledge_through() -> anyhow::Result<()> {
+    let site = site::local().await?;
+    for (serial, versions) in [("TLS-12", TlsVersions::Tls12), ("TLS-13", TlsVersions::Tls13)] {
+        let pledge = site.lab.pledge(serial)?.speaking(versions);
+        let address = site.lab.registrar.address();
+        let enrolled = journey::run(&pledge, address, &Label::default()).await?;
+        let name = format!("{}.iot.lab.example", serial.to_lowercase());
+        assert_eq!(enrolled.certificate.dns_names(), [name]);
+    }
+    site.lab.stop().await;
+    Ok(())
+}
+
+#[tokio::test]
 async fn the_same_wish_gets_the_same_certificate_and_another_key_another() -> anyhow::Result<()> {
     let Some(site) = site::with_acme().await? else {
         return Ok(());
@@ -120,7 +135,8 @@ async fn a_slow_order_is_202_and_its_certificate_comes_later() -> anyhow::Result
 #[tokio::test]
 async fn anybody_may_read_the_ca_certificates_and_a_stranger_gets_no_name() -> anyhow::Result<()> {
     let site = site::local().await?;
-    let (mut connection, _) = tls::provisional(site.lab.registrar.address(), None).await?;
+    let (mut connection, _) =
+        tls::provisional(site.lab.registrar.address(), None, TlsVersions::Any).await?;
     let answer = connection.get("/.well-known/est/cacerts").await?;
     assert_eq!((answer.status, answer.content_type.as_str()), (200, media_type::CA_CERTS));
     let certificates = brski_est::certs_only::decode(&transfer::decode(&answer.body)?)?;

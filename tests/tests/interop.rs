@@ -6,7 +6,7 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
-use brski_lab::pledge::tls;
+use brski_lab::pledge::tls::{self, TlsVersions};
 use brski_tests::programs;
 use brski_tests::site;
 use brski_voucher::{media_type, path};
@@ -90,7 +90,8 @@ async fn openssl_reads_the_ca_certificates() -> anyhow::Result<()> {
         return Ok(());
     };
     let site = site::local().await?;
-    let (mut connection, _) = tls::provisional(site.lab.registrar.address(), None).await?;
+    let (mut connection, _) =
+        tls::provisional(site.lab.registrar.address(), None, TlsVersions::Any).await?;
     let answer = connection.get("/.well-known/est/cacerts").await?;
     let der = brski_est::transfer::decode(&answer.body)?;
     std::fs::write(site.folder.path().join("cacerts.der"), der)?;

@@ -18,7 +18,7 @@ use brski_voucher::verify::Unverified;
 use rustls_pki_types::CertificateDer;
 use thiserror::Error;
 
-use self::tls::RetainedChain;
+use self::tls::{RetainedChain, TlsVersions};
 use crate::http::{Answer, Connection, HttpError};
 use crate::masa::now;
 use crate::pki::Credential;
@@ -78,6 +78,7 @@ pub struct Pledge {
     serial: SerialNumber,
     key: EcdsaKey,
     manufacturer: Anchors,
+    versions: TlsVersions,
 }
 
 /// A voucher request and the nonce in it.
@@ -110,7 +111,14 @@ impl Pledge {
                 .map_err(|error| PledgeError::check(step, error))?,
             idevid,
             credential,
+            versions: TlsVersions::default(),
         })
+    }
+
+    /// The same device, which speaks these versions of TLS only.
+    #[must_use]
+    pub fn speaking(self, versions: TlsVersions) -> Self {
+        Self { versions, ..self }
     }
 
     /// Its serial number.
@@ -133,7 +141,7 @@ impl Pledge {
         &self,
         registrar: SocketAddr,
     ) -> Result<(Connection, RetainedChain), PledgeError> {
-        tls::provisional(registrar, Some(&self.credential))
+        tls::provisional(registrar, Some(&self.credential), self.versions)
             .await
             .map_err(|source| PledgeError::Http { step: "provisional TLS", source })
     }
@@ -211,7 +219,7 @@ impl Pledge {
         pinned: &Certificate,
         credential: &Credential,
     ) -> Result<Connection, PledgeError> {
-        tls::pinned(registrar, pinned.der(), credential)
+        tls::pinned(registrar, pinned.der(), credential, self.versions)
             .await
             .map_err(|source| PledgeError::Http { step: "TLS", source })
     }

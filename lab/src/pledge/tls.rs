@@ -10,7 +10,11 @@ use brski_voucher::certificate::Certificate;
 use brski_voucher::trust::{Anchors, ValidityTime, verify_chain};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
-use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
+use rustls::version::{TLS12, TLS13};
+use rustls::{
+    CertificateError, ClientConfig, DigitallySignedStruct, Error, SignatureScheme,
+    SupportedProtocolVersion,
+};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 
 use super::provider;
@@ -32,6 +36,28 @@ impl RetainedChain {
     #[must_use]
     pub fn own(&self) -> Option<&CertificateDer<'static>> {
         self.0.first()
+    }
+}
+
+/// The versions of TLS that a pledge speaks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TlsVersions {
+    /// 1.3, and 1.2 where the server knows no better.
+    #[default]
+    Any,
+    /// 1.2 only, as devices do that were built before 2018.
+    Tls12,
+    /// 1.3 only.
+    Tls13,
+}
+
+impl TlsVersions {
+    fn supported(self) -> Vec<&'static SupportedProtocolVersion> {
+        match self {
+            Self::Any => vec![&TLS13, &TLS12],
+            Self::Tls12 => vec![&TLS12],
+            Self::Tls13 => vec![&TLS13],
+        }
     }
 }
 
@@ -108,9 +134,10 @@ impl ServerCertVerifier for Verifier {
 fn configuration(
     verifier: Arc<Verifier>,
     credential: Option<&Credential>,
+    versions: TlsVersions,
 ) -> Result<ClientConfig, Error> {
     let builder = ClientConfig::builder_with_provider(provider())
-        .with_safe_default_protocol_versions()?
+        .with_protocol_versions(&versions.supported())?
         .dangerous()
         .with_custom_certificate_verifier(verifier);
     match credential {
@@ -126,8 +153,9 @@ async fn open(
     address: SocketAddr,
     verifier: Arc<Verifier>,
     credential: Option<&Credential>,
+    versions: TlsVersions,
 ) -> Result<Connection, HttpError> {
-    let configuration = configuration(verifier, credential)
+    let configuration = configuration(verifier, credential, versions)
         .map_err(|error| HttpError::Tls { address, source: std::io::Error::other(error) })?;
     // A pledge knows an address only, so it sends no SNI.
     let name = ServerName::IpAddress(address.ip().into());
@@ -141,10 +169,11 @@ async fn open(
 pub async fn provisional(
     address: SocketAddr,
     credential: Option<&Credential>,
+    versions: TlsVersions,
 ) -> Result<(Connection, RetainedChain), HttpError> {
     let judgement = Judgement::Provisional(Mutex::default());
     let verifier = Arc::new(Verifier { provider: provider(), judgement });
-    let connection = open(address, Arc::clone(&verifier), credential).await?;
+    let connection = open(address, Arc::clone(&verifier), credential, versions).await?;
     let chain = match &verifier.judgement {
         Judgement::Provisional(kept) => kept.lock().unwrap_or_else(PoisonError::into_inner).clone(),
         Judgement::Pinned(_) => Vec::new(),
@@ -160,6 +189,7 @@ pub async fn pinned(
     address: SocketAddr,
     pinned: &CertificateDer<'static>,
     credential: &Credential,
+    versions: TlsVersions,
 ) -> Result<Connection, HttpError> {
     let anchors = Anchors::new(std::slice::from_ref(pinned)).map_err(|error| HttpError::Tls {
         address,
@@ -167,5 +197,5 @@ pub async fn pinned(
     })?;
     let verifier =
         Arc::new(Verifier { provider: provider(), judgement: Judgement::Pinned(anchors) });
-    open(address, verifier, Some(credential)).await
+    open(address, verifier, Some(credential), versions).await
 }
