@@ -14,7 +14,7 @@ use axum::routing::post;
 use brski_voucher::artefact::{Assertion, Binding, Nonce, RegistrarRequest};
 use brski_voucher::certificate::Certificate;
 use brski_voucher::idevid::SerialNumber;
-use brski_voucher::signature::EcdsaKey;
+use brski_voucher::signature::PrivateKey;
 use brski_voucher::trust::{Anchors, ValidityTime};
 use brski_voucher::verify::{Unverified, Verified};
 use brski_voucher::{masa, media_type, path};
@@ -73,7 +73,7 @@ pub enum MasaError {
 const LIFETIME: Duration = Duration::from_secs(20 * 60);
 
 struct Shared {
-    signer: EcdsaKey,
+    signer: PrivateKey,
     signer_chain: Vec<Certificate>,
     devices: Anchors,
     authority: Certificate,
@@ -117,7 +117,7 @@ impl Masa {
         let signer = |error: &dyn std::fmt::Display| MasaError::Signer(error.to_string());
         let read = |der: &[u8]| Certificate::from_der(der).map_err(|error| signer(&error));
         let shared = Arc::new(Shared {
-            signer: EcdsaKey::from_pkcs8_der(voucher_signer.key.secret_pkcs8_der())
+            signer: PrivateKey::from_pkcs8_der(voucher_signer.key.secret_pkcs8_der())
                 .map_err(|error| signer(&error))?,
             signer_chain: vec![read(&voucher_signer.certificate)?, read(authority)?],
             devices: Anchors::new(std::slice::from_ref(authority))

@@ -6,7 +6,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use brski_voucher::certificate::{CMC_RA, Certificate, SERVER_AUTH};
-use brski_voucher::signature::{EcdsaKey, Signer};
+use brski_voucher::signature::{PrivateKey, Signer};
 use brski_voucher::trust::{Anchors, ValidityTime, verify_chain};
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
@@ -44,7 +44,7 @@ pub struct RegistrarIdentity {
     chain: Vec<Certificate>,
     signing_chain: Vec<Certificate>,
     key: PrivatePkcs8KeyDer<'static>,
-    signer: EcdsaKey,
+    signer: PrivateKey,
 }
 
 impl RegistrarIdentity {
@@ -59,7 +59,7 @@ impl RegistrarIdentity {
         let wrong = |path: &Path, reason: String| {
             Err(IdentityError::Content { path: path.to_owned(), reason })
         };
-        let signer = match EcdsaKey::from_pkcs8_der(key.secret_pkcs8_der()) {
+        let signer = match PrivateKey::from_pkcs8_der(key.secret_pkcs8_der()) {
             Ok(signer) => signer,
             Err(error) => return wrong(&files.key, error.to_string()),
         };

@@ -41,6 +41,22 @@ const BASIC_CONSTRAINTS: Oid = Oid(&[0x55, 0x1d, 19]);
 const AUTHORITY_KEY_IDENTIFIER: Oid = Oid(&[0x55, 0x1d, 35]);
 const EXTENDED_KEY_USAGE: Oid = Oid(&[0x55, 0x1d, 37]);
 
+/// id-on-hardwareModuleName, 1.3.6.1.5.5.7.8.4 (RFC 4108 §5).
+const HARDWARE_MODULE_NAME: Oid = Oid(&[0x2b, 6, 1, 5, 5, 7, 8, 4]);
+
+/// The short names of a subject's attributes (RFC 4514 §3, and what OpenSSL adds).
+const ATTRIBUTE_NAMES: [(&[u8], &str); 9] = [
+    (&[0x55, 4, 3], "CN"),
+    (&[0x55, 4, 4], "SN"),
+    (&[0x55, 4, 5], "serialNumber"),
+    (&[0x55, 4, 6], "C"),
+    (&[0x55, 4, 7], "L"),
+    (&[0x55, 4, 8], "ST"),
+    (&[0x55, 4, 10], "O"),
+    (&[0x55, 4, 11], "OU"),
+    (&[0x09, 0x92, 0x26, 0x89, 0x93, 0xf2, 0x2c, 0x64, 1, 25], "DC"),
+];
+
 const UTF8_STRING: u8 = 0x0c;
 const PRINTABLE_STRING: u8 = 0x13;
 const IA5_STRING: u8 = 0x16;
@@ -49,6 +65,8 @@ const GENERALIZED_TIME: u8 = 0x18;
 const VERSION: u8 = 0xa0;
 const EXTENSIONS: u8 = 0xa3;
 const DNS_NAME: u8 = 0x82;
+const OTHER_NAME: u8 = 0xa0;
+const EXPLICIT_0: u8 = 0xa0;
 
 /// Why a certificate cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -227,6 +245,45 @@ impl Certificate {
         attribute(&self.subject, SERIAL_NUMBER_ATTRIBUTE)
     }
 
+    /// The serial number of the hardwareModuleName (1.3.6.1.5.5.7.8.4) among the subject alternative names.
+    ///
+    /// As text if it is printable ASCII, else in hexadecimal digits (RFC 4108 §5).
+    #[must_use]
+    pub fn hardware_serial_number(&self) -> Option<String> {
+        let list = only(self.extension(SUBJECT_ALT_NAME)?, SEQUENCE).ok()?;
+        children(list).filter(|name| name.tag == OTHER_NAME).find_map(|name| {
+            let mut fields = name.inside();
+            let kind = fields.expect(OBJECT_IDENTIFIER).ok()?;
+            let wrapped = fields
+                .expect(EXPLICIT_0)
+                .ok()
+                .filter(|_| HARDWARE_MODULE_NAME.0 == kind.contents)?;
+            let mut module = only(wrapped.contents, SEQUENCE).ok()?.inside();
+            module.expect(OBJECT_IDENTIFIER).ok()?;
+            let serial = module.expect(OCTET_STRING).ok()?.contents;
+            let is_text = serial.iter().all(|octet| octet.is_ascii_graphic() || *octet == b' ');
+            Some(if is_text { String::from_utf8_lossy(serial).into_owned() } else { hex(serial) })
+        })
+    }
+
+    /// The common name of the subject.
+    #[must_use]
+    pub fn subject_common_name(&self) -> Option<&str> {
+        attribute(&self.subject, COMMON_NAME_ATTRIBUTE)
+    }
+
+    /// The subject as text, such as `CN=pump 7,O=Example`, in the order in which it stands.
+    #[must_use]
+    pub fn subject_text(&self) -> String {
+        name_text(&self.subject)
+    }
+
+    /// The issuer as text, as [`subject_text`](Self::subject_text) writes it.
+    #[must_use]
+    pub fn issuer_text(&self) -> String {
+        name_text(&self.issuer)
+    }
+
     /// The common name of the issuer, for people to read.
     #[must_use]
     pub fn issuer_common_name(&self) -> Option<&str> {
@@ -350,6 +407,11 @@ pub fn domain_id(pinned: &Certificate) -> Vec<u8> {
     pinned.subject_key_identifier().map_or_else(|| sha256(&pinned.spki).to_vec(), <[u8]>::to_vec)
 }
 
+/// Lower-case hexadecimal digits, for people.
+pub(crate) fn hex(octets: &[u8]) -> String {
+    octets.iter().map(|octet| format!("{octet:02x}")).collect()
+}
+
 pub(crate) fn sha256(octets: &[u8]) -> [u8; 32] {
     let mut digest = [0; 32];
     let computed = digest::digest(&digest::SHA256, octets);
@@ -375,19 +437,31 @@ fn children(list: Tlv<'_>) -> impl Iterator<Item = Tlv<'_>> {
     std::iter::from_fn(move || (!reader.is_empty()).then(|| reader.any().ok()).flatten())
 }
 
+/// The attributes of a Name whose values are text: object identifier and text.
+fn attributes(name: &[u8]) -> impl Iterator<Item = (&[u8], &str)> {
+    let sets = only(name, SEQUENCE).ok().into_iter().flat_map(children);
+    sets.filter(|set| set.tag == SET).flat_map(children).filter_map(|pair| {
+        let mut pair = pair.inside();
+        let oid = pair.expect(OBJECT_IDENTIFIER).ok()?;
+        let value = pair.any().ok()?;
+        let is_text = matches!(value.tag, UTF8_STRING | PRINTABLE_STRING | IA5_STRING);
+        let text = std::str::from_utf8(value.contents).ok().filter(|_| is_text)?;
+        Some((oid.contents, text))
+    })
+}
+
 fn attribute(name: &[u8], wanted: Oid) -> Option<&str> {
-    let name = only(name, SEQUENCE).ok()?;
-    children(name)
-        .filter(|set| set.tag == SET)
-        .flat_map(children)
-        .find_map(|pair| {
-            let mut pair = pair.inside();
-            let oid = pair.expect(OBJECT_IDENTIFIER).ok()?;
-            let value = pair.any().ok()?;
-            let is_text = matches!(value.tag, UTF8_STRING | PRINTABLE_STRING | IA5_STRING);
-            (oid.contents == wanted.0 && is_text).then_some(value.contents)
+    attributes(name).find(|(oid, _)| *oid == wanted.0).map(|(_, text)| text)
+}
+
+fn name_text(name: &[u8]) -> String {
+    let parts: Vec<String> = attributes(name)
+        .map(|(oid, text)| {
+            let short = ATTRIBUTE_NAMES.iter().find(|(known, _)| *known == oid);
+            format!("{}={text}", short.map_or("?", |(_, short)| short))
         })
-        .and_then(|text| std::str::from_utf8(text).ok())
+        .collect();
+    parts.join(",")
 }
 
 /// Reads UTCTime or GeneralizedTime as RFC 5280 §4.1.2.5 writes them: to the second, in UTC.

@@ -10,10 +10,15 @@
 //! To send one, fill its `…Fields` in [`artefact`] and `sign` them.
 
 pub mod artefact;
+pub mod audit;
 pub mod certificate;
 mod cms;
+mod content;
+mod cose;
+pub mod encoding;
+mod envelope;
 pub mod idevid;
-mod json;
+mod jws;
 pub mod masa;
 pub mod pledge;
 pub mod registrar;
@@ -23,17 +28,13 @@ mod tlv;
 pub mod trust;
 pub mod verify;
 
-pub use cms::read::{ARTEFACT_OCTETS, CmsError, Quirk};
-pub use json::JsonError;
+pub use cms::read::CmsError;
+pub use content::ContentError;
+pub use cose::CoseError;
+pub use encoding::media_type;
+pub use envelope::{ARTEFACT_OCTETS, EnvelopeError};
+pub use jws::JwsError;
 pub use tlv::TlvError;
-
-/// Media types.
-pub mod media_type {
-    /// A voucher or voucher request as JSON in CMS (RFC 8366 §8.3).
-    pub const VOUCHER_CMS: &str = "application/voucher-cms+json";
-    /// A status report of a pledge (RFC 8995 §5.7) or an audit log (RFC 8995 §5.8).
-    pub const JSON: &str = "application/json";
-}
 
 /// Paths under a registrar's or MASA's root (RFC 8995 §8.3.1).
 pub mod path {

@@ -6,10 +6,10 @@ use rustls_pki_types::UnixTime;
 use thiserror::Error;
 
 use crate::artefact::{Assertion, Binding, Nonce, PledgeRequest, RegistrarRequest, VoucherFields};
-use crate::certificate::{CMC_RA, Certificate};
-use crate::idevid::{self, SerialRule};
-use crate::registrar::hex;
-use crate::trust::{Anchors, ValidityTime, issuer_path};
+use crate::certificate::{CMC_RA, Certificate, hex};
+use crate::encoding::Strictness;
+use crate::idevid::{self, SerialNumber};
+use crate::trust::{Anchors, ChainError, ValidityTime, issuer_path, verify_chain};
 use crate::verify::{ParseError, Unverified, Verified, VerifyError};
 
 /// Why a MASA refuses a registrar's request.
@@ -19,6 +19,17 @@ pub enum RegistrarRequestRefusal {
     /// The signer is no registrar (RFC 8995 §5.5.4).
     #[error("the request's signer has no extended key usage cmcRA (RFC 8995 §5.5.4)")]
     NotARegistrar,
+    /// A request without a nonce is only for registrars that the MASA knows (RFC 8995 §5.5.4).
+    #[error(
+        "the request has no nonce, and its signer is no registrar of a known domain (RFC 8995 §5.5.4): {0}"
+    )]
+    UnknownDomain(ChainError),
+    /// A nonceless request has a nonce.
+    #[error("the request has nonce {nonce:?}, and none was expected (RFC 8995 §3.1)")]
+    UnexpectedNonce {
+        /// The nonce.
+        nonce: String,
+    },
     /// The pledge's own request is not inside.
     #[error("there is no prior-signed-voucher-request (RFC 8995 §5.5.5)")]
     NoPriorRequest,
@@ -47,9 +58,7 @@ pub enum RegistrarRequestRefusal {
         pledge: String,
     },
     /// The pledge does not say which registrar it saw (RFC 8995 §5.5.5).
-    #[error(
-        "the prior-signed-voucher-request has no certificate as proximity-registrar-cert (RFC 8995 §5.5.5)"
-    )]
+    #[error("the prior-signed-voucher-request has no proximity-registrar-cert (RFC 8995 §5.5.5)")]
     NoProximityCertificate,
     /// The pledge saw another registrar (RFC 8995 §5.5.5).
     #[error(
@@ -78,6 +87,8 @@ pub enum RegistrarRequestRefusal {
 ///
 /// `request`: verified [by what it carries](Unverified::verify_presented) or by anchors of known domains.
 /// `devices`: the anchors of the manufacturer's IDevIDs; `time`: for their chains.
+/// The pledge's request is in the encoding of the registrar's; in COSE its signer's chain stands beside it
+/// in the registrar's (draft-ietf-anima-constrained-voucher §7).
 ///
 /// # Errors
 /// [`RegistrarRequestRefusal`].
@@ -90,52 +101,127 @@ pub fn check_registrar_request(
 ) -> Result<Verified<PledgeRequest>, RegistrarRequestRefusal> {
     use RegistrarRequestRefusal as Refusal;
 
-    if !request.signer().has_extended_key_usage(CMC_RA) {
-        return Err(Refusal::NotARegistrar);
-    }
+    check_purpose(request.signer())?;
     let prior = request.prior_signed_voucher_request().ok_or(Refusal::NoPriorRequest)?;
-    let prior = Unverified::<PledgeRequest>::parse(prior)
-        .map_err(Refusal::PriorUnreadable)?
-        .verify_by_anchors(devices, time)
-        .map_err(Refusal::PriorUntrusted)?;
-    let device = SerialRule::default().read(prior.signer()).ok();
-    if Some(request.serial_number()) != device.as_ref() {
-        return Err(Refusal::SerialNumberMismatch {
-            request: request.serial_number().to_string(),
-            idevid: device.map_or_else(String::new, |serial| serial.to_string()),
-        });
-    }
-    if request.nonce() != prior.nonce() {
-        let text = |nonce: Option<&Nonce>| nonce.map_or_else(String::new, Nonce::to_string);
-        return Err(Refusal::NonceMismatch {
-            request: text(request.nonce()),
-            pledge: text(prior.nonce()),
-        });
-    }
+    let prior =
+        Unverified::<PledgeRequest>::parse_as(prior, request.encoding(), Strictness::Standard)
+            .map_err(Refusal::PriorUnreadable)?
+            .verify_by_anchors_among(devices, request.certificates(), time)
+            .map_err(Refusal::PriorUntrusted)?;
+    check_serial_number(request.serial_number(), prior.signer())?;
+    check_nonce(request.nonce(), prior.nonce())?;
     check_proximity(request, &prior)?;
+    check_idevid_issuer(request, prior.signer())?;
+    Ok(prior)
+}
+
+/// Checks a registrar's request that is made ahead of a pledge: without a nonce, by a registrar of a known domain.
+///
+/// `domains`: the anchors of the domains that own devices of this manufacturer.
+///
+/// # Errors
+/// [`RegistrarRequestRefusal`].
+///
+/// RFC 8995 §3.1, §5.5.4.
+pub fn check_nonceless_request(
+    request: &Verified<RegistrarRequest>,
+    domains: &Anchors,
+    time: ValidityTime,
+) -> Result<(), RegistrarRequestRefusal> {
+    check_purpose(request.signer())?;
+    if let Some(nonce) = request.nonce() {
+        return Err(RegistrarRequestRefusal::UnexpectedNonce { nonce: nonce.to_string() });
+    }
+    verify_chain(request.signer(), request.certificates(), domains, time)
+        .map_err(RegistrarRequestRefusal::UnknownDomain)
+}
+
+/// Checks that the signer is a registrar.
+///
+/// # Errors
+/// [`RegistrarRequestRefusal::NotARegistrar`].
+///
+/// RFC 8995 §5.5.4.
+pub fn check_purpose(signer: &Certificate) -> Result<(), RegistrarRequestRefusal> {
+    if signer.has_extended_key_usage(CMC_RA) {
+        return Ok(());
+    }
+    Err(RegistrarRequestRefusal::NotARegistrar)
+}
+
+/// Checks that the registrar asks for the device that asked it.
+///
+/// # Errors
+/// [`RegistrarRequestRefusal::SerialNumberMismatch`].
+///
+/// RFC 8995 §5.5.5.
+pub fn check_serial_number(
+    request: &SerialNumber,
+    idevid: &Certificate,
+) -> Result<(), RegistrarRequestRefusal> {
+    let device = idevid::serial_number(idevid).ok();
+    if device.as_ref() == Some(request) {
+        return Ok(());
+    }
+    Err(RegistrarRequestRefusal::SerialNumberMismatch {
+        request: request.to_string(),
+        idevid: device.map_or_else(String::new, |serial| serial.to_string()),
+    })
+}
+
+/// Checks that the registrar carried the pledge's nonce forward.
+///
+/// # Errors
+/// [`RegistrarRequestRefusal::NonceMismatch`].
+///
+/// RFC 8995 §5.5.6.
+pub fn check_nonce(
+    request: Option<&Nonce>,
+    pledge: Option<&Nonce>,
+) -> Result<(), RegistrarRequestRefusal> {
+    if request == pledge {
+        return Ok(());
+    }
+    let text = |nonce: Option<&Nonce>| nonce.map_or_else(String::new, Nonce::to_string);
+    Err(RegistrarRequestRefusal::NonceMismatch { request: text(request), pledge: text(pledge) })
+}
+
+/// Checks that the registrar means the IDevID's issuer, if it names one.
+///
+/// # Errors
+/// [`RegistrarRequestRefusal::IdevidIssuerMismatch`].
+///
+/// RFC 8366 §5.3.
+pub fn check_idevid_issuer(
+    request: &RegistrarRequest,
+    idevid: &Certificate,
+) -> Result<(), RegistrarRequestRefusal> {
     match request.idevid_issuer() {
-        Some(sent) if !idevid::is_issuer(sent, prior.signer()) => {
-            Err(Refusal::IdevidIssuerMismatch {
+        Some(sent) if idevid::issuer_form(sent, idevid).is_none() => {
+            Err(RegistrarRequestRefusal::IdevidIssuerMismatch {
                 request: hex(sent),
-                idevid: hex(&idevid::issuer(prior.signer())),
+                idevid: hex(&idevid::issuer(idevid)),
             })
         }
-        _ => Ok(prior),
+        _ => Ok(()),
     }
 }
 
-/// The key that the pledge saw must be in the signer's chain, or in a certificate carried that leads to the same top.
+/// Checks that the pledge saw the registrar that asks.
 ///
+/// The key that the pledge saw must be in the signer's chain, or in a certificate carried that leads to the same top.
 /// A certificate that is merely carried proves nothing: anybody could carry another registrar's.
-fn check_proximity(
+///
+/// # Errors
+/// [`RegistrarRequestRefusal::NoProximityCertificate`], [`RegistrarRequestRefusal::ProximityMismatch`].
+///
+/// RFC 8995 §5.5.5.
+pub fn check_proximity(
     request: &Verified<RegistrarRequest>,
     prior: &Verified<PledgeRequest>,
 ) -> Result<(), RegistrarRequestRefusal> {
-    let seen = prior
-        .proximity_registrar_cert()
-        .and_then(|der| Certificate::from_der(der).ok())
-        .ok_or(RegistrarRequestRefusal::NoProximityCertificate)?;
-    let is_of_key = |certificate: &&Certificate| certificate.spki_der() == seen.spki_der();
+    let seen = prior.proximity().ok_or(RegistrarRequestRefusal::NoProximityCertificate)?;
+    let is_of_key = |certificate: &&Certificate| seen.is_key_of(certificate);
     let leads_to_top = |certificate: &Certificate| {
         issuer_path(certificate, request.certificates()).last() == request.signer_chain().last()
     };
@@ -146,7 +232,7 @@ fn check_proximity(
         return Ok(());
     }
     Err(RegistrarRequestRefusal::ProximityMismatch {
-        seen: hex(&seen.fingerprint()),
+        seen: hex(&crate::certificate::sha256(seen.octets())),
         signer: hex(&request.signer().fingerprint()),
     })
 }

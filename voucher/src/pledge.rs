@@ -3,9 +3,8 @@
 use thiserror::Error;
 
 use crate::artefact::{Nonce, Voucher};
-use crate::certificate::Certificate;
+use crate::certificate::{Certificate, hex};
 use crate::idevid::{self, SerialNumber};
-use crate::registrar::hex;
 use crate::trust::{Anchors, ChainError, ValidityTime, verify_chain};
 use crate::verify::Verified;
 
@@ -130,31 +129,69 @@ pub fn check_voucher(
     idevid: &Certificate,
     now: ValidityTime,
 ) -> Result<(), VoucherRefusal> {
-    if voucher.serial_number() != serial {
-        return Err(VoucherRefusal::SerialNumberMismatch {
-            voucher: voucher.serial_number().to_string(),
-            own: serial.to_string(),
-        });
-    }
-    if voucher.nonce() != Some(nonce) {
-        return Err(VoucherRefusal::NonceMismatch {
-            voucher: voucher.nonce().map_or_else(String::new, Nonce::to_string),
-            request: nonce.to_string(),
-        });
-    }
-    match voucher.idevid_issuer() {
-        Some(sent) if !idevid::is_issuer(sent, idevid) => {
-            return Err(VoucherRefusal::IdevidIssuerMismatch {
-                voucher: hex(sent),
-                own: hex(&idevid::issuer(idevid)),
-            });
-        }
-        _ => {}
-    }
+    check_serial_number(voucher, serial)?;
+    check_nonce(voucher, nonce)?;
+    check_idevid_issuer(voucher, idevid)?;
     check_expiry(voucher, now)
 }
 
-fn check_expiry(voucher: &Voucher, now: ValidityTime) -> Result<(), VoucherRefusal> {
+/// Checks that a voucher is for this device.
+///
+/// # Errors
+/// [`VoucherRefusal::SerialNumberMismatch`].
+///
+/// RFC 8995 §5.6.1.
+pub fn check_serial_number(voucher: &Voucher, own: &SerialNumber) -> Result<(), VoucherRefusal> {
+    if voucher.serial_number() == own {
+        return Ok(());
+    }
+    Err(VoucherRefusal::SerialNumberMismatch {
+        voucher: voucher.serial_number().to_string(),
+        own: own.to_string(),
+    })
+}
+
+/// Checks that a voucher answers the request with this nonce.
+///
+/// # Errors
+/// [`VoucherRefusal::NonceMismatch`].
+///
+/// RFC 8995 §5.6.1.
+pub fn check_nonce(voucher: &Voucher, request: &Nonce) -> Result<(), VoucherRefusal> {
+    if voucher.nonce() == Some(request) {
+        return Ok(());
+    }
+    Err(VoucherRefusal::NonceMismatch {
+        voucher: voucher.nonce().map_or_else(String::new, Nonce::to_string),
+        request: request.to_string(),
+    })
+}
+
+/// Checks that a voucher which names the issuer of an IDevID means this one's.
+///
+/// # Errors
+/// [`VoucherRefusal::IdevidIssuerMismatch`].
+///
+/// RFC 8366 §5.3.
+pub fn check_idevid_issuer(voucher: &Voucher, idevid: &Certificate) -> Result<(), VoucherRefusal> {
+    match voucher.idevid_issuer() {
+        Some(sent) if idevid::issuer_form(sent, idevid).is_none() => {
+            Err(VoucherRefusal::IdevidIssuerMismatch {
+                voucher: hex(sent),
+                own: hex(&idevid::issuer(idevid)),
+            })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Checks that a voucher is not over; a pledge without a clock cannot.
+///
+/// # Errors
+/// [`VoucherRefusal::Expired`].
+///
+/// RFC 8366 §5.3.
+pub fn check_expiry(voucher: &Voucher, now: ValidityTime) -> Result<(), VoucherRefusal> {
     let (ValidityTime::At(now), Some(expires_on)) = (now, voucher.expires_on()) else {
         return Ok(());
     };

@@ -3,8 +3,10 @@
 use rustls_pki_types::UnixTime;
 use thiserror::Error;
 
-use crate::artefact::{Assertion, Nonce, PledgeRequest, RegistrarRequestFields, Voucher};
-use crate::certificate::{Certificate, sha256};
+use crate::artefact::{
+    Assertion, Nonce, PledgeRequest, Proximity, RegistrarRequestFields, Voucher,
+};
+use crate::certificate::{Certificate, hex};
 use crate::idevid::{self, SerialNumber};
 use crate::pledge::{PinError, check_registrar_chain, pinned_certificate};
 use crate::trust::ValidityTime;
@@ -38,14 +40,14 @@ pub enum PledgeRequestRefusal {
         "the proximity-registrar-cert (SHA-256 {request}) is not this registrar's certificate ({own}) (RFC 8995 §5.2)"
     )]
     ForeignProximityCertificate {
-        /// SHA-256 of the certificate in the request.
+        /// SHA-256 of the certificate in the request; of the key, or of its digest, where it names that instead.
         request: String,
-        /// SHA-256 of the registrar's own.
+        /// SHA-256 of the registrar's own certificate.
         own: String,
     },
 }
 
-/// Checks a pledge's request against what its TLS session shows.
+/// Checks a pledge's request against what its TLS session shows, clause by clause.
 ///
 /// `serial`: read from the IDevID by the registrar itself. `own`: the certificate that the registrar serves.
 ///
@@ -58,26 +60,62 @@ pub fn check_pledge_request(
     serial: &SerialNumber,
     own: &Certificate,
 ) -> Result<(), PledgeRequestRefusal> {
-    if request.serial_number() != serial {
-        return Err(PledgeRequestRefusal::SerialNumberMismatch {
-            request: request.serial_number().to_string(),
-            idevid: serial.to_string(),
-        });
+    check_request_serial_number(request.serial_number(), serial)?;
+    check_assertion(request.assertion())?;
+    check_proximity(request.proximity(), own)
+}
+
+/// Checks that the pledge asks for itself.
+///
+/// # Errors
+/// [`PledgeRequestRefusal::SerialNumberMismatch`].
+///
+/// RFC 8995 §5.5.
+pub fn check_request_serial_number(
+    request: &SerialNumber,
+    idevid: &SerialNumber,
+) -> Result<(), PledgeRequestRefusal> {
+    if request == idevid {
+        return Ok(());
     }
-    if request.assertion() != Some(Assertion::Proximity) {
-        let assertion =
-            request.assertion().map_or_else(|| "absent".to_owned(), |each| each.to_string());
-        return Err(PledgeRequestRefusal::Assertion { assertion });
+    Err(PledgeRequestRefusal::SerialNumberMismatch {
+        request: request.to_string(),
+        idevid: idevid.to_string(),
+    })
+}
+
+/// Checks that the pledge asserts proximity.
+///
+/// # Errors
+/// [`PledgeRequestRefusal::Assertion`].
+///
+/// RFC 8995 §5.2.
+pub fn check_assertion(assertion: Option<Assertion>) -> Result<(), PledgeRequestRefusal> {
+    match assertion {
+        Some(Assertion::Proximity) => Ok(()),
+        other => Err(PledgeRequestRefusal::Assertion {
+            assertion: other.map_or("absent", Assertion::as_str).to_owned(),
+        }),
     }
-    match request.proximity_registrar_cert() {
+}
+
+/// Checks that the pledge saw this registrar and not one in the middle.
+///
+/// # Errors
+/// [`PledgeRequestRefusal::NoProximityCertificate`], [`PledgeRequestRefusal::ForeignProximityCertificate`].
+///
+/// RFC 8995 §5.2.
+pub fn check_proximity(
+    seen: Option<&Proximity>,
+    own: &Certificate,
+) -> Result<(), PledgeRequestRefusal> {
+    match seen {
         None => Err(PledgeRequestRefusal::NoProximityCertificate),
-        Some(seen) if seen != own.der().as_ref() => {
-            Err(PledgeRequestRefusal::ForeignProximityCertificate {
-                request: hex(&sha256(seen)),
-                own: hex(&own.fingerprint()),
-            })
-        }
-        Some(_) => Ok(()),
+        Some(seen) if seen.is_of(own) => Ok(()),
+        Some(seen) => Err(PledgeRequestRefusal::ForeignProximityCertificate {
+            request: hex(&crate::certificate::sha256(seen.octets())),
+            own: hex(&own.fingerprint()),
+        }),
     }
 }
 
@@ -147,19 +185,38 @@ pub fn check_voucher(
     chain: &[Certificate],
     time: ValidityTime,
 ) -> Result<(), VoucherRefusal> {
-    if voucher.serial_number() != serial {
-        return Err(VoucherRefusal::SerialNumberMismatch {
-            voucher: voucher.serial_number().to_string(),
-            device: serial.to_string(),
-        });
-    }
+    check_voucher_serial_number(voucher, serial)?;
     check_nonce(voucher, nonce)?;
     check_registrar_chain(&pinned_certificate(voucher)?, chain, time)?;
     Ok(())
 }
 
-/// A voucher with a nonce answers the request with that nonce; one without answers any (RFC 8366 §5.3).
-fn check_nonce(voucher: &Voucher, request: Option<&Nonce>) -> Result<(), VoucherRefusal> {
+/// Checks that a voucher is for this device.
+///
+/// # Errors
+/// [`VoucherRefusal::SerialNumberMismatch`].
+///
+/// RFC 8995 §5.6.
+pub fn check_voucher_serial_number(
+    voucher: &Voucher,
+    serial: &SerialNumber,
+) -> Result<(), VoucherRefusal> {
+    if voucher.serial_number() == serial {
+        return Ok(());
+    }
+    Err(VoucherRefusal::SerialNumberMismatch {
+        voucher: voucher.serial_number().to_string(),
+        device: serial.to_string(),
+    })
+}
+
+/// Checks that a voucher with a nonce answers the request with that nonce; one without answers any.
+///
+/// # Errors
+/// [`VoucherRefusal::NonceMismatch`].
+///
+/// RFC 8366 §5.3.
+pub fn check_nonce(voucher: &Voucher, request: Option<&Nonce>) -> Result<(), VoucherRefusal> {
     match voucher.nonce() {
         Some(nonce) if Some(nonce) != request => Err(VoucherRefusal::NonceMismatch {
             voucher: nonce.to_string(),
@@ -167,8 +224,4 @@ fn check_nonce(voucher: &Voucher, request: Option<&Nonce>) -> Result<(), Voucher
         }),
         _ => Ok(()),
     }
-}
-
-pub(crate) fn hex(octets: &[u8]) -> String {
-    octets.iter().map(|octet| format!("{octet:02x}")).collect()
 }

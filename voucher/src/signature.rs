@@ -1,19 +1,23 @@
 //! Signatures: which algorithms there are, how one is checked, and how one is made by a key that may live elsewhere.
 //!
 //! Read: ECDSA on P-256, P-384 and P-521, RSA from 2048 bits (PKCS#1 v1.5, and PSS with the salt as long as the hash),
-//! Ed25519; with SHA-256, SHA-384 or SHA-512. Written: ECDSA on P-256 and P-384.
+//! Ed25519; with SHA-256, SHA-384 or SHA-512. Written: the same, each curve with its own hash, RSA with SHA-256.
+//!
+//! The one table of algorithms is that of rustls-webpki. JOSE and COSE write ECDSA signatures as two numbers of fixed
+//! length; they are turned into DER for it.
 
 use std::fmt;
 
 use aws_lc_rs::encoding::{AsDer, PublicKeyX509Der};
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P384_SHA384_ASN1_SIGNING, EcdsaKeyPair, KeyPair as _,
+    ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P384_SHA384_ASN1_SIGNING, ECDSA_P521_SHA512_ASN1_SIGNING,
+    EcdsaKeyPair, Ed25519KeyPair, KeyPair as _, RSA_PKCS1_SHA256, RSA_PSS_SHA256, RsaKeyPair,
 };
-use rustls_pki_types::SubjectPublicKeyInfoDer;
+use rustls_pki_types::{SignatureVerificationAlgorithm, SubjectPublicKeyInfoDer, alg_id};
 use thiserror::Error;
-use webpki::{ALL_VERIFICATION_ALGS, RawPublicKeyEntity};
+use webpki::{ALL_VERIFICATION_ALGS, RawPublicKeyEntity, aws_lc_rs as algorithms};
 
-use crate::tlv::{OBJECT_IDENTIFIER, Reader};
+use crate::tlv::{INTEGER, OBJECT_IDENTIFIER, Reader, SEQUENCE, only, tagged};
 
 const ECDSA_SHA256: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, 2];
 const ECDSA_SHA384: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, 3];
@@ -37,6 +41,9 @@ pub enum SignatureError {
     /// The algorithm is none that this library knows, or too weak.
     #[error("the signature algorithm is unknown or too weak")]
     Algorithm,
+    /// The algorithm belongs to another kind of key.
+    #[error("the signature algorithm belongs to another kind of key than the signer's")]
+    KeyKind,
     /// The signature does not match the message and the key.
     #[error("the signature does not match")]
     Mismatch,
@@ -107,10 +114,15 @@ pub(crate) fn verify(
     if candidates.peek().is_none() {
         return Err(SignatureError::Algorithm);
     }
-    candidates
-        .any(|candidate| entity.verify_signature(*candidate, message, signature).is_ok())
-        .then_some(spelling)
-        .ok_or(SignatureError::Mismatch)
+    let mut error = SignatureError::KeyKind;
+    for candidate in candidates {
+        match entity.verify_signature(*candidate, message, signature) {
+            Ok(()) => return Ok(spelling),
+            Err(webpki::Error::UnsupportedSignatureAlgorithmForPublicKeyContext(_)) => {}
+            Err(_) => error = SignatureError::Mismatch,
+        }
+    }
+    Err(error)
 }
 
 /// The algorithm identifier as the table knows it.
@@ -156,6 +168,132 @@ fn identifier(oid: &[u8], parameters: &[u8]) -> Vec<u8> {
     [&[OBJECT_IDENTIFIER, length], oid, parameters].concat()
 }
 
+/// An algorithm of JOSE and COSE (RFC 7518 §3, RFC 9053 §2), which names curve and hash together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RawAlgorithm {
+    Es256,
+    Es384,
+    Es512,
+    EdDsa,
+    Rs256,
+    Ps256,
+}
+
+impl RawAlgorithm {
+    const ALL: [Self; 6] =
+        [Self::Es256, Self::Es384, Self::Es512, Self::EdDsa, Self::Rs256, Self::Ps256];
+
+    pub(crate) fn from_jose(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|each| each.jose() == name)
+    }
+
+    pub(crate) fn jose(self) -> &'static str {
+        match self {
+            Self::Es256 => "ES256",
+            Self::Es384 => "ES384",
+            Self::Es512 => "ES512",
+            Self::EdDsa => "EdDSA",
+            Self::Rs256 => "RS256",
+            Self::Ps256 => "PS256",
+        }
+    }
+
+    pub(crate) fn from_cose(number: i64) -> Option<Self> {
+        Self::ALL.into_iter().find(|each| each.cose() == Some(number))
+    }
+
+    /// RSA with PKCS#1 v1.5 is for COSE in certificates only (RFC 8812 §2).
+    pub(crate) fn cose(self) -> Option<i64> {
+        match self {
+            Self::Es256 => Some(-7),
+            Self::Es384 => Some(-35),
+            Self::Es512 => Some(-36),
+            Self::EdDsa => Some(-8),
+            Self::Ps256 => Some(-37),
+            Self::Rs256 => None,
+        }
+    }
+
+    fn table(self) -> &'static dyn SignatureVerificationAlgorithm {
+        match self {
+            Self::Es256 => algorithms::ECDSA_P256_SHA256,
+            Self::Es384 => algorithms::ECDSA_P384_SHA384,
+            Self::Es512 => algorithms::ECDSA_P521_SHA512,
+            Self::EdDsa => algorithms::ED25519,
+            Self::Rs256 => algorithms::RSA_PKCS1_2048_8192_SHA256,
+            Self::Ps256 => algorithms::RSA_PSS_2048_8192_SHA256_LEGACY_KEY,
+        }
+    }
+
+    /// The length of each of the two numbers of an ECDSA signature, in octets.
+    fn number_octets(self) -> Option<usize> {
+        match self {
+            Self::Es256 => Some(32),
+            Self::Es384 => Some(48),
+            Self::Es512 => Some(66),
+            Self::EdDsa | Self::Rs256 | Self::Ps256 => None,
+        }
+    }
+
+    /// Signs a message and gives the signature as JOSE and COSE write it.
+    pub(crate) fn sign(self, signer: &dyn Signer, message: &[u8]) -> Result<Vec<u8>, SignError> {
+        let signature = signer.sign(message)?;
+        match self.number_octets() {
+            Some(octets) => to_fixed(&signature, octets).ok_or(SignError::Signing),
+            None => Ok(signature),
+        }
+    }
+}
+
+/// Verifies a signature of JOSE or COSE.
+pub(crate) fn verify_raw(
+    spki: &[u8],
+    algorithm: RawAlgorithm,
+    message: &[u8],
+    signature: &[u8],
+) -> Result<(), SignatureError> {
+    let key = SubjectPublicKeyInfoDer::from(spki);
+    let entity = RawPublicKeyEntity::try_from(&key).map_err(|_| SignatureError::Key)?;
+    let der: Vec<u8>;
+    let signature = match algorithm.number_octets() {
+        Some(octets) => {
+            der = from_fixed(signature, octets).ok_or(SignatureError::Mismatch)?;
+            &der
+        }
+        None => signature,
+    };
+    entity.verify_signature(algorithm.table(), message, signature).map_err(|error| match error {
+        webpki::Error::UnsupportedSignatureAlgorithmForPublicKeyContext(_) => {
+            SignatureError::KeyKind
+        }
+        _ => SignatureError::Mismatch,
+    })
+}
+
+/// The DER of an ECDSA signature that came as two numbers of fixed length (RFC 7518 §3.4).
+fn from_fixed(signature: &[u8], octets: usize) -> Option<Vec<u8>> {
+    let (r, s) = signature.split_at_checked(octets).filter(|(_, s)| s.len() == octets)?;
+    let integer = |number: &[u8]| {
+        let digits = number.iter().position(|digit| *digit != 0);
+        let digits = digits.and_then(|at| number.get(at..)).unwrap_or(&[0]);
+        let sign: &[u8] =
+            if digits.first().is_some_and(|first| *first >= 0x80) { &[0] } else { &[] };
+        tagged(INTEGER, &[sign, digits].concat())
+    };
+    Some(tagged(SEQUENCE, &[integer(r), integer(s)].concat()))
+}
+
+/// The two numbers of an ECDSA signature, DER, each in fixed length.
+fn to_fixed(signature: &[u8], octets: usize) -> Option<Vec<u8>> {
+    let mut numbers = only(signature, SEQUENCE).ok()?.inside();
+    let mut number = || {
+        let digits = numbers.expect(INTEGER).ok()?.contents;
+        let digits = digits.iter().position(|digit| *digit != 0).and_then(|at| digits.get(at..))?;
+        Some([&vec![0; octets.checked_sub(digits.len())?], digits].concat())
+    };
+    Some([number()?, number()?].concat())
+}
+
 /// The signature algorithms that this library makes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -164,20 +302,46 @@ pub enum SignatureAlgorithm {
     EcdsaSha256,
     /// ECDSA with SHA-384, for P-384 keys.
     EcdsaSha384,
+    /// ECDSA with SHA-512, for P-521 keys.
+    EcdsaSha512,
+    /// RSA with PKCS#1 v1.5 and SHA-256.
+    RsaPkcs1Sha256,
+    /// RSA with PSS, SHA-256, MGF1 with SHA-256, and a salt of 32 octets.
+    RsaPssSha256,
+    /// Ed25519.
+    Ed25519,
 }
 
 impl SignatureAlgorithm {
+    /// The hash beside it in CMS; for Ed25519 as RFC 8419 §3.1 says.
     pub(crate) fn hash(self) -> Hash {
         match self {
-            Self::EcdsaSha256 => Hash::Sha256,
+            Self::EcdsaSha256 | Self::RsaPkcs1Sha256 | Self::RsaPssSha256 => Hash::Sha256,
             Self::EcdsaSha384 => Hash::Sha384,
+            Self::EcdsaSha512 | Self::Ed25519 => Hash::Sha512,
         }
     }
 
-    pub(crate) fn oid(self) -> &'static [u8] {
+    /// The contents of its AlgorithmIdentifier.
+    pub(crate) fn identifier(self) -> &'static [u8] {
         match self {
-            Self::EcdsaSha256 => ECDSA_SHA256,
-            Self::EcdsaSha384 => ECDSA_SHA384,
+            Self::EcdsaSha256 => alg_id::ECDSA_SHA256.as_ref(),
+            Self::EcdsaSha384 => alg_id::ECDSA_SHA384.as_ref(),
+            Self::EcdsaSha512 => alg_id::ECDSA_SHA512.as_ref(),
+            Self::RsaPkcs1Sha256 => alg_id::RSA_PKCS1_SHA256.as_ref(),
+            Self::RsaPssSha256 => alg_id::RSA_PSS_SHA256.as_ref(),
+            Self::Ed25519 => alg_id::ED25519.as_ref(),
+        }
+    }
+
+    pub(crate) fn raw(self) -> RawAlgorithm {
+        match self {
+            Self::EcdsaSha256 => RawAlgorithm::Es256,
+            Self::EcdsaSha384 => RawAlgorithm::Es384,
+            Self::EcdsaSha512 => RawAlgorithm::Es512,
+            Self::RsaPkcs1Sha256 => RawAlgorithm::Rs256,
+            Self::RsaPssSha256 => RawAlgorithm::Ps256,
+            Self::Ed25519 => RawAlgorithm::EdDsa,
         }
     }
 }
@@ -187,11 +351,14 @@ impl SignatureAlgorithm {
 #[non_exhaustive]
 pub enum SignError {
     /// The key is none that this library can sign with.
-    #[error("the private key is not PKCS#8 of a P-256 or P-384 key")]
+    #[error("the private key is not PKCS#8 of P-256, P-384, P-521, RSA from 2048 bits, or Ed25519")]
     Key,
     /// The key did not sign.
     #[error("the private key did not sign")]
     Signing,
+    /// COSE has no algorithm for it.
+    #[error("COSE has no algorithm for RSA with PKCS#1 v1.5; use PSS")]
+    NoCoseAlgorithm,
     /// There is no certificate to name the signer with.
     #[error("there is no signer's certificate")]
     NoCertificate,
@@ -201,6 +368,9 @@ pub enum SignError {
     /// The content does not become JSON.
     #[error("the content cannot be written as JSON: {0}")]
     Json(serde_json::Error),
+    /// The message does not become CBOR.
+    #[error("the message cannot be written as CBOR")]
+    Cbor,
     /// A time is after the year 9999.
     #[error("the time {seconds} (Unix seconds) is after the year 9999")]
     Time {
@@ -222,40 +392,66 @@ pub trait Signer: Send + Sync {
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>, SignError>;
 }
 
-/// A P-256 or P-384 key in memory.
+/// A key in memory.
 ///
-/// ECDSA needs a random number for each signature; aws-lc takes it from the operating system itself.
-pub struct EcdsaKey {
-    pair: EcdsaKeyPair,
+/// ECDSA and PSS need random octets for each signature; aws-lc takes them from the operating system itself.
+pub struct PrivateKey {
+    pair: Pair,
     spki: Vec<u8>,
     algorithm: SignatureAlgorithm,
 }
 
-impl EcdsaKey {
-    /// Reads a PKCS#8 private key, DER, of curve P-256 or P-384.
+enum Pair {
+    Ecdsa(EcdsaKeyPair),
+    Rsa(RsaKeyPair),
+    Ed25519(Ed25519KeyPair),
+}
+
+impl PrivateKey {
+    /// Reads a PKCS#8 private key, DER: P-256, P-384, P-521, RSA from 2048 bits, or Ed25519.
+    ///
+    /// An RSA key signs with PKCS#1 v1.5; see [`with_pss`](Self::with_pss).
     ///
     /// # Errors
     /// [`SignError::Key`].
     pub fn from_pkcs8_der(pkcs8: &[u8]) -> Result<Self, SignError> {
-        let choices = [
+        let curves = [
             (&ECDSA_P256_SHA256_ASN1_SIGNING, SignatureAlgorithm::EcdsaSha256),
             (&ECDSA_P384_SHA384_ASN1_SIGNING, SignatureAlgorithm::EcdsaSha384),
+            (&ECDSA_P521_SHA512_ASN1_SIGNING, SignatureAlgorithm::EcdsaSha512),
         ];
-        let (pair, algorithm) = choices
-            .into_iter()
-            .find_map(|(curve, algorithm)| {
-                EcdsaKeyPair::from_pkcs8(curve, pkcs8).ok().map(|pair| (pair, algorithm))
-            })
-            .ok_or(SignError::Key)?;
-        let spki = AsDer::<PublicKeyX509Der<'_>>::as_der(pair.public_key())
-            .map_err(|_| SignError::Key)?
-            .as_ref()
-            .to_vec();
-        Ok(Self { pair, spki, algorithm })
+        for (curve, algorithm) in curves {
+            if let Ok(pair) = EcdsaKeyPair::from_pkcs8(curve, pkcs8) {
+                let spki = spki(pair.public_key())?;
+                return Ok(Self { pair: Pair::Ecdsa(pair), spki, algorithm });
+            }
+        }
+        if let Ok(pair) = RsaKeyPair::from_pkcs8(pkcs8) {
+            let (spki, algorithm) = (spki(pair.public_key())?, SignatureAlgorithm::RsaPkcs1Sha256);
+            return Ok(Self { pair: Pair::Rsa(pair), spki, algorithm });
+        }
+        let pair = Ed25519KeyPair::from_pkcs8_maybe_unchecked(pkcs8).map_err(|_| SignError::Key)?;
+        let spki = spki(pair.public_key())?;
+        Ok(Self { pair: Pair::Ed25519(pair), spki, algorithm: SignatureAlgorithm::Ed25519 })
+    }
+
+    /// The same key, signing with PSS if it is RSA; COSE knows nothing else.
+    #[must_use]
+    pub fn with_pss(self) -> Self {
+        match self.algorithm {
+            SignatureAlgorithm::RsaPkcs1Sha256 => {
+                Self { algorithm: SignatureAlgorithm::RsaPssSha256, ..self }
+            }
+            _ => self,
+        }
     }
 }
 
-impl Signer for EcdsaKey {
+fn spki(key: &impl AsDer<PublicKeyX509Der<'static>>) -> Result<Vec<u8>, SignError> {
+    key.as_der().map(|der| der.as_ref().to_vec()).map_err(|_| SignError::Key)
+}
+
+impl Signer for PrivateKey {
     fn spki_der(&self) -> &[u8] {
         &self.spki
     }
@@ -269,18 +465,57 @@ impl Signer for EcdsaKey {
         reason = "ECDSA cannot be made without; aws-lc asks the system"
     )]
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>, SignError> {
-        self.pair
-            .sign(&aws_lc_rs::rand::SystemRandom::new(), message)
-            .map(|signature| signature.as_ref().to_vec())
-            .map_err(|_| SignError::Signing)
+        let random = aws_lc_rs::rand::SystemRandom::new();
+        match &self.pair {
+            Pair::Ecdsa(pair) => pair
+                .sign(&random, message)
+                .map(|signature| signature.as_ref().to_vec())
+                .map_err(|_| SignError::Signing),
+            Pair::Ed25519(pair) => Ok(pair.sign(message).as_ref().to_vec()),
+            Pair::Rsa(pair) => {
+                let mut signature = vec![0; pair.public_modulus_len()];
+                let signed = match self.algorithm {
+                    SignatureAlgorithm::RsaPssSha256 => {
+                        pair.sign(&RSA_PSS_SHA256, &random, message, &mut signature)
+                    }
+                    _ => pair.sign(&RSA_PKCS1_SHA256, &random, message, &mut signature),
+                };
+                signed.map(|()| signature).map_err(|_| SignError::Signing)
+            }
+        }
     }
 }
 
-impl fmt::Debug for EcdsaKey {
+impl fmt::Debug for PrivateKey {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
-            .debug_struct("EcdsaKey")
+            .debug_struct("PrivateKey")
             .field("algorithm", &self.algorithm)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{from_fixed, to_fixed};
+
+    #[test]
+    fn turns_signatures_from_fixed_length_to_der_and_back() {
+        for (r, s) in [(1_u8, 0x80_u8), (0x7f, 0xff), (0xff, 1)] {
+            let mut fixed = vec![0; 64];
+            (fixed[0], fixed[31], fixed[63]) = (r, 7, s);
+            let der = from_fixed(&fixed, 32).unwrap();
+            assert_eq!(to_fixed(&der, 32).unwrap(), fixed);
+        }
+    }
+
+    #[test]
+    fn refuses_numbers_of_another_length() {
+        for octets in [0, 63, 65, 128] {
+            assert_eq!(from_fixed(&vec![1; octets], 32), None);
+        }
+        assert_eq!(to_fixed(&from_fixed(&[0xff; 64], 32).unwrap(), 31), None);
+        // A number of nothing but zeros is no signature.
+        assert_eq!(to_fixed(&from_fixed(&[0; 64], 32).unwrap(), 32), None);
     }
 }

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use thiserror::Error;
 
-use crate::json::{self, JsonError};
+use crate::content::{ContentError, json};
 
 /// The version of the reports that this library knows.
 const VERSION: u64 = 1;
@@ -23,7 +23,7 @@ pub enum StatusError {
     },
     /// It is no report: no JSON, a member absent, of another type, or there twice.
     #[error(transparent)]
-    Json(#[from] JsonError),
+    Json(#[from] ContentError),
 }
 
 /// One status report.

@@ -103,6 +103,11 @@ impl Anchors {
         Ok(anchors)
     }
 
+    /// The anchors as certificates.
+    pub(crate) fn certificates(&self) -> &[Certificate] {
+        &self.certificates
+    }
+
     /// Whether there is none.
     #[must_use]
     pub fn is_empty(&self) -> bool {

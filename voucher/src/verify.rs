@@ -7,10 +7,12 @@ use std::ops::Deref;
 
 use thiserror::Error;
 
-use crate::artefact::Artefact;
+use crate::artefact::{Artefact, Voucher};
 use crate::certificate::Certificate;
-use crate::cms::read::{CmsError, Quirk, SignedData};
-use crate::json::JsonError;
+use crate::content::ContentError;
+use crate::cose;
+use crate::encoding::{Encoding, Quirk, Strictness};
+use crate::envelope::{Envelope, EnvelopeError};
 use crate::signature::SignatureError;
 use crate::trust::{AnchorError, Anchors, ChainError, ValidityTime, issuer_path, verify_chain};
 
@@ -18,12 +20,12 @@ use crate::trust::{AnchorError, Anchors, ChainError, ValidityTime, issuer_path, 
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum ParseError {
-    /// The CMS around it.
+    /// The signed message around it.
     #[error(transparent)]
-    Cms(#[from] CmsError),
-    /// The JSON in it.
+    Envelope(#[from] EnvelopeError),
+    /// What it says.
     #[error(transparent)]
-    Json(#[from] JsonError),
+    Content(#[from] ContentError),
 }
 
 /// Why an artefact is not to be trusted.
@@ -50,22 +52,36 @@ pub enum VerifyError {
 /// An artefact that was read, and whose signature nobody looked at.
 #[derive(Clone, Debug)]
 pub struct Unverified<T> {
-    bytes: Vec<u8>,
     content: T,
-    cms: SignedData,
+    envelope: Envelope,
 }
 
 impl<T: Artefact> Unverified<T> {
-    /// Reads an artefact in CMS.
+    /// Reads an artefact in CMS, as the standards' own examples are written.
     ///
     /// `der`: CMS SignedData, at most 64 KiB, with signed attributes and one signer.
     ///
     /// # Errors
     /// [`ParseError`].
     pub fn parse(der: &[u8]) -> Result<Self, ParseError> {
-        let cms = SignedData::parse(der)?;
-        let content = T::from_json(&cms.content)?;
-        Ok(Self { bytes: der.to_vec(), content, cms })
+        Self::parse_as(der, Encoding::Cms, Strictness::Standard)
+    }
+
+    /// Reads an artefact, at most 64 KiB.
+    ///
+    /// `encoding`: as the media type says, see [`Encoding::of_media_type`]. `strictness`: by manufacturer.
+    ///
+    /// # Errors
+    /// [`ParseError`].
+    pub fn parse_as(
+        octets: &[u8],
+        encoding: Encoding,
+        strictness: Strictness,
+    ) -> Result<Self, ParseError> {
+        let mut envelope = Envelope::parse(octets, encoding, strictness)?;
+        let content =
+            T::read(&envelope.content, envelope.encoding, strictness, &mut envelope.forgiven)?;
+        Ok(Self { content, envelope })
     }
 }
 
@@ -79,24 +95,45 @@ impl<T> Unverified<T> {
     /// The certificates that it carries, in the order sent.
     #[must_use]
     pub fn certificates(&self) -> &[Certificate] {
-        &self.cms.certificates
+        &self.envelope.certificates
+    }
+
+    /// How it is written and signed.
+    #[must_use]
+    pub fn encoding(&self) -> Encoding {
+        self.envelope.encoding
+    }
+
+    /// The octets of what was signed, as they came: JSON or CBOR.
+    #[must_use]
+    pub fn payload(&self) -> &[u8] {
+        &self.envelope.content
+    }
+
+    /// What was wrong with its encoding and forgiven so far; the signature may need more.
+    #[must_use]
+    pub fn forgiven(&self) -> &[Quirk] {
+        &self.envelope.forgiven
     }
 
     /// Verifies it with the key of a certificate that was proven otherwise, such as a TLS client's.
     ///
     /// The certificate inside may be another one of the same key, re-issued perhaps: the key decides.
+    /// A COSE request need not carry any (draft-ietf-anima-constrained-voucher §6).
     ///
     /// # Errors
     /// [`VerifyError::Signature`].
     ///
     /// RFC 8995 §5.5.
     pub fn verify_by_key(self, signer: &Certificate) -> Result<Verified<T>, VerifyError> {
-        let forgiven = self.cms.verify(signer.spki_der())?;
+        let forgiven = self.envelope.verify(signer.spki_der())?;
         let chain = vec![signer.clone()];
         Ok(self.verified(signer.clone(), chain, forgiven))
     }
 
     /// Verifies it with the certificate that it carries, which must chain to an anchor.
+    ///
+    /// Where it carries none, as COSE vouchers do for a pledge, an anchor itself may be the signer.
     ///
     /// # Errors
     /// [`VerifyError`].
@@ -107,10 +144,24 @@ impl<T> Unverified<T> {
         anchors: &Anchors,
         time: ValidityTime,
     ) -> Result<Verified<T>, VerifyError> {
-        let signer = self.signer()?;
-        let forgiven = self.cms.verify(signer.spki_der())?;
-        verify_chain(&signer, &self.cms.certificates, anchors, time)?;
-        let chain = issuer_path(&signer, &self.cms.certificates);
+        self.verify_by_anchors_among(anchors, &[], time)
+    }
+
+    /// As [`verify_by_anchors`](Self::verify_by_anchors), with `others` beside the certificates that it carries.
+    ///
+    /// # Errors
+    /// [`VerifyError`].
+    pub fn verify_by_anchors_among(
+        self,
+        anchors: &Anchors,
+        others: &[Certificate],
+        time: ValidityTime,
+    ) -> Result<Verified<T>, VerifyError> {
+        let elsewhere = [others, anchors.certificates()].concat();
+        let (signer, forgiven) = self.signer(&elsewhere)?;
+        let pool = [&self.envelope.certificates, others].concat();
+        verify_chain(&signer, &pool, anchors, time)?;
+        let chain = issuer_path(&signer, &pool);
         Ok(self.verified(signer, chain, forgiven))
     }
 
@@ -124,11 +175,10 @@ impl<T> Unverified<T> {
     ///
     /// RFC 8995 §5.5.2.
     pub fn verify_presented(self, time: ValidityTime) -> Result<Verified<T>, VerifyError> {
-        let signer = self.signer()?;
-        let forgiven = self.cms.verify(signer.spki_der())?;
-        let chain = issuer_path(&signer, &self.cms.certificates);
+        let (signer, forgiven) = self.signer(&[])?;
+        let chain = issuer_path(&signer, &self.envelope.certificates);
         let top: Vec<_> = chain.last().map(|top| top.der().clone()).into_iter().collect();
-        verify_chain(&signer, &self.cms.certificates, &Anchors::new(&top)?, time)?;
+        verify_chain(&signer, &self.envelope.certificates, &Anchors::new(&top)?, time)?;
         Ok(self.verified(signer, chain, forgiven))
     }
 
@@ -139,32 +189,28 @@ impl<T> Unverified<T> {
         chain: Vec<Certificate>,
         forgiven: Vec<Quirk>,
     ) -> Verified<T> {
-        Verified {
-            signer,
-            bytes: self.bytes,
-            content: self.content,
-            certificates: self.cms.certificates,
-            signing_time: self.cms.signing_time,
-            chain,
-            forgiven,
-        }
+        let Self { content, envelope } = self;
+        Verified { content, envelope, signer, chain, forgiven }
     }
 
-    fn signer(&self) -> Result<Certificate, VerifyError> {
-        self.cms
-            .signer_certificate()
-            .cloned()
-            .ok_or(VerifyError::NoSigner { carried: self.cms.certificates.len() })
+    /// The certificate whose key signed it, and what was forgiven in the signature.
+    fn signer(&self, others: &[Certificate]) -> Result<(Certificate, Vec<Quirk>), VerifyError> {
+        let mut error = VerifyError::NoSigner { carried: self.envelope.certificates.len() };
+        for candidate in self.envelope.candidates(others) {
+            match self.envelope.verify(candidate.spki_der()) {
+                Ok(forgiven) => return Ok((candidate.clone(), forgiven)),
+                Err(mismatch) => error = VerifyError::Signature(mismatch),
+            }
+        }
+        Err(error)
     }
 }
 
 /// An artefact whose signature holds, by a signer that was asked for.
 #[derive(Clone, Debug)]
 pub struct Verified<T> {
-    bytes: Vec<u8>,
     content: T,
-    certificates: Vec<Certificate>,
-    signing_time: Option<i64>,
+    envelope: Envelope,
     signer: Certificate,
     chain: Vec<Certificate>,
     forgiven: Vec<Quirk>,
@@ -174,7 +220,19 @@ impl<T> Verified<T> {
     /// The artefact as received: what is forwarded, stored and hashed.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
-        &self.bytes
+        &self.envelope.octets
+    }
+
+    /// How it is written and signed.
+    #[must_use]
+    pub fn encoding(&self) -> Encoding {
+        self.envelope.encoding
+    }
+
+    /// The octets of what was signed, as they came: JSON or CBOR.
+    #[must_use]
+    pub fn payload(&self) -> &[u8] {
+        &self.envelope.content
     }
 
     /// The certificate whose key signed it: the one that was given to [`verify_by_key`](Unverified::verify_by_key),
@@ -195,13 +253,19 @@ impl<T> Verified<T> {
     /// All certificates that it carries, in the order sent. Some may have nothing to do with the signer.
     #[must_use]
     pub fn certificates(&self) -> &[Certificate] {
-        &self.certificates
+        &self.envelope.certificates
+    }
+
+    /// Who else signed it, in JWS: the signatures hold by these certificates, whose chains nobody looked at.
+    #[must_use]
+    pub fn countersigners(&self) -> Vec<Certificate> {
+        self.envelope.countersigners()
     }
 
     /// When it was signed, as the signer says: Unix seconds.
     #[must_use]
     pub fn signing_time(&self) -> Option<i64> {
-        self.signing_time
+        self.envelope.signing_time
     }
 
     /// What was wrong with its encoding and forgiven.
@@ -209,6 +273,32 @@ impl<T> Verified<T> {
     pub fn forgiven(&self) -> &[Quirk] {
         &self.forgiven
     }
+}
+
+impl Unverified<Voucher> {
+    /// The voucher as a pledge must get it: as received, but for COSE without the certificates beside the signature.
+    ///
+    /// draft-ietf-anima-constrained-voucher §6.8; RFC 8995 §5.6 for the others.
+    #[must_use]
+    pub fn for_pledge(&self) -> Vec<u8> {
+        for_pledge(&self.envelope)
+    }
+}
+
+impl Verified<Voucher> {
+    /// As [`Unverified::for_pledge`].
+    #[must_use]
+    pub fn for_pledge(&self) -> Vec<u8> {
+        for_pledge(&self.envelope)
+    }
+}
+
+fn for_pledge(envelope: &Envelope) -> Vec<u8> {
+    match envelope.encoding {
+        Encoding::Cose => cose::without_certificates(&envelope.octets),
+        _ => None,
+    }
+    .unwrap_or_else(|| envelope.octets.clone())
 }
 
 impl<T> Deref for Verified<T> {

@@ -12,7 +12,7 @@ use brski_voucher::artefact::{Assertion, Nonce, PledgeRequestFields, Voucher};
 use brski_voucher::certificate::Certificate;
 use brski_voucher::idevid::{self, SerialNumber};
 use brski_voucher::pledge;
-use brski_voucher::signature::EcdsaKey;
+use brski_voucher::signature::PrivateKey;
 use brski_voucher::trust::{Anchors, ValidityTime};
 use brski_voucher::verify::Unverified;
 use rustls_pki_types::CertificateDer;
@@ -76,7 +76,7 @@ pub struct Pledge {
     credential: Credential,
     idevid: Certificate,
     serial: SerialNumber,
-    key: EcdsaKey,
+    key: PrivateKey,
     manufacturer: Anchors,
     versions: TlsVersions,
 }
@@ -105,7 +105,7 @@ impl Pledge {
         Ok(Self {
             serial: idevid::serial_number(&idevid)
                 .map_err(|error| PledgeError::check(step, error))?,
-            key: EcdsaKey::from_pkcs8_der(credential.key.secret_pkcs8_der())
+            key: PrivateKey::from_pkcs8_der(credential.key.secret_pkcs8_der())
                 .map_err(|error| PledgeError::check(step, error))?,
             manufacturer: Anchors::new(std::slice::from_ref(manufacturer))
                 .map_err(|error| PledgeError::check(step, error))?,

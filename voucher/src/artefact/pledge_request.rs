@@ -1,41 +1,69 @@
 //! The pledge's voucher request (RFC 8995 §5.2).
 
 use rustls_pki_types::{CertificateDer, UnixTime};
-use serde::{Deserialize, Serialize};
 
-use super::{
-    Artefact, Assertion, ContentType, Nonce, RequestRoot, Timestamp, read_nonce, read_octets,
-    read_serial_number, read_timestamp, write_time,
-};
+use super::{Assertion, Nonce, Timestamp, date, sealed, serial_number};
 use crate::certificate::Certificate;
+use crate::content::{ContentError, Leaf, Leaves, Module, Value};
+use crate::encoding::Encoding;
 use crate::idevid::SerialNumber;
-use crate::json::{self, JsonError, Object};
 use crate::signature::{SignError, Signer};
 
-/// The members that are legal in it; others must be ignored (RFC 8995 §3.4).
-#[derive(Debug, Default, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", default)]
-struct Members {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    assertion: Option<Assertion>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    created_on: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    serial_number: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    nonce: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    proximity_registrar_cert: Option<String>,
+/// What the pledge saw of the registrar in TLS.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Proximity {
+    /// Its certificate, DER (RFC 8995 §5.2).
+    Certificate(Vec<u8>),
+    /// Its SubjectPublicKeyInfo, DER (draft-ietf-anima-rfc8366bis §6).
+    PublicKey(Vec<u8>),
+    /// SHA-256 of its SubjectPublicKeyInfo (draft-ietf-anima-rfc8366bis §6).
+    PublicKeySha256(Vec<u8>),
+}
+
+impl Proximity {
+    /// Whether this is what a pledge sees of the registrar with this certificate.
+    #[must_use]
+    pub fn is_of(&self, registrar: &Certificate) -> bool {
+        match self {
+            Self::Certificate(seen) => seen == registrar.der().as_ref(),
+            Self::PublicKey(_) | Self::PublicKeySha256(_) => self.is_key_of(registrar),
+        }
+    }
+
+    /// Whether this names the key of this certificate, whichever way.
+    #[must_use]
+    pub fn is_key_of(&self, certificate: &Certificate) -> bool {
+        match self {
+            Self::Certificate(seen) => Certificate::from_der(seen)
+                .is_ok_and(|seen| seen.spki_der() == certificate.spki_der()),
+            Self::PublicKey(seen) => seen == certificate.spki_der(),
+            Self::PublicKeySha256(seen) => {
+                *seen == crate::certificate::sha256(certificate.spki_der())
+            }
+        }
+    }
+
+    /// Its octets, for people to compare.
+    #[must_use]
+    pub fn octets(&self) -> &[u8] {
+        match self {
+            Self::Certificate(octets) | Self::PublicKey(octets) | Self::PublicKeySha256(octets) => {
+                octets
+            }
+        }
+    }
 }
 
 /// A pledge's voucher request, as read (RFC 8995 §5.2).
+///
+/// Members that are not legal in it are ignored (RFC 8995 §3.4).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PledgeRequest {
     assertion: Option<Assertion>,
     serial_number: SerialNumber,
     nonce: Option<Nonce>,
     created_on: Option<Timestamp>,
-    proximity_registrar_cert: Option<Vec<u8>>,
+    proximity: Option<Proximity>,
 }
 
 impl PledgeRequest {
@@ -63,26 +91,37 @@ impl PledgeRequest {
         self.created_on.as_ref()
     }
 
-    /// The registrar's certificate that the pledge saw in TLS, DER.
+    /// What the pledge saw of the registrar in TLS; of several, the most specific.
     #[must_use]
-    pub fn proximity_registrar_cert(&self) -> Option<&[u8]> {
-        self.proximity_registrar_cert.as_deref()
+    pub fn proximity(&self) -> Option<&Proximity> {
+        self.proximity.as_ref()
     }
 }
 
-impl Artefact for PledgeRequest {
-    fn from_json(content: &[u8]) -> Result<Self, JsonError> {
-        let RequestRoot { members: Object(members) } =
-            json::parse::<RequestRoot<Members>>(content)?;
+#[allow(private_interfaces, reason = "nobody outside can name this trait")]
+impl sealed::Sealed for PledgeRequest {
+    const MODULE: Module = Module::VoucherRequest;
+    const LEAVES: &[Leaf] = &[
+        Leaf::Assertion,
+        Leaf::CreatedOn,
+        Leaf::Nonce,
+        Leaf::ProximityRegistrarCert,
+        Leaf::ProximityRegistrarPubk,
+        Leaf::ProximityRegistrarPubkSha256,
+        Leaf::SerialNumber,
+    ];
+
+    fn from_leaves(mut leaves: Leaves) -> Result<Self, ContentError> {
+        let certificate = leaves.octets(Leaf::ProximityRegistrarCert).map(Proximity::Certificate);
+        let key = leaves.octets(Leaf::ProximityRegistrarPubk).map(Proximity::PublicKey);
+        let digest =
+            leaves.octets(Leaf::ProximityRegistrarPubkSha256).map(Proximity::PublicKeySha256);
         Ok(Self {
-            assertion: members.assertion,
-            serial_number: read_serial_number(members.serial_number)?,
-            nonce: read_nonce(members.nonce)?,
-            created_on: read_timestamp("created-on", members.created_on)?,
-            proximity_registrar_cert: read_octets(
-                "proximity-registrar-cert",
-                members.proximity_registrar_cert,
-            )?,
+            assertion: leaves.assertion(),
+            serial_number: serial_number(&mut leaves)?,
+            nonce: leaves.nonce(),
+            created_on: leaves.date(Leaf::CreatedOn),
+            proximity: certificate.or(key).or(digest),
         })
     }
 }
@@ -103,7 +142,7 @@ pub struct PledgeRequestFields {
 }
 
 impl PledgeRequestFields {
-    /// Signs it with the key of the IDevID. `chain`: the IDevID first. `at`: the signing time.
+    /// Signs it with the key of the IDevID, in CMS. `chain`: the IDevID first. `at`: the signing time.
     ///
     /// # Errors
     /// [`SignError`].
@@ -113,27 +152,29 @@ impl PledgeRequestFields {
         chain: &[Certificate],
         at: UnixTime,
     ) -> Result<Vec<u8>, SignError> {
-        self.sign_as(ContentType::default(), signer, chain, at)
+        self.sign_as(Encoding::Cms, signer, chain, at)
     }
 
-    /// Signs it as [`sign`](Self::sign) does, with this content type of the CMS.
+    /// Signs it as [`sign`](Self::sign) does, in this encoding.
     ///
     /// # Errors
     /// [`SignError`].
     pub fn sign_as(
         &self,
-        content_type: ContentType,
+        encoding: Encoding,
         signer: &dyn Signer,
         chain: &[Certificate],
         at: UnixTime,
     ) -> Result<Vec<u8>, SignError> {
-        let members = Object(Members {
-            assertion: Some(self.assertion),
-            created_on: self.created_on.map(write_time).transpose()?,
-            serial_number: Some(self.serial_number.to_string()),
-            nonce: Some(self.nonce.to_string()),
-            proximity_registrar_cert: Some(json::encode(&self.proximity_registrar_cert)),
-        });
-        super::sign(&RequestRoot { members }, content_type, signer, chain, at)
+        let leaves = Leaves::default()
+            .with(Leaf::Assertion, Some(Value::Assertion(self.assertion)))
+            .with(Leaf::CreatedOn, self.created_on.map(date).transpose()?)
+            .with(Leaf::SerialNumber, Some(Value::Text(self.serial_number.to_string())))
+            .with(Leaf::Nonce, Some(Value::Nonce(self.nonce.clone())))
+            .with(
+                Leaf::ProximityRegistrarCert,
+                Some(Value::Octets(self.proximity_registrar_cert.to_vec())),
+            );
+        super::sign(&leaves, Module::VoucherRequest, encoding, signer, chain, at)
     }
 }

@@ -1,34 +1,13 @@
 //! The registrar's voucher request (RFC 8995 §5.5).
 
 use rustls_pki_types::UnixTime;
-use serde::{Deserialize, Serialize};
 
-use super::{
-    Artefact, Assertion, ContentType, Nonce, RequestRoot, Timestamp, read_nonce, read_octets,
-    read_serial_number, read_timestamp, write_time,
-};
+use super::{Assertion, Nonce, Timestamp, date, sealed, serial_number};
 use crate::certificate::Certificate;
+use crate::content::{ContentError, Leaf, Leaves, Module, Value};
+use crate::encoding::Encoding;
 use crate::idevid::SerialNumber;
-use crate::json::{self, JsonError, Object};
 use crate::signature::{SignError, Signer};
-
-/// The members that are legal in it; a proximity-registrar-cert is not.
-#[derive(Debug, Default, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", default)]
-struct Members {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    assertion: Option<Assertion>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    created_on: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    serial_number: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    idevid_issuer: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    nonce: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    prior_signed_voucher_request: Option<String>,
-}
 
 /// A registrar's voucher request, as read (RFC 8995 §5.5).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,20 +58,26 @@ impl RegistrarRequest {
     }
 }
 
-impl Artefact for RegistrarRequest {
-    fn from_json(content: &[u8]) -> Result<Self, JsonError> {
-        let RequestRoot { members: Object(members) } =
-            json::parse::<RequestRoot<Members>>(content)?;
+#[allow(private_interfaces, reason = "nobody outside can name this trait")]
+impl sealed::Sealed for RegistrarRequest {
+    const MODULE: Module = Module::VoucherRequest;
+    const LEAVES: &[Leaf] = &[
+        Leaf::Assertion,
+        Leaf::CreatedOn,
+        Leaf::IdevidIssuer,
+        Leaf::Nonce,
+        Leaf::PriorSignedVoucherRequest,
+        Leaf::SerialNumber,
+    ];
+
+    fn from_leaves(mut leaves: Leaves) -> Result<Self, ContentError> {
         Ok(Self {
-            assertion: members.assertion,
-            serial_number: read_serial_number(members.serial_number)?,
-            nonce: read_nonce(members.nonce)?,
-            created_on: read_timestamp("created-on", members.created_on)?,
-            idevid_issuer: read_octets("idevid-issuer", members.idevid_issuer)?,
-            prior_signed_voucher_request: read_octets(
-                "prior-signed-voucher-request",
-                members.prior_signed_voucher_request,
-            )?,
+            assertion: leaves.assertion(),
+            serial_number: serial_number(&mut leaves)?,
+            nonce: leaves.nonce(),
+            created_on: leaves.date(Leaf::CreatedOn),
+            idevid_issuer: leaves.octets(Leaf::IdevidIssuer),
+            prior_signed_voucher_request: leaves.octets(Leaf::PriorSignedVoucherRequest),
         })
     }
 }
@@ -116,9 +101,11 @@ pub struct RegistrarRequestFields {
 }
 
 impl RegistrarRequestFields {
-    /// Signs it with the registrar's key.
+    /// Signs it with the registrar's key, in CMS.
     ///
     /// `chain`: the registrar's certificate first, up to what it wants pinned. `at`: the signing time.
+    /// In COSE the pledge's IDevID and its issuers follow, since its request carries none
+    /// (draft-ietf-anima-constrained-voucher §7).
     ///
     /// # Errors
     /// [`SignError`].
@@ -128,31 +115,28 @@ impl RegistrarRequestFields {
         chain: &[Certificate],
         at: UnixTime,
     ) -> Result<Vec<u8>, SignError> {
-        self.sign_as(ContentType::default(), signer, chain, at)
+        self.sign_as(Encoding::Cms, signer, chain, at)
     }
 
-    /// Signs it as [`sign`](Self::sign) does, with this content type of the CMS.
+    /// Signs it as [`sign`](Self::sign) does, in this encoding.
     ///
     /// # Errors
     /// [`SignError`].
     pub fn sign_as(
         &self,
-        content_type: ContentType,
+        encoding: Encoding,
         signer: &dyn Signer,
         chain: &[Certificate],
         at: UnixTime,
     ) -> Result<Vec<u8>, SignError> {
-        let members = Object(Members {
-            assertion: self.assertion,
-            created_on: Some(write_time(self.created_on)?),
-            serial_number: Some(self.serial_number.to_string()),
-            idevid_issuer: Some(json::encode(&self.idevid_issuer)),
-            nonce: self.nonce.as_ref().map(Nonce::to_string),
-            prior_signed_voucher_request: self
-                .prior_signed_voucher_request
-                .as_deref()
-                .map(json::encode),
-        });
-        super::sign(&RequestRoot { members }, content_type, signer, chain, at)
+        let prior = self.prior_signed_voucher_request.clone();
+        let leaves = Leaves::default()
+            .with(Leaf::Assertion, self.assertion.map(Value::Assertion))
+            .with(Leaf::CreatedOn, Some(date(self.created_on)?))
+            .with(Leaf::SerialNumber, Some(Value::Text(self.serial_number.to_string())))
+            .with(Leaf::IdevidIssuer, Some(Value::Octets(self.idevid_issuer.clone())))
+            .with(Leaf::Nonce, self.nonce.clone().map(Value::Nonce))
+            .with(Leaf::PriorSignedVoucherRequest, prior.map(Value::Octets));
+        super::sign(&leaves, Module::VoucherRequest, encoding, signer, chain, at)
     }
 }

@@ -1,39 +1,13 @@
 //! The MASA's voucher (RFC 8366 §5, RFC 8995 §5.6).
 
 use rustls_pki_types::{CertificateDer, UnixTime};
-use serde::{Deserialize, Serialize};
 
-use super::{
-    Artefact, Assertion, ContentType, Nonce, Timestamp, VoucherRoot, read_nonce, read_octets,
-    read_serial_number, read_timestamp, write_time,
-};
+use super::{Assertion, Nonce, Timestamp, date, sealed, serial_number};
 use crate::certificate::Certificate;
+use crate::content::{ContentError, Leaf, Leaves, Module, Value};
+use crate::encoding::Encoding;
 use crate::idevid::SerialNumber;
-use crate::json::{self, JsonError, Object};
 use crate::signature::{SignError, Signer};
-
-#[derive(Debug, Default, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", default)]
-struct Members {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    assertion: Option<Assertion>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    created_on: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    expires_on: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    serial_number: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    idevid_issuer: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    nonce: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pinned_domain_cert: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    domain_cert_revocation_checks: Option<bool>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    last_renewal_date: Option<String>,
-}
 
 /// A MASA's voucher, as read (RFC 8366 §5).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,8 +19,12 @@ pub struct Voucher {
     expires_on: Option<Timestamp>,
     idevid_issuer: Option<Vec<u8>>,
     pinned_domain_cert: Option<Vec<u8>>,
+    pinned_domain_pubk: Option<Vec<u8>>,
+    pinned_domain_pubk_sha256: Option<Vec<u8>>,
     domain_cert_revocation_checks: Option<bool>,
     last_renewal_date: Option<Timestamp>,
+    additional_configuration_url: Option<String>,
+    est_domain: Option<String>,
 }
 
 impl Voucher {
@@ -92,6 +70,30 @@ impl Voucher {
         self.pinned_domain_cert.as_deref()
     }
 
+    /// The SubjectPublicKeyInfo, DER, that the pledge shall trust the domain by (draft-ietf-anima-rfc8366bis §5).
+    #[must_use]
+    pub fn pinned_domain_pubk(&self) -> Option<&[u8]> {
+        self.pinned_domain_pubk.as_deref()
+    }
+
+    /// SHA-256 of it (draft-ietf-anima-rfc8366bis §5).
+    #[must_use]
+    pub fn pinned_domain_pubk_sha256(&self) -> Option<&[u8]> {
+        self.pinned_domain_pubk_sha256.as_deref()
+    }
+
+    /// Where the pledge finds more configuration (draft-ietf-anima-brski-cloud).
+    #[must_use]
+    pub fn additional_configuration_url(&self) -> Option<&str> {
+        self.additional_configuration_url.as_deref()
+    }
+
+    /// The EST server that the pledge shall enroll with (draft-ietf-anima-brski-cloud).
+    #[must_use]
+    pub fn est_domain(&self) -> Option<&str> {
+        self.est_domain.as_deref()
+    }
+
     /// Whether the pledge must check revocation in the domain.
     #[must_use]
     pub fn domain_cert_revocation_checks(&self) -> Option<bool> {
@@ -105,20 +107,40 @@ impl Voucher {
     }
 }
 
-impl Artefact for Voucher {
-    fn from_json(content: &[u8]) -> Result<Self, JsonError> {
-        let VoucherRoot { members: Object(members) } =
-            json::parse::<VoucherRoot<Members>>(content)?;
+#[allow(private_interfaces, reason = "nobody outside can name this trait")]
+impl sealed::Sealed for Voucher {
+    const MODULE: Module = Module::Voucher;
+    const LEAVES: &[Leaf] = &[
+        Leaf::Assertion,
+        Leaf::CreatedOn,
+        Leaf::DomainCertRevocationChecks,
+        Leaf::ExpiresOn,
+        Leaf::IdevidIssuer,
+        Leaf::LastRenewalDate,
+        Leaf::Nonce,
+        Leaf::PinnedDomainCert,
+        Leaf::PinnedDomainPubk,
+        Leaf::PinnedDomainPubkSha256,
+        Leaf::SerialNumber,
+        Leaf::AdditionalConfigurationUrl,
+        Leaf::EstDomain,
+    ];
+
+    fn from_leaves(mut leaves: Leaves) -> Result<Self, ContentError> {
         Ok(Self {
-            assertion: members.assertion,
-            serial_number: read_serial_number(members.serial_number)?,
-            nonce: read_nonce(members.nonce)?,
-            created_on: read_timestamp("created-on", members.created_on)?,
-            expires_on: read_timestamp("expires-on", members.expires_on)?,
-            idevid_issuer: read_octets("idevid-issuer", members.idevid_issuer)?,
-            pinned_domain_cert: read_octets("pinned-domain-cert", members.pinned_domain_cert)?,
-            domain_cert_revocation_checks: members.domain_cert_revocation_checks,
-            last_renewal_date: read_timestamp("last-renewal-date", members.last_renewal_date)?,
+            assertion: leaves.assertion(),
+            serial_number: serial_number(&mut leaves)?,
+            nonce: leaves.nonce(),
+            created_on: leaves.date(Leaf::CreatedOn),
+            expires_on: leaves.date(Leaf::ExpiresOn),
+            idevid_issuer: leaves.octets(Leaf::IdevidIssuer),
+            pinned_domain_cert: leaves.octets(Leaf::PinnedDomainCert),
+            pinned_domain_pubk: leaves.octets(Leaf::PinnedDomainPubk),
+            pinned_domain_pubk_sha256: leaves.octets(Leaf::PinnedDomainPubkSha256),
+            domain_cert_revocation_checks: leaves.flag(Leaf::DomainCertRevocationChecks),
+            last_renewal_date: leaves.date(Leaf::LastRenewalDate),
+            additional_configuration_url: leaves.text(Leaf::AdditionalConfigurationUrl),
+            est_domain: leaves.text(Leaf::EstDomain),
         })
     }
 }
@@ -159,7 +181,7 @@ pub struct VoucherFields {
 }
 
 impl VoucherFields {
-    /// Signs it with a MASA's key. `chain`: the voucher signer's certificate first. `at`: the signing time.
+    /// Signs it with a MASA's key, in CMS. `chain`: the voucher signer's certificate first. `at`: the signing time.
     ///
     /// # Errors
     /// [`SignError`].
@@ -169,38 +191,40 @@ impl VoucherFields {
         chain: &[Certificate],
         at: UnixTime,
     ) -> Result<Vec<u8>, SignError> {
-        self.sign_as(ContentType::default(), signer, chain, at)
+        self.sign_as(Encoding::Cms, signer, chain, at)
     }
 
-    /// Signs it as [`sign`](Self::sign) does, with this content type of the CMS.
+    /// Signs it as [`sign`](Self::sign) does, in this encoding.
     ///
     /// # Errors
     /// [`SignError`].
     pub fn sign_as(
         &self,
-        content_type: ContentType,
+        encoding: Encoding,
         signer: &dyn Signer,
         chain: &[Certificate],
         at: UnixTime,
     ) -> Result<Vec<u8>, SignError> {
         let (nonce, expires_on, last_renewal_date) = match &self.binding {
-            Binding::Nonce(nonce) => (Some(nonce.to_string()), None, None),
+            Binding::Nonce(nonce) => (Some(nonce.clone()), None, None),
             Binding::ExpiresOn(expires_on) => (None, Some(*expires_on), None),
             Binding::Renewable { expires_on, last_renewal_date } => {
                 (None, Some(*expires_on), Some(*last_renewal_date))
             }
         };
-        let members = Object(Members {
-            assertion: Some(self.assertion),
-            created_on: Some(write_time(self.created_on)?),
-            expires_on: expires_on.map(write_time).transpose()?,
-            serial_number: Some(self.serial_number.to_string()),
-            idevid_issuer: self.idevid_issuer.as_deref().map(json::encode),
-            nonce,
-            pinned_domain_cert: Some(json::encode(&self.pinned_domain_cert)),
-            domain_cert_revocation_checks: self.domain_cert_revocation_checks,
-            last_renewal_date: last_renewal_date.map(write_time).transpose()?,
-        });
-        super::sign(&VoucherRoot { members }, content_type, signer, chain, at)
+        let leaves = Leaves::default()
+            .with(Leaf::Assertion, Some(Value::Assertion(self.assertion)))
+            .with(Leaf::CreatedOn, Some(date(self.created_on)?))
+            .with(Leaf::ExpiresOn, expires_on.map(date).transpose()?)
+            .with(Leaf::SerialNumber, Some(Value::Text(self.serial_number.to_string())))
+            .with(Leaf::IdevidIssuer, self.idevid_issuer.clone().map(Value::Octets))
+            .with(Leaf::Nonce, nonce.map(Value::Nonce))
+            .with(Leaf::PinnedDomainCert, Some(Value::Octets(self.pinned_domain_cert.to_vec())))
+            .with(
+                Leaf::DomainCertRevocationChecks,
+                self.domain_cert_revocation_checks.map(Value::Flag),
+            )
+            .with(Leaf::LastRenewalDate, last_renewal_date.map(date).transpose()?);
+        super::sign(&leaves, Module::Voucher, encoding, signer, chain, at)
     }
 }

@@ -1,5 +1,7 @@
 //! CMS SignedData around JSON: `application/voucher-cms+json` (RFC 8366 §5.4, RFC 5652 §5).
 
+use crate::encoding::Encoding;
+
 pub(crate) mod ber;
 pub(crate) mod read;
 pub(crate) mod write;
@@ -17,25 +19,18 @@ const MESSAGE_DIGEST: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 9, 4];
 /// id-signingTime, 1.2.840.113549.1.9.5.
 const SIGNING_TIME: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 9, 5];
 
-/// The content type of the CMS.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum ContentType {
-    /// id-ct-animaJSONVoucher, as RFC 8366 §5.4 asks.
-    #[default]
-    AnimaJsonVoucher,
-    /// id-data, as every published example has it; for peers that know nothing else.
-    Data,
+/// The content type of an encoding.
+fn content_type(encoding: Encoding) -> &'static [u8] {
+    match encoding {
+        Encoding::CmsIdData => ID_DATA,
+        _ => ID_ANIMA_JSON_VOUCHER,
+    }
 }
 
-impl ContentType {
-    fn from_oid(oid: &[u8]) -> Option<Self> {
-        [Self::AnimaJsonVoucher, Self::Data].into_iter().find(|each| each.oid() == oid)
-    }
-
-    fn oid(self) -> &'static [u8] {
-        match self {
-            Self::AnimaJsonVoucher => ID_ANIMA_JSON_VOUCHER,
-            Self::Data => ID_DATA,
-        }
+fn from_content_type(oid: &[u8]) -> Option<Encoding> {
+    match oid {
+        ID_DATA => Some(Encoding::CmsIdData),
+        ID_ANIMA_JSON_VOUCHER => Some(Encoding::Cms),
+        _ => None,
     }
 }

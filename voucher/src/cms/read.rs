@@ -7,46 +7,25 @@
 use thiserror::Error;
 
 use super::ber::normalise;
-use super::{CONTENT_TYPE, ContentType, ID_SIGNED_DATA, MESSAGE_DIGEST, SIGNING_TIME};
+use super::{
+    CONTENT_TYPE, ID_SIGNED_DATA, MESSAGE_DIGEST, SIGNING_TIME, content_type, from_content_type,
+};
 use crate::certificate::{Certificate, date};
+use crate::encoding::{Encoding, Quirk};
+use crate::envelope::CERTIFICATES;
 use crate::signature::{self, Hash, SignatureError, Spelling};
 use crate::tlv::{
     INTEGER, OBJECT_IDENTIFIER, OCTET_STRING, SEQUENCE, SET, Tlv, TlvError, only, tagged,
 };
 
-/// The longest artefact that is read, in octets.
-pub const ARTEFACT_OCTETS: usize = 64 * 1024;
-/// The most certificates that are read from one artefact.
-const CERTIFICATES: usize = 16;
-
 const EXPLICIT_0: u8 = 0xa0;
 const EXPLICIT_1: u8 = 0xa1;
 const KEY_IDENTIFIER: u8 = 0x80;
-
-/// What was wrong and forgiven.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Quirk {
-    /// The content type is id-data, not id-ct-animaJSONVoucher.
-    ContentTypeData,
-    /// It is BER, not DER: indefinite lengths, or strings in pieces.
-    Ber,
-    /// The signature algorithm is the key's, or carries NULL parameters.
-    SignatureAlgorithm,
-    /// The signed attributes are not in DER order.
-    AttributeOrder,
-}
 
 /// Why octets are no SignedData that this library reads.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum CmsError {
-    /// It is longer than this library reads.
-    #[error("the artefact has {octets} octets, more than {ARTEFACT_OCTETS}")]
-    TooLong {
-        /// Its length.
-        octets: usize,
-    },
     /// It is neither DER nor BER of SignedData.
     #[error("the CMS cannot be read: {0}")]
     Encoding(TlvError),
@@ -101,7 +80,9 @@ pub(crate) struct SignedData {
     pub(crate) certificates: Vec<Certificate>,
     /// Unix seconds.
     pub(crate) signing_time: Option<i64>,
-    quirks: Vec<Quirk>,
+    /// CMS with either content type.
+    pub(crate) encoding: Encoding,
+    pub(crate) quirks: Vec<Quirk>,
     signed_attributes: Vec<u8>,
     digest: Hash,
     message_digest: Vec<u8>,
@@ -118,9 +99,6 @@ enum SignerIdentifier {
 
 impl SignedData {
     pub(crate) fn parse(octets: &[u8]) -> Result<Self, CmsError> {
-        if octets.len() > ARTEFACT_OCTETS {
-            return Err(CmsError::TooLong { octets: octets.len() });
-        }
         let strict = Self::parse_der(octets);
         let Err(CmsError::Encoding(_)) = strict else {
             return strict;
@@ -144,7 +122,7 @@ impl SignedData {
         // Any version: peers disagree on it (draft-ietf-anima-rfc8366bis §5.4).
         fields.expect(INTEGER)?;
         fields.expect(SET)?;
-        let (content_type, content) = read_content(fields.expect(SEQUENCE)?)?;
+        let (encoding, content) = read_content(fields.expect(SEQUENCE)?)?;
         let certificates = match fields.optional(EXPLICIT_0)? {
             Some(field) => read_certificates(field)?,
             None => Vec::new(),
@@ -156,24 +134,30 @@ impl SignedData {
         if !signers.is_empty() {
             return Err(CmsError::SeveralSigners);
         }
-        read_signer(signer, content_type, content, certificates)
+        read_signer(signer, encoding, content, certificates)
     }
 
-    /// The certificate among those carried that the signer names.
-    pub(crate) fn signer_certificate(&self) -> Option<&Certificate> {
-        self.certificates.iter().find(|certificate| match &self.signer {
+    /// Whether the signer is named by this certificate.
+    pub(crate) fn names(&self, certificate: &Certificate) -> bool {
+        match &self.signer {
             SignerIdentifier::IssuerAndSerial { issuer, serial } => {
                 certificate.issuer_der() == issuer && certificate.serial() == serial
             }
             SignerIdentifier::KeyIdentifier(identifier) => {
                 certificate.subject_key_identifier() == Some(identifier)
             }
-        })
+        }
     }
 
-    /// Verifies content and signed attributes with a key; gives back what was forgiven.
-    pub(crate) fn verify(&self, spki: &[u8]) -> Result<Vec<Quirk>, SignatureError> {
-        if self.digest.digest(&self.content) != self.message_digest {
+    /// Whether the certificates are in the order of DER, or the signer's comes first, which some readers rely on.
+    fn is_usual_order(&self) -> bool {
+        self.certificates.is_sorted_by(|one, next| one.der().as_ref() <= next.der().as_ref())
+            || self.certificates.first().is_some_and(|first| self.names(first))
+    }
+
+    /// Verifies content and signed attributes with a key; gives back what was forgiven in the signature.
+    pub(crate) fn verify(&self, content: &[u8], spki: &[u8]) -> Result<Vec<Quirk>, SignatureError> {
+        if self.digest.digest(content) != self.message_digest {
             return Err(SignatureError::Mismatch);
         }
         // RFC 5652 §5.4 asks for the DER of a SET OF; who sends another order often signs that order.
@@ -187,7 +171,7 @@ impl SignedData {
             Err(SignatureError::Mismatch) if as_sent != in_order => check(&in_order)?,
             result => result?,
         };
-        let mut quirks = self.quirks.clone();
+        let mut quirks = Vec::new();
         if spelling == Spelling::Forgiven {
             quirks.push(Quirk::SignatureAlgorithm);
         }
@@ -198,13 +182,13 @@ impl SignedData {
     }
 }
 
-fn read_content(encapsulated: Tlv<'_>) -> Result<(ContentType, Vec<u8>), CmsError> {
+fn read_content(encapsulated: Tlv<'_>) -> Result<(Encoding, Vec<u8>), CmsError> {
     let mut fields = encapsulated.inside();
     let oid = fields.expect(OBJECT_IDENTIFIER)?.contents;
-    let content_type = ContentType::from_oid(oid).ok_or(CmsError::ForeignContentType)?;
+    let encoding = from_content_type(oid).ok_or(CmsError::ForeignContentType)?;
     let wrapped = fields.optional(EXPLICIT_0)?.ok_or(CmsError::Detached)?;
     fields.end()?;
-    Ok((content_type, only(wrapped.contents, OCTET_STRING)?.contents.to_vec()))
+    Ok((encoding, only(wrapped.contents, OCTET_STRING)?.contents.to_vec()))
 }
 
 fn read_certificates(field: Tlv<'_>) -> Result<Vec<Certificate>, CmsError> {
@@ -227,7 +211,7 @@ fn read_certificates(field: Tlv<'_>) -> Result<Vec<Certificate>, CmsError> {
 
 fn read_signer(
     signer: Tlv<'_>,
-    content_type: ContentType,
+    encoding: Encoding,
     content: Vec<u8>,
     certificates: Vec<Certificate>,
 ) -> Result<SignedData, CmsError> {
@@ -249,26 +233,30 @@ fn read_signer(
         Some(value) => Err(TlvError::Tag { expected: tag, found: value.tag }.into()),
         None => Err(CmsError::MissingAttribute { attribute }),
     };
-    if required(CONTENT_TYPE, "contentType", OBJECT_IDENTIFIER)? != content_type.oid() {
+    if required(CONTENT_TYPE, "contentType", OBJECT_IDENTIFIER)? != content_type(encoding) {
         return Err(CmsError::ContentTypeMismatch);
     }
     let message_digest = required(MESSAGE_DIGEST, "messageDigest", OCTET_STRING)?.to_vec();
-    let quirks = match content_type {
-        ContentType::AnimaJsonVoucher => Vec::new(),
-        ContentType::Data => vec![Quirk::ContentTypeData],
-    };
-    Ok(SignedData {
+    let mut signed_data = SignedData {
         content,
         certificates,
         signing_time: single_value(attributes, SIGNING_TIME, "signingTime")?.and_then(date),
-        quirks,
+        encoding,
+        quirks: Vec::new(),
         signed_attributes: attributes.whole.to_vec(),
         digest,
         message_digest,
         algorithm: algorithm.contents.to_vec(),
         signature: signature.contents.to_vec(),
         signer,
-    })
+    };
+    if encoding == Encoding::CmsIdData {
+        signed_data.quirks.push(Quirk::ContentTypeData);
+    }
+    if !signed_data.is_usual_order() {
+        signed_data.quirks.push(Quirk::CertificateOrder);
+    }
+    Ok(signed_data)
 }
 
 fn read_signer_identifier(identifier: Tlv<'_>) -> Result<SignerIdentifier, CmsError> {

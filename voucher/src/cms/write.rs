@@ -5,27 +5,26 @@
 
 use rustls_pki_types::UnixTime;
 
-use super::{CONTENT_TYPE, ContentType, ID_SIGNED_DATA, MESSAGE_DIGEST, SIGNING_TIME};
+use super::{CONTENT_TYPE, ID_SIGNED_DATA, MESSAGE_DIGEST, SIGNING_TIME, content_type};
 use crate::certificate::Certificate;
+use crate::encoding::Encoding;
 use crate::signature::{SignError, Signer};
 use crate::tlv::{INTEGER, OBJECT_IDENTIFIER, OCTET_STRING, SEQUENCE, SET, tagged};
 
-/// Signs `content`. `chain`: the signer's certificate first; all of it is carried.
+/// Signs `content`. `own`: the signer's certificate. `chain`: what is carried.
 pub(crate) fn sign(
     content: &[u8],
-    content_type: ContentType,
+    encoding: Encoding,
     signer: &dyn Signer,
+    own: &Certificate,
     chain: &[Certificate],
     signing_time: UnixTime,
 ) -> Result<Vec<u8>, SignError> {
-    let own = chain.first().ok_or(SignError::NoCertificate)?;
-    if own.spki_der() != signer.spki_der() {
-        return Err(SignError::ForeignCertificate);
-    }
-    let (hash, signature_oid) = (signer.algorithm().hash(), signer.algorithm().oid());
+    let hash = signer.algorithm().hash();
+    let content_type = oid(content_type(encoding));
     let digest_algorithm = sequence(&[&oid(hash.oid())]);
     let mut attributes = [
-        attribute(CONTENT_TYPE, &oid(content_type.oid())),
+        attribute(CONTENT_TYPE, &content_type),
         attribute(SIGNING_TIME, &moment(signing_time)?),
         attribute(MESSAGE_DIGEST, &tagged(OCTET_STRING, &hash.digest(content))),
     ];
@@ -37,19 +36,16 @@ pub(crate) fn sign(
         &sequence(&[own.issuer_der(), &tagged(INTEGER, own.serial())]),
         &digest_algorithm,
         &tagged(0xa0, &attributes),
-        &sequence(&[&oid(signature_oid)]),
+        &sequence(&[&signer.algorithm().identifier()]),
         &tagged(OCTET_STRING, &signature),
     ]);
     let certificates: Vec<&[u8]> = chain.iter().map(|each| each.der().as_ref()).collect();
     // RFC 5652 §5.1: version 1 belongs to id-data, 3 to any other content.
-    let version = match content_type {
-        ContentType::AnimaJsonVoucher => 3,
-        ContentType::Data => 1,
-    };
+    let version = if encoding == Encoding::CmsIdData { 1 } else { 3 };
     let signed_data = sequence(&[
         &tagged(INTEGER, &[version]),
         &tagged(SET, &digest_algorithm),
-        &sequence(&[&oid(content_type.oid()), &tagged(0xa0, &tagged(OCTET_STRING, content))]),
+        &sequence(&[&content_type, &tagged(0xa0, &tagged(OCTET_STRING, content))]),
         &tagged(0xa0, &certificates.concat()),
         &tagged(SET, &signer_info),
     ]);

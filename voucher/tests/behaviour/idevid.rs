@@ -2,7 +2,7 @@
 
 use brski_voucher::certificate::Certificate;
 use brski_voucher::idevid::{
-    MasaUrl, MasaUrlError, SerialNumber, SerialNumberError, SerialRule, is_issuer, issuer,
+    IssuerForm, MasaUrl, MasaUrlError, SerialNumber, SerialNumberError, issuer, issuer_form,
     serial_number,
 };
 
@@ -13,8 +13,9 @@ use crate::support::{SERIAL, World, serial};
 fn reads_the_serial_number_of_the_subject() {
     let world = World::new();
     assert_eq!(serial_number(&world.device.certificate), Ok(serial(SERIAL)));
-    let none = SerialRule::SubjectSerialNumber.read(&world.registrar.certificate);
-    assert_eq!(none, Err(SerialNumberError::Absent));
+    let none = serial_number(&world.registrar.certificate).unwrap_err();
+    let looked_for = "subject serialNumber (2.5.4.5)".to_owned();
+    assert_eq!(none, SerialNumberError::Absent { looked_for });
 }
 
 #[test]
@@ -89,7 +90,7 @@ fn names_the_issuer_by_the_key_where_there_is_no_identifier() {
     let name = issuer(&without);
     assert_eq!(name[..6], [0x04, 0x18, 0x30, 0x16, 0x80, 0x14]);
     assert_eq!(name.len(), 26);
-    assert!(is_issuer(&name, &without));
+    assert_eq!(issuer_form(&name, &without), Some(IssuerForm::ExtensionValue));
 }
 
 #[test]
@@ -98,10 +99,16 @@ fn knows_the_issuer_in_each_form_found_in_the_field() {
     let idevid = &world.device.certificate;
     let wrapped = issuer(idevid);
     let bare = world.vendor.certificate.subject_key_identifier().unwrap();
-    for form in [&wrapped[..], &wrapped[2..], bare] {
-        assert!(is_issuer(form, idevid));
+    for (sent, form) in [
+        (&wrapped[..], IssuerForm::ExtensionValue),
+        (&wrapped[2..], IssuerForm::AuthorityKeyIdentifier),
+        (bare, IssuerForm::KeyIdentifier),
+        (b"CN=vendor CA", IssuerForm::Name),
+        (b"/CN=vendor CA", IssuerForm::Name),
+    ] {
+        assert_eq!(issuer_form(sent, idevid), Some(form));
     }
-    for foreign in [&[][..], &bare[1..], world.domain.certificate.subject_der()] {
-        assert!(!is_issuer(foreign, idevid));
+    for foreign in [&[][..], b"CN=vendor", &bare[1..], world.domain.certificate.subject_der()] {
+        assert_eq!(issuer_form(foreign, idevid), None);
     }
 }

@@ -156,7 +156,7 @@ fn refuses_a_pledge_that_saw_another_registrar() {
 
     let garbage = proximity(CertificateDer::from(vec![1, 2, 3]));
     let refusal = refused(&world, &world.sign_registrar(&garbage));
-    assert!(matches!(refusal, Refusal::NoProximityCertificate));
+    assert!(matches!(refusal, Refusal::ProximityMismatch { .. }));
 }
 
 #[test]

@@ -70,7 +70,7 @@ fn refuses_voucher_with_foreign_nonce_or_none() {
 fn refuses_voucher_for_an_idevid_of_another_issuer() {
     let world = World::new();
     let mut fields = world.voucher_fields();
-    fields.idevid_issuer = Some(vec![7]);
+    fields.idevid_issuer = Some(vec![4, 1, 7]);
     let voucher = world.sign_voucher(&fields);
     let idevid = &world.device.certificate;
     let refusal = check_voucher(&voucher, &serial(SERIAL), &nonce(), idevid, at_now());

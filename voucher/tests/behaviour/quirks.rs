@@ -1,9 +1,10 @@
 //! What the CMS reader forgives, and what it does not.
 
 use brski_voucher::artefact::PledgeRequest;
+use brski_voucher::encoding::Quirk;
 use brski_voucher::signature::SignatureError;
 use brski_voucher::verify::{ParseError, Unverified, Verified, VerifyError};
-use brski_voucher::{CmsError, Quirk, TlvError};
+use brski_voucher::{CmsError, EnvelopeError, TlvError};
 
 use crate::crafted::{
     Crafted, EC_PUBLIC_KEY, ECDSA_SHA256, ECDSA_SHA384, ID_DATA, ID_VOUCHER, SHA1, ber,
@@ -27,7 +28,7 @@ fn read(crafted: &Crafted, party: &Party) -> Result<Verified<PledgeRequest>, Ver
 
 fn parse_error(crafted: &Crafted, party: &Party) -> CmsError {
     match Unverified::<PledgeRequest>::parse(&crafted.sign(party)) {
-        Err(ParseError::Cms(error)) => error,
+        Err(ParseError::Envelope(EnvelopeError::Cms(error))) => error,
         other => panic!("{other:?}"),
     }
 }
@@ -211,5 +212,5 @@ fn refuses_content_that_is_no_voucher_request() {
     let world = World::new();
     let crafted = Crafted::new(b"no JSON", &world.device.certificate);
     let error = Unverified::<PledgeRequest>::parse(&crafted.sign(&world.device)).unwrap_err();
-    assert!(matches!(error, ParseError::Json(_)));
+    assert!(matches!(error, ParseError::Content(_)));
 }

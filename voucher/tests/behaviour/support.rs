@@ -9,7 +9,7 @@ use brski_voucher::artefact::{
 use brski_voucher::certificate::Certificate;
 use brski_voucher::idevid::{self, SerialNumber};
 use brski_voucher::registrar::registrar_request_fields;
-use brski_voucher::signature::EcdsaKey;
+use brski_voucher::signature::PrivateKey;
 use brski_voucher::trust::{Anchors, ValidityTime};
 use brski_voucher::verify::{Unverified, Verified};
 use rcgen::{
@@ -47,7 +47,7 @@ pub(crate) fn nonce() -> Nonce {
 /// A certificate with its key.
 pub(crate) struct Party {
     pub(crate) certificate: Certificate,
-    pub(crate) signer: EcdsaKey,
+    pub(crate) signer: PrivateKey,
     pub(crate) key: KeyPair,
     pub(crate) params: CertificateParams,
 }
@@ -56,7 +56,7 @@ impl Party {
     fn new(params: CertificateParams, key: KeyPair, der: &[u8]) -> Self {
         Self {
             certificate: Certificate::from_der(der).unwrap(),
-            signer: EcdsaKey::from_pkcs8_der(&key.serialize_der()).unwrap(),
+            signer: PrivateKey::from_pkcs8_der(&key.serialize_der()).unwrap(),
             key,
             params,
         }

@@ -2,9 +2,9 @@
 
 use brski_voucher::artefact::{PledgeRequest, PledgeRequestFields};
 use brski_voucher::certificate::Certificate;
-use brski_voucher::signature::{EcdsaKey, SignError, SignatureError};
+use brski_voucher::signature::{PrivateKey, SignError, SignatureError};
 use brski_voucher::verify::{ParseError, Unverified, VerifyError};
-use brski_voucher::{ARTEFACT_OCTETS, CmsError, TlvError};
+use brski_voucher::{ARTEFACT_OCTETS, CmsError, EnvelopeError, TlvError};
 
 use crate::crafted::{CraftedCertificate, der};
 use crate::support::{World, at_now, now};
@@ -91,9 +91,12 @@ fn refuses_octets_after_the_end_and_too_many() {
     let mut octets = signed(&world, &world.pledge_fields());
     octets.push(0);
     let error = Unverified::<PledgeRequest>::parse(&octets).unwrap_err();
-    assert!(matches!(error, ParseError::Cms(CmsError::Encoding(TlvError::Trailing(1)))));
+    assert!(matches!(
+        error,
+        ParseError::Envelope(EnvelopeError::Cms(CmsError::Encoding(TlvError::Trailing(1))))
+    ));
     let error = Unverified::<PledgeRequest>::parse(&vec![0x30; ARTEFACT_OCTETS + 1]).unwrap_err();
-    assert!(matches!(error, ParseError::Cms(CmsError::TooLong { octets: 65537 })));
+    assert!(matches!(error, ParseError::Envelope(EnvelopeError::TooLong { octets: 65537 })));
 }
 
 #[test]
@@ -118,7 +121,7 @@ fn refuses_a_key_that_is_none() {
     let request = Unverified::<PledgeRequest>::parse(&octets).unwrap();
     let refusal = request.verify_by_key(&odd).unwrap_err();
     assert_eq!(refusal, VerifyError::Signature(SignatureError::Key));
-    assert!(matches!(EcdsaKey::from_pkcs8_der(&[1, 2, 3]), Err(SignError::Key)));
+    assert!(matches!(PrivateKey::from_pkcs8_der(&[1, 2, 3]), Err(SignError::Key)));
 }
 
 #[test]

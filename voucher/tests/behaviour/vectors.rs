@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use brski_voucher::artefact::{Assertion, PledgeRequest, RegistrarRequest, Voucher};
 use brski_voucher::certificate::{CMC_RA, Certificate, SERVER_AUTH, domain_id};
+use brski_voucher::encoding::Quirk;
 use brski_voucher::trust::{Anchors, ValidityTime, verify_chain};
 use brski_voucher::verify::Unverified;
-use brski_voucher::{Quirk, idevid, masa, pledge, registrar};
+use brski_voucher::{idevid, masa, pledge, registrar};
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, UnixTime};
 

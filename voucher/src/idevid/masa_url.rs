@@ -1,137 +1,15 @@
-//! What an IDevID says: which device this is, and where its MASA lives (RFC 8995 §2.3).
+//! Where the MASA of a device lives, as its IDevID or an operator says (RFC 8995 §2.3.2).
 
 use std::fmt;
 
-use aws_lc_rs::digest;
 use thiserror::Error;
 
-use crate::certificate::Certificate;
-use crate::tlv::{OCTET_STRING, SEQUENCE, only, tagged};
-
-/// The longest serial number, in octets.
-const SERIAL_OCTETS: usize = 255;
 /// The longest MASA URL, in octets.
 const URL_OCTETS: usize = 2048;
 /// The path of BRSKI at a MASA whose URL is an authority only (RFC 8995 §2.3.2).
 const DEFAULT_PATH: &str = "/.well-known/brski";
 /// The port of HTTPS where none is named.
 const HTTPS_PORT: u16 = 443;
-/// Tag of keyIdentifier in an authority key identifier (RFC 5280 §4.2.1.1).
-const KEY_IDENTIFIER: u8 = 0x80;
-
-/// A device's serial number: 1 to 255 octets of text without control characters.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct SerialNumber(String);
-
-/// A serial number that is none.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[non_exhaustive]
-pub enum SerialNumberError {
-    /// The subject has no serialNumber attribute.
-    #[error("the subject has no serialNumber attribute (2.5.4.5)")]
-    Absent,
-    /// It is empty or too long.
-    #[error("it has {octets} octets, not 1 to {SERIAL_OCTETS}")]
-    Length {
-        /// Its length.
-        octets: usize,
-    },
-    /// It has control characters.
-    #[error("it has control characters")]
-    ControlCharacter,
-}
-
-impl SerialNumber {
-    /// Takes a serial number as it is written.
-    ///
-    /// # Errors
-    /// [`SerialNumberError::Length`], [`SerialNumberError::ControlCharacter`].
-    pub fn parse(text: &str) -> Result<Self, SerialNumberError> {
-        if !(1..=SERIAL_OCTETS).contains(&text.len()) {
-            return Err(SerialNumberError::Length { octets: text.len() });
-        }
-        if text.chars().any(char::is_control) {
-            return Err(SerialNumberError::ControlCharacter);
-        }
-        Ok(Self(text.to_owned()))
-    }
-
-    /// The serial number as it is written.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for SerialNumber {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&self.0)
-    }
-}
-
-/// Where in an IDevID a manufacturer puts the serial number.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum SerialRule {
-    /// The serialNumber attribute (2.5.4.5) of the subject, as RFC 8995 §2.3.1 asks.
-    #[default]
-    SubjectSerialNumber,
-}
-
-impl SerialRule {
-    /// Reads the device's serial number from its IDevID.
-    ///
-    /// # Errors
-    /// [`SerialNumberError`].
-    pub fn read(self, certificate: &Certificate) -> Result<SerialNumber, SerialNumberError> {
-        let text = match self {
-            Self::SubjectSerialNumber => certificate.subject_serial_number(),
-        };
-        SerialNumber::parse(text.ok_or(SerialNumberError::Absent)?)
-    }
-}
-
-/// Reads the device's serial number from its IDevID by the default rule.
-///
-/// # Errors
-/// [`SerialNumberError`].
-///
-/// RFC 8995 §2.3.1.
-pub fn serial_number(certificate: &Certificate) -> Result<SerialNumber, SerialNumberError> {
-    SerialRule::default().read(certificate)
-}
-
-/// The idevid-issuer of an IDevID: its authority key identifier with the OCTET STRING around it, verbatim.
-///
-/// Where it has none, one is made of the SHA-1 of the IDevID's own public key.
-///
-/// draft-ietf-anima-rfc8366bis §6.1.
-#[must_use]
-pub fn issuer(idevid: &Certificate) -> Vec<u8> {
-    if let Some(identifier) = idevid.authority_key_identifier() {
-        return tagged(OCTET_STRING, identifier);
-    }
-    let sha1 = digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, idevid.public_key());
-    tagged(OCTET_STRING, &tagged(SEQUENCE, &tagged(KEY_IDENTIFIER, sha1.as_ref())))
-}
-
-/// Whether an idevid-issuer that somebody sent means this IDevID's issuer.
-///
-/// The authority key identifier is found in the field with its OCTET STRING, without it,
-/// and as the bare key identifier; each of them will do.
-#[must_use]
-pub fn is_issuer(sent: &[u8], idevid: &Certificate) -> bool {
-    let own = issuer(idevid);
-    let Ok(wrapped) = only(&own, OCTET_STRING) else {
-        return false;
-    };
-    let key_identifier = only(wrapped.contents, SEQUENCE)
-        .and_then(|fields| fields.inside().expect(KEY_IDENTIFIER))
-        .map(|identifier| identifier.contents);
-    sent == own
-        || sent == wrapped.contents
-        || key_identifier.is_ok_and(|identifier| !identifier.is_empty() && sent == identifier)
-}
 
 /// Where a MASA lives: host, port and path; always HTTPS.
 #[derive(Clone, Debug, PartialEq, Eq)]
