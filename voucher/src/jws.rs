@@ -2,7 +2,8 @@
 //!
 //! RFC 7515 §7.2.1, draft-ietf-anima-jws-voucher §3.
 
-use serde::{Deserialize, Serialize};
+use serde::de::IgnoredAny;
+use serde::{Deserialize, Deserializer, Serialize};
 use thiserror::Error;
 
 use crate::certificate::Certificate;
@@ -78,7 +79,21 @@ struct Header {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     x5c: Option<Vec<String>>,
     #[serde(default, skip_serializing)]
-    crit: Option<serde::de::IgnoredAny>,
+    crit: Critical,
+}
+
+/// Whether there are critical header parameters, whatever they are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Critical {
+    #[default]
+    Absent,
+    Present,
+}
+
+impl<'de> Deserialize<'de> for Critical {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        IgnoredAny::deserialize(deserializer).map(|_| Self::Present)
+    }
 }
 
 /// Reads the payload and its signatures, each with what it signs.
@@ -96,7 +111,7 @@ fn seal(payload: &str, signature: &Signature) -> Result<Seal, JwsError> {
     let header = base64::decode_url(&signature.protected)
         .ok_or(JwsError::Base64 { part: "protected header" })?;
     let header: Header = json::parse(&header).map_err(|error| JwsError::Json(error.to_string()))?;
-    if header.crit.is_some() {
+    if header.crit == Critical::Present {
         return Err(JwsError::Critical);
     }
     if let Some(found) = header.typ.filter(|found| found != TYPE) {
@@ -138,7 +153,7 @@ pub(crate) fn sign(
         alg: algorithm.jose().to_owned(),
         typ: Some(TYPE.to_owned()),
         x5c: Some(chain.iter().map(|each| base64::encode(each.der())).collect()),
-        crit: None,
+        crit: Critical::Absent,
     };
     let protected = base64::encode_url(&serde_json::to_vec(&header).map_err(SignError::Json)?);
     let payload = base64::encode_url(content);

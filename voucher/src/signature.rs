@@ -11,9 +11,12 @@ use std::fmt;
 use aws_lc_rs::encoding::{AsDer, PublicKeyX509Der};
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P384_SHA384_ASN1_SIGNING, ECDSA_P521_SHA512_ASN1_SIGNING,
-    EcdsaKeyPair, Ed25519KeyPair, KeyPair as _, RSA_PKCS1_SHA256, RSA_PSS_SHA256, RsaKeyPair,
+    EcdsaKeyPair, EcdsaSigningAlgorithm, Ed25519KeyPair, KeyPair as _, RSA_PKCS1_SHA256,
+    RSA_PSS_SHA256, RsaKeyPair,
 };
-use rustls_pki_types::{SignatureVerificationAlgorithm, SubjectPublicKeyInfoDer, alg_id};
+use rustls_pki_types::{
+    PrivateKeyDer, SignatureVerificationAlgorithm, SubjectPublicKeyInfoDer, alg_id,
+};
 use thiserror::Error;
 use webpki::{ALL_VERIFICATION_ALGS, RawPublicKeyEntity, aws_lc_rs as algorithms};
 
@@ -415,24 +418,54 @@ impl PrivateKey {
     /// # Errors
     /// [`SignError::Key`].
     pub fn from_pkcs8_der(pkcs8: &[u8]) -> Result<Self, SignError> {
+        if let Some(key) = Self::ecdsa(|curve| EcdsaKeyPair::from_pkcs8(curve, pkcs8)) {
+            return Ok(key);
+        }
+        if let Ok(pair) = RsaKeyPair::from_pkcs8(pkcs8) {
+            return Self::rsa(pair);
+        }
+        let pair = Ed25519KeyPair::from_pkcs8_maybe_unchecked(pkcs8).map_err(|_| SignError::Key)?;
+        let spki = spki(pair.public_key())?;
+        Ok(Self { pair: Pair::Ed25519(pair), spki, algorithm: SignatureAlgorithm::Ed25519 })
+    }
+
+    /// Reads a private key, DER, in PKCS#8 or in the older forms of RFC 5915 (EC) and RFC 8017 (RSA).
+    ///
+    /// # Errors
+    /// [`SignError::Key`].
+    pub fn from_der(key: &PrivateKeyDer<'_>) -> Result<Self, SignError> {
+        match key {
+            PrivateKeyDer::Pkcs8(key) => Self::from_pkcs8_der(key.secret_pkcs8_der()),
+            PrivateKeyDer::Sec1(key) => Self::ecdsa(|curve| {
+                EcdsaKeyPair::from_private_key_der(curve, key.secret_sec1_der())
+            })
+            .ok_or(SignError::Key),
+            PrivateKeyDer::Pkcs1(key) => RsaKeyPair::from_der(key.secret_pkcs1_der())
+                .map_err(|_| SignError::Key)
+                .and_then(Self::rsa),
+            _ => Err(SignError::Key),
+        }
+    }
+
+    /// The key on the first curve that it fits.
+    fn ecdsa<E>(
+        read: impl Fn(&'static EcdsaSigningAlgorithm) -> Result<EcdsaKeyPair, E>,
+    ) -> Option<Self> {
         let curves = [
             (&ECDSA_P256_SHA256_ASN1_SIGNING, SignatureAlgorithm::EcdsaSha256),
             (&ECDSA_P384_SHA384_ASN1_SIGNING, SignatureAlgorithm::EcdsaSha384),
             (&ECDSA_P521_SHA512_ASN1_SIGNING, SignatureAlgorithm::EcdsaSha512),
         ];
-        for (curve, algorithm) in curves {
-            if let Ok(pair) = EcdsaKeyPair::from_pkcs8(curve, pkcs8) {
-                let spki = spki(pair.public_key())?;
-                return Ok(Self { pair: Pair::Ecdsa(pair), spki, algorithm });
-            }
-        }
-        if let Ok(pair) = RsaKeyPair::from_pkcs8(pkcs8) {
-            let (spki, algorithm) = (spki(pair.public_key())?, SignatureAlgorithm::RsaPkcs1Sha256);
-            return Ok(Self { pair: Pair::Rsa(pair), spki, algorithm });
-        }
-        let pair = Ed25519KeyPair::from_pkcs8_maybe_unchecked(pkcs8).map_err(|_| SignError::Key)?;
-        let spki = spki(pair.public_key())?;
-        Ok(Self { pair: Pair::Ed25519(pair), spki, algorithm: SignatureAlgorithm::Ed25519 })
+        curves.into_iter().find_map(|(curve, algorithm)| {
+            let pair = read(curve).ok()?;
+            let spki = spki(pair.public_key()).ok()?;
+            Some(Self { pair: Pair::Ecdsa(pair), spki, algorithm })
+        })
+    }
+
+    fn rsa(pair: RsaKeyPair) -> Result<Self, SignError> {
+        let (spki, algorithm) = (spki(pair.public_key())?, SignatureAlgorithm::RsaPkcs1Sha256);
+        Ok(Self { pair: Pair::Rsa(pair), spki, algorithm })
     }
 
     /// The same key, signing with PSS if it is RSA; COSE knows nothing else.

@@ -1,6 +1,7 @@
 //! Status reports of a pledge: voucher_status and enrollstatus (RFC 8995 §5.7, §5.9.4).
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 use thiserror::Error;
 
@@ -27,7 +28,7 @@ pub enum StatusError {
 }
 
 /// One status report.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Status {
     version: u64,
@@ -35,7 +36,31 @@ pub struct Status {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    reason_context: Option<Map<String, Value>>,
+    reason_context: Option<Context>,
+}
+
+/// A JSON object as it was written: as values it could take many times the memory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Context(String);
+
+impl Serialize for Context {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        use serde::ser::Error as _;
+
+        RawValue::from_string(self.0.clone()).map_err(S::Error::custom)?.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Context {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        use serde::de::Error as _;
+
+        let raw = Box::<RawValue>::deserialize(deserializer)?;
+        if !raw.get().starts_with('{') {
+            return Err(D::Error::custom("reason-context is no object"));
+        }
+        Ok(Self(raw.get().to_owned()))
+    }
 }
 
 impl Status {
@@ -59,7 +84,7 @@ impl Status {
     /// The same report with more about its reason.
     #[must_use]
     pub fn with_context(self, context: Map<String, Value>) -> Self {
-        Self { reason_context: Some(context), ..self }
+        Self { reason_context: Some(Context(Value::Object(context).to_string())), ..self }
     }
 
     /// Reads a report of at most 16 KiB; unknown members are ignored.
@@ -98,9 +123,9 @@ impl Status {
         self.reason.as_deref()
     }
 
-    /// What it says beyond that.
+    /// What it says beyond that: a JSON object, as it was written.
     #[must_use]
-    pub fn reason_context(&self) -> Option<&Map<String, Value>> {
-        self.reason_context.as_ref()
+    pub fn reason_context(&self) -> Option<&str> {
+        self.reason_context.as_ref().map(|context| context.0.as_str())
     }
 }

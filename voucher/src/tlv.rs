@@ -42,6 +42,9 @@ pub enum TlvError {
     /// Values inside values inside values.
     #[error("values are nested too deeply")]
     Depth,
+    /// More values than any message of this size has.
+    #[error("there are too many values")]
+    TooMany,
     /// Octets after the end.
     #[error("{0} octets follow the end of the value")]
     Trailing(usize),

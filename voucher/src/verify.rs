@@ -98,6 +98,17 @@ impl<T> Unverified<T> {
         &self.envelope.certificates
     }
 
+    /// Those of the certificates that it carries whose keys made its signatures, for people to see.
+    ///
+    /// It proves nothing about who they are. Empty if it carries no certificate of its signer.
+    #[must_use]
+    pub fn presented_signers(&self) -> Vec<Certificate> {
+        match self.signer(&[]) {
+            Ok((first, _)) => [vec![first], self.envelope.countersigners()].concat(),
+            Err(_) => Vec::new(),
+        }
+    }
+
     /// How it is written and signed.
     #[must_use]
     pub fn encoding(&self) -> Encoding {

@@ -8,6 +8,8 @@ use crate::tlv::{OCTET_STRING, Reader, TlvError, tagged};
 
 /// The deepest nesting that is read; SignedData needs about ten.
 const DEPTH: usize = 32;
+/// The most values that are read, at every level: each is held for a while, and costs more than its octets.
+const VALUES: usize = 4096;
 const CONSTRUCTED: u8 = 0x20;
 const CONSTRUCTED_OCTET_STRING: u8 = OCTET_STRING | CONSTRUCTED;
 const INDEFINITE: u8 = 0x80;
@@ -15,7 +17,8 @@ const END_OF_CONTENTS: &[u8] = &[0, 0];
 
 /// Rewrites one value. Gives `None` if there is nothing to rewrite.
 pub(crate) fn normalise(octets: &[u8]) -> Result<Option<Vec<u8>>, TlvError> {
-    let (element, rest) = element(octets, DEPTH)?;
+    let mut left = VALUES;
+    let (element, rest) = element(octets, DEPTH, &mut left)?;
     match rest.len() {
         0 => Ok((!element.is_verbatim).then_some(element.octets)),
         left => Err(TlvError::Trailing(left)),
@@ -28,13 +31,18 @@ struct Element {
     is_verbatim: bool,
 }
 
-fn element(octets: &[u8], depth: usize) -> Result<(Element, &[u8]), TlvError> {
+fn element<'a>(
+    octets: &'a [u8],
+    depth: usize,
+    left: &mut usize,
+) -> Result<(Element, &'a [u8]), TlvError> {
     let depth = depth.checked_sub(1).ok_or(TlvError::Depth)?;
+    *left = left.checked_sub(1).ok_or(TlvError::TooMany)?;
     if let [tag, INDEFINITE, rest @ ..] = octets {
         if tag & CONSTRUCTED == 0 {
             return Err(TlvError::Length);
         }
-        let (children, rest) = children_until_end(rest, depth)?;
+        let (children, rest) = children_until_end(rest, depth, left)?;
         return Ok((rebuilt(*tag, &children)?, rest));
     }
     let mut reader = Reader::new(octets);
@@ -45,35 +53,39 @@ fn element(octets: &[u8], depth: usize) -> Result<(Element, &[u8]), TlvError> {
         return Ok((verbatim, rest));
     }
     // What does not read as values inside is none of our business: it stays as it came.
-    match children(value.contents, depth) {
+    match children(value.contents, depth, left) {
         Ok(inside)
             if value.tag == CONSTRUCTED_OCTET_STRING
                 || inside.iter().any(|child| !child.is_verbatim) =>
         {
             Ok((rebuilt(value.tag, &inside)?, rest))
         }
-        Err(TlvError::Depth) => Err(TlvError::Depth),
+        Err(error @ (TlvError::Depth | TlvError::TooMany)) => Err(error),
         _ => Ok((verbatim, rest)),
     }
 }
 
-fn children(mut octets: &[u8], depth: usize) -> Result<Vec<Element>, TlvError> {
+fn children(mut octets: &[u8], depth: usize, left: &mut usize) -> Result<Vec<Element>, TlvError> {
     let mut children = Vec::new();
     while !octets.is_empty() {
-        let (child, rest) = element(octets, depth)?;
+        let (child, rest) = element(octets, depth, left)?;
         children.push(child);
         octets = rest;
     }
     Ok(children)
 }
 
-fn children_until_end(mut octets: &[u8], depth: usize) -> Result<(Vec<Element>, &[u8]), TlvError> {
+fn children_until_end<'a>(
+    mut octets: &'a [u8],
+    depth: usize,
+    left: &mut usize,
+) -> Result<(Vec<Element>, &'a [u8]), TlvError> {
     let mut children = Vec::new();
     loop {
         if let Some(rest) = octets.strip_prefix(END_OF_CONTENTS) {
             return Ok((children, rest));
         }
-        let (child, rest) = element(octets, depth)?;
+        let (child, rest) = element(octets, depth, left)?;
         children.push(child);
         octets = rest;
     }

@@ -36,7 +36,7 @@ pub(crate) fn sign(
         &sequence(&[own.issuer_der(), &tagged(INTEGER, own.serial())]),
         &digest_algorithm,
         &tagged(0xa0, &attributes),
-        &sequence(&[&signer.algorithm().identifier()]),
+        &sequence(&[signer.algorithm().identifier()]),
         &tagged(OCTET_STRING, &signature),
     ]);
     let certificates: Vec<&[u8]> = chain.iter().map(|each| each.der().as_ref()).collect();

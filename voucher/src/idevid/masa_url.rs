@@ -1,6 +1,7 @@
 //! Where the MASA of a device lives, as its IDevID or an operator says (RFC 8995 §2.3.2).
 
 use std::fmt;
+use std::net::Ipv6Addr;
 
 use thiserror::Error;
 
@@ -73,7 +74,8 @@ impl MasaUrl {
         };
         let (host, port) =
             split_port(authority).ok_or_else(|| MasaUrlError::Port { url: url.to_owned() })?;
-        if host.is_empty() {
+        let is_address = host.contains(':') && host.parse::<Ipv6Addr>().is_ok();
+        if host.is_empty() || (host.contains(['[', ']', ':']) && !is_address) {
             return Err(MasaUrlError::Host { url: url.to_owned() });
         }
         let path = if path.is_empty() { DEFAULT_PATH } else { path };

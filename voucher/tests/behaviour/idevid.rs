@@ -1,13 +1,17 @@
 //! Serial numbers, MASA URLs, idevid-issuer.
 
 use brski_voucher::certificate::Certificate;
+use std::collections::BTreeMap;
+
 use brski_voucher::idevid::{
-    IssuerForm, MasaUrl, MasaUrlError, SerialNumber, SerialNumberError, issuer, issuer_form,
-    serial_number,
+    IssuerForm, MasaUrl, MasaUrlError, Pattern, PatternError, SerialNumber, SerialNumberError,
+    SerialRule, SerialRules, issuer, issuer_form, serial_number,
 };
 
 use crate::crafted::{CraftedCertificate, der};
-use crate::support::{SERIAL, World, serial};
+use rcgen::CustomExtension;
+
+use crate::support::{SERIAL, World, p256, params, serial};
 
 #[test]
 fn reads_the_serial_number_of_the_subject() {
@@ -111,4 +115,65 @@ fn knows_the_issuer_in_each_form_found_in_the_field() {
     for foreign in [&[][..], b"CN=vendor", &bare[1..], world.domain.certificate.subject_der()] {
         assert_eq!(issuer_form(foreign, idevid), None);
     }
+}
+
+/// A subject alternative name with a hardwareModuleName (RFC 4108 §5).
+fn hardware_module_name(serial: &[u8]) -> CustomExtension {
+    let module = der(0x30, &[&der(0x06, &[&[0x2b, 6, 1, 4, 1, 0x82]]), &der(0x04, &[serial])]);
+    let kind = der(0x06, &[&[0x2b, 6, 1, 5, 5, 7, 8, 4]]);
+    let other = der(0xa0, &[&kind, &der(0xa0, &[&module])]);
+    CustomExtension::from_oid_content(&[2, 5, 29, 17], der(0x30, &[&other]))
+}
+
+#[test]
+fn reads_serial_numbers_by_each_rule() {
+    let world = World::new();
+    let issue = |extension: Option<CustomExtension>| {
+        let mut params = params("pump 7.plant.example");
+        params.custom_extensions.extend(extension);
+        world.vendor.issue(params, p256()).certificate
+    };
+    let plain = issue(None);
+    let rules = |rule: SerialRule| SerialRules::new(vec![rule]);
+    let pattern = |text: &str| Pattern::parse(text).unwrap();
+    let text = issue(Some(hardware_module_name(b"HW-7")));
+    let binary = issue(Some(hardware_module_name(&[0, 0xff])));
+    let listed = SerialRule::List(BTreeMap::from([(plain.fingerprint(), serial("listed"))]));
+    for (certificate, rule, expected) in [
+        (&text, SerialRule::HardwareModuleName, "HW-7"),
+        (&binary, SerialRule::HardwareModuleName, "00ff"),
+        (&plain, SerialRule::CommonName(pattern(r"^(pump \d+)\.")), "pump 7"),
+        (&plain, SerialRule::CommonName(pattern(r"(x)?(?<serial>\d+)")), "7"),
+        (&plain, SerialRule::Subject(pattern("CN=.*")), "CN=pump 7.plant.example"),
+        (&plain, listed, "listed"),
+    ] {
+        assert_eq!(rules(rule).read(certificate), Ok(serial(expected)));
+    }
+}
+
+#[test]
+fn the_first_rule_that_finds_something_counts() {
+    let world = World::new();
+    let pattern = Pattern::parse("vice").unwrap();
+    let rules = SerialRules::new(vec![
+        SerialRule::HardwareModuleName,
+        SerialRule::SubjectSerialNumber,
+        SerialRule::CommonName(pattern.clone()),
+    ]);
+    assert_eq!(rules.read(&world.device.certificate), Ok(serial(SERIAL)));
+    let error = rules.read(&world.registrar.certificate).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "the IDevID has no serial number: looked for hardwareModuleName, \
+         subject serialNumber (2.5.4.5), common name \"vice\""
+    );
+    let rules = SerialRules::new(vec![SerialRule::CommonName(pattern)]);
+    assert_eq!(rules.read(&world.device.certificate), Ok(serial("vice")));
+}
+
+#[test]
+fn refuses_patterns_that_are_none_or_too_large() {
+    assert!(matches!(Pattern::parse("("), Err(PatternError::Syntax(_))));
+    assert!(matches!(Pattern::parse("(a{1000}){1000}"), Err(PatternError::Syntax(_))));
+    assert!(matches!(Pattern::parse(&"a".repeat(513)), Err(PatternError::Length { octets: 513 })));
 }

@@ -8,11 +8,15 @@
     reason = "a helper of a test fails as a test does"
 )]
 
+mod audit;
 mod certificate;
 mod crafted;
+mod encodings;
 mod idevid;
 mod masa;
+mod negative;
 mod pledge;
+mod properties;
 mod quirks;
 mod registrar;
 mod round_trip;

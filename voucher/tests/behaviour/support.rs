@@ -73,6 +73,12 @@ impl Party {
         Self::new(params, key, &der)
     }
 
+    /// A certificate of a key of any kind.
+    pub(crate) fn issue_for(&self, params: CertificateParams, key: &KeyPair) -> Certificate {
+        let issuer = Issuer::from_params(&self.params, &self.key);
+        Certificate::from_der(params.signed_by(key, &issuer).unwrap().der()).unwrap()
+    }
+
     pub(crate) fn anchors(&self) -> Anchors {
         Anchors::new(&[self.certificate.der().clone()]).unwrap()
     }

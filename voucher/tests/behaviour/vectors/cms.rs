@@ -1,34 +1,17 @@
 //! The artefacts of RFC 8995 Appendix C, as published.
 
-use std::path::PathBuf;
-use std::time::Duration;
-
 use brski_voucher::artefact::{Assertion, PledgeRequest, RegistrarRequest, Voucher};
 use brski_voucher::certificate::{CMC_RA, Certificate, SERVER_AUTH, domain_id};
 use brski_voucher::encoding::Quirk;
 use brski_voucher::trust::{Anchors, ValidityTime, verify_chain};
 use brski_voucher::verify::Unverified;
 use brski_voucher::{idevid, masa, pledge, registrar};
-use rustls_pki_types::pem::PemObject as _;
-use rustls_pki_types::{CertificateDer, UnixTime};
 
+use super::{Folder, at};
 use crate::support::serial;
 
 const SERIAL: &str = "00-D0-E5-F2-00-02";
 const NONCE: &str = "-_XE9zK9q8Ll1qylMtLKeg";
-
-/// The folder of the vectors, if it is there.
-#[expect(clippy::disallowed_methods, reason = "where vectors lie is a matter of the machine")]
-fn folder() -> Option<PathBuf> {
-    let beside = || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared/vectors");
-    let folder = std::env::var_os("VECTORS_DIR").map_or_else(beside, PathBuf::from).join("rfc8995");
-    if folder.is_dir() {
-        return Some(folder);
-    }
-    assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "no vectors at {}", folder.display());
-    println!("skipped: no vectors");
-    None
-}
 
 struct Vectors {
     vendor: Certificate,
@@ -41,22 +24,16 @@ struct Vectors {
 }
 
 impl Vectors {
-    #[expect(clippy::disallowed_methods, reason = "vectors are files")]
     fn read() -> Option<Self> {
-        let folder = folder()?;
-        let octets = |name: &str| std::fs::read(folder.join(name)).unwrap();
-        let certificate = |name: &str| {
-            let der = CertificateDer::from_pem_slice(&octets(name)).unwrap();
-            Certificate::from_der(&der).unwrap()
-        };
+        let folder = Folder::of("rfc8995")?;
         Some(Self {
-            vendor: certificate("vendor.crt"),
-            owner: certificate("ownerca_secp384r1.crt"),
-            registrar: certificate("jrc_prime256v1.crt"),
-            idevid: certificate(&format!("idevid_{SERIAL}.crt")),
-            pledge_request: octets(&format!("vr_{SERIAL}.der")),
-            registrar_request: octets(&format!("parboiled_vr_{SERIAL}.der")),
-            voucher: octets(&format!("voucher_{SERIAL}.der")),
+            vendor: folder.certificate("vendor.crt"),
+            owner: folder.certificate("ownerca_secp384r1.crt"),
+            registrar: folder.certificate("jrc_prime256v1.crt"),
+            idevid: folder.certificate(&format!("idevid_{SERIAL}.crt")),
+            pledge_request: folder.octets(&format!("vr_{SERIAL}.der")),
+            registrar_request: folder.octets(&format!("parboiled_vr_{SERIAL}.der")),
+            voucher: folder.octets(&format!("voucher_{SERIAL}.der")),
         })
     }
 
@@ -67,7 +44,7 @@ impl Vectors {
 
 /// 2021-04-14.
 fn then() -> ValidityTime {
-    ValidityTime::At(UnixTime::since_unix_epoch(Duration::from_secs(1_618_358_400)))
+    at(1_618_358_400)
 }
 
 #[test]

@@ -1,0 +1,121 @@
+//! `registrar inspect`: what is this file, who signed it, and does the signature hold?
+
+mod artefact;
+mod other;
+
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use brski_est::transfer;
+use brski_voucher::encoding::Quirk;
+use brski_voucher::trust::{Anchors, ValidityTime};
+use clap::Args;
+use rustls_pki_types::UnixTime;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use self::artefact::{Report, Trust};
+use super::Failed;
+use crate::identity::read_certificates;
+
+/// The longest file that is read, in octets.
+const FILE_OCTETS: u64 = 256 * 1024;
+const KINDS: &str = "a voucher, a voucher request, an audit log, a status report, a certificate, a CSR \
+    or a certs-only message";
+
+#[derive(Debug, Args)]
+pub(super) struct InspectOptions {
+    /// A file as it was sent, or in base64 or PEM; - for standard input
+    file: PathBuf,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+    /// Verify the signature, and the signer's chain to one of these certificates (PEM)
+    #[arg(long, value_name = "CA.pem")]
+    trust: Vec<PathBuf>,
+    /// At which time certificates must be valid; now, unless told otherwise
+    #[arg(long, value_name = "RFC3339", requires = "trust")]
+    at: Option<String>,
+}
+
+pub(super) fn inspect(options: &InspectOptions) -> Result<(), Failed> {
+    let name = options.file.display();
+    let octets = read(&options.file)?;
+    let trust = trust(options)?;
+    let hint = options.file.to_string_lossy();
+    let Some(report) = decode(&octets, &hint, trust.as_ref()) else {
+        let described = transfer::decode(&octets).ok().and_then(|der| other::describe(&der));
+        let text = described
+            .ok_or_else(|| Failed::usage(format!("{name}: is not {KINDS}; see --help")))?;
+        print!("{text}");
+        return Ok(());
+    };
+    if options.json {
+        println!("{}", report.to_json());
+    } else {
+        print!("{}", report.to_text());
+    }
+    match report.failure() {
+        Some(reason) => Err(Failed::new(format!("{name}: not verified: {reason}"))),
+        None => Ok(()),
+    }
+}
+
+/// The artefact in these octets, or in what they are base64 of.
+fn decode(octets: &[u8], hint: &str, trust: Option<&Trust>) -> Option<Report> {
+    artefact::decode(octets, hint, trust).or_else(|| {
+        let unwrapped = transfer::decode(octets).ok().or_else(|| base64(octets))?;
+        let mut report = artefact::decode(&unwrapped, hint, trust)?;
+        report.forgive(Quirk::Base64Body);
+        Some(report)
+    })
+}
+
+/// Base64 of anything; [`transfer::decode`] knows DER alone.
+fn base64(octets: &[u8]) -> Option<Vec<u8>> {
+    use base64::Engine as _;
+
+    let text: Vec<u8> =
+        octets.iter().copied().filter(|octet| !octet.is_ascii_whitespace()).collect();
+    base64::engine::general_purpose::STANDARD.decode(text).ok()
+}
+
+fn read(file: &Path) -> Result<Vec<u8>, Failed> {
+    let failed =
+        |error: std::io::Error| Failed::new(format!("{}: cannot be read: {error}", file.display()));
+    let mut octets = Vec::new();
+    if file == Path::new("-") {
+        std::io::stdin().take(FILE_OCTETS).read_to_end(&mut octets).map_err(failed)?;
+    } else {
+        let file = std::fs::File::open(file).map_err(failed)?;
+        file.take(FILE_OCTETS).read_to_end(&mut octets).map_err(failed)?;
+    }
+    Ok(octets)
+}
+
+/// What `--trust` and `--at` say, if anything.
+fn trust(options: &InspectOptions) -> Result<Option<Trust>, Failed> {
+    if options.trust.is_empty() {
+        return Ok(None);
+    }
+    let mut certificates = Vec::new();
+    for file in &options.trust {
+        let read = read_certificates(file).map_err(|error| Failed::usage(error.to_string()))?;
+        certificates.extend(read.iter().map(|certificate| certificate.der().clone()));
+    }
+    let anchors =
+        Anchors::new(&certificates).map_err(|error| Failed::usage(format!("--trust: {error}")))?;
+    let time = match &options.at {
+        None => UnixTime::now(),
+        Some(text) => OffsetDateTime::parse(text, &Rfc3339)
+            .ok()
+            .and_then(|at| u64::try_from(at.unix_timestamp()).ok())
+            .map(|seconds| UnixTime::since_unix_epoch(std::time::Duration::from_secs(seconds)))
+            .ok_or_else(|| {
+                Failed::usage(format!(
+                    "--at {text:?}: is no time; write it as 2026-01-31T12:00:00Z"
+                ))
+            })?,
+    };
+    Ok(Some(Trust { anchors, time: ValidityTime::At(time) }))
+}
