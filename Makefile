@@ -37,3 +37,4 @@ packages-demo:
 
 packages-test:
 	@scripts/debian-packages test
+	@scripts/python-oracles

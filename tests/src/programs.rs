@@ -62,6 +62,37 @@ pub fn ours(name: &str) -> anyhow::Result<PathBuf> {
     Ok(program)
 }
 
+/// A folder of published vectors; where it is missing, says so and gives nothing.
+///
+/// # Panics
+/// With `CI=true`, where nothing may be missing.
+#[must_use]
+pub fn vectors(name: &str) -> Option<PathBuf> {
+    let beside = || workspace().join("../shared/vectors");
+    let folder = std::env::var_os("VECTORS_DIR").map_or_else(beside, PathBuf::from).join(name);
+    if folder.is_dir() {
+        return Some(folder);
+    }
+    skipped("no vectors");
+    None
+}
+
+/// The Python that `scripts/python-oracles` prepared; where it is missing, says so and gives nothing.
+///
+/// # Panics
+/// With `CI=true`, where nothing may be missing.
+#[must_use]
+pub fn python() -> Option<PathBuf> {
+    let home = std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
+    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).or(home)?;
+    let python = cache.join("brski-registrar/oracles/bin/python");
+    if python.is_file() {
+        return Some(python);
+    }
+    skipped("the Python libraries of tests/oracles are not there (run scripts/python-oracles)");
+    None
+}
+
 /// The workspace's folder.
 #[must_use]
 pub fn workspace() -> PathBuf {

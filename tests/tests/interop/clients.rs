@@ -1,23 +1,11 @@
-//! Outside programs decide: OpenSSL reads what we sign, strongSwan's EST client reads what we serve.
-
-// A panic is how a test fails.
-#![allow(clippy::indexing_slicing, clippy::expect_used, clippy::unwrap_used, clippy::panic)]
-
-use std::path::Path;
-use std::process::{Command, Output};
+//! What runs is met by outside programs: OpenSSL reads what is signed, strongSwan's EST client what is served.
 
 use brski_lab::pledge::tls::{self, TlsVersions};
 use brski_tests::programs;
 use brski_tests::site;
 use brski_voucher::{media_type, path};
 
-fn run(program: &Path, arguments: &[&str], folder: &Path) -> anyhow::Result<Output> {
-    Ok(Command::new(program).args(arguments).current_dir(folder).output()?)
-}
-
-fn assert_success(output: &Output) {
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-}
+use crate::{assert_success, run};
 
 #[tokio::test]
 async fn openssl_verifies_the_pledges_request_and_the_voucher() -> anyhow::Result<()> {
