@@ -4,11 +4,12 @@ CARGO ?= cargo
 # What a stranger sees: three pledges, a MASA, the registrar and a real ACME CA on one machine.
 PLEDGES ?= 3
 
-.PHONY: demo test build packages-demo packages-test lint doc help
+.PHONY: demo test bench build packages-demo packages-test lint doc help
 
 help:
 	@echo "make demo   take $(PLEDGES) simulated pledges from factory state to a certificate of a real ACME CA"
 	@echo "make test   build everything and run every test"
+	@echo "make bench  print what reading, verifying and signing cost, as ratios to the bare operations"
 	@echo "make lint   fmt, clippy, doc, deny"
 
 demo: packages-demo
@@ -18,6 +19,9 @@ demo: packages-demo
 test: packages-test
 	$(CARGO) build --workspace --bins --locked
 	$(CARGO) test --workspace --locked
+
+bench:
+	$(CARGO) bench --package brski-voucher --bench artefacts --locked
 
 build:
 	$(CARGO) build --workspace --bins --locked

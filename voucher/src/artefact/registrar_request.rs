@@ -45,7 +45,7 @@ impl RegistrarRequest {
         self.created_on.as_ref()
     }
 
-    /// The authority key identifier of the IDevID, in one of the forms of [`is_issuer`](crate::idevid::is_issuer).
+    /// The authority key identifier of the IDevID, in one of the forms of [`issuer_form`](crate::idevid::issuer_form).
     #[must_use]
     pub fn idevid_issuer(&self) -> Option<&[u8]> {
         self.idevid_issuer.as_deref()

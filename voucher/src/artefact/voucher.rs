@@ -58,7 +58,7 @@ impl Voucher {
         self.expires_on.as_ref()
     }
 
-    /// The issuer of the IDevID that it is for, in one of the forms of [`is_issuer`](crate::idevid::is_issuer).
+    /// The issuer of the IDevID that it is for, in one of the forms of [`issuer_form`](crate::idevid::issuer_form).
     #[must_use]
     pub fn idevid_issuer(&self) -> Option<&[u8]> {
         self.idevid_issuer.as_deref()

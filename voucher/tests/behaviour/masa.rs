@@ -5,7 +5,8 @@ use std::time::Duration;
 use brski_voucher::artefact::{Assertion, Binding, Nonce, RegistrarRequest};
 use brski_voucher::certificate::Certificate;
 use brski_voucher::masa::{
-    RegistrarRequestRefusal as Refusal, check_registrar_request, voucher_fields,
+    RegistrarRequestRefusal as Refusal, check_nonceless_request, check_registrar_request,
+    voucher_fields,
 };
 use brski_voucher::verify::{Unverified, Verified, VerifyError};
 use rustls_pki_types::{CertificateDer, UnixTime};
@@ -212,4 +213,23 @@ fn answers_with_the_nonce_or_an_end() {
     let voucher = voucher_fields(&request, Assertion::Logged, pinned, lifetime, now());
     let end = UnixTime::since_unix_epoch(Duration::from_secs(NOW + 1200));
     assert_eq!(voucher.binding, Binding::ExpiresOn(end));
+}
+
+#[test]
+fn takes_a_request_without_a_nonce_from_a_known_domain_only() {
+    let world = World::new();
+    let mut fields = world.registrar_fields();
+    (fields.nonce, fields.prior_signed_voucher_request) = (None, None);
+    let request = world.sign_registrar(&fields);
+    check_nonceless_request(&request, &world.domain.anchors(), at_now()).unwrap();
+    let stranger = World::new();
+    let refusal = check_nonceless_request(&request, &stranger.domain.anchors(), at_now());
+    assert!(matches!(refusal, Err(Refusal::UnknownDomain(_))));
+    let with_nonce = world.sign_registrar(&world.registrar_fields());
+    let refusal = check_nonceless_request(&with_nonce, &world.domain.anchors(), at_now());
+    assert!(matches!(refusal, Err(Refusal::UnexpectedNonce { .. })));
+    let unmarked = World::with_registrar(params("no registrar"));
+    let request = unmarked.sign_registrar(&fields);
+    let refusal = check_nonceless_request(&request, &unmarked.domain.anchors(), at_now());
+    assert!(matches!(refusal, Err(Refusal::NotARegistrar)));
 }

@@ -1,0 +1,202 @@
+//! What reading, verifying and signing cost, beside the bare signature operations that they cannot do without.
+//!
+//! `make bench` prints each time and, at the end, the ratios to the floor of the same run. Nothing is asserted.
+
+// A panic is how a benchmark fails.
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::disallowed_types,
+    reason = "it is a program beside the library, and its floor signs by itself"
+)]
+
+use std::alloc::System;
+use std::hint::black_box;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair as _,
+    UnparsedPublicKey,
+};
+use brski_voucher::artefact::{
+    Assertion, Binding, Nonce, PledgeRequest, PledgeRequestFields, Voucher, VoucherFields,
+};
+use brski_voucher::certificate::Certificate;
+use brski_voucher::encoding::{Encoding, Strictness};
+use brski_voucher::idevid::SerialNumber;
+use brski_voucher::signature::PrivateKey;
+use brski_voucher::trust::{Anchors, ValidityTime};
+use brski_voucher::verify::Unverified;
+use criterion::Criterion;
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+use rustls_pki_types::UnixTime;
+use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
+
+#[global_allocator]
+static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
+
+const ENCODINGS: [Encoding; 3] = [Encoding::Cms, Encoding::Jws, Encoding::Cose];
+
+/// 2026-06-01.
+fn now() -> UnixTime {
+    UnixTime::since_unix_epoch(Duration::from_secs(1_780_272_000))
+}
+
+/// A P-256 key under a P-256 CA.
+struct Party {
+    certificate: Certificate,
+    anchors: Anchors,
+    key: PrivateKey,
+    bare: EcdsaKeyPair,
+}
+
+impl Party {
+    fn new() -> Self {
+        let params = |name: &str| {
+            let mut params = CertificateParams::default();
+            params.distinguished_name.push(DnType::CommonName, name);
+            params
+        };
+        let mut root = params("maker");
+        root.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let (root_key, key) = (KeyPair::generate().unwrap(), KeyPair::generate().unwrap());
+        let anchor = root.self_signed(&root_key).unwrap();
+        let issuer = Issuer::from_params(&root, &root_key);
+        let own = params("signer").signed_by(&key, &issuer).unwrap();
+        let pkcs8 = key.serialize_der();
+        Self {
+            certificate: Certificate::from_der(own.der()).unwrap(),
+            anchors: Anchors::new(&[anchor.der().clone()]).unwrap(),
+            key: PrivateKey::from_pkcs8_der(&pkcs8).unwrap(),
+            bare: EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &pkcs8).unwrap(),
+        }
+    }
+
+    fn pledge_request(&self) -> PledgeRequestFields {
+        PledgeRequestFields {
+            assertion: Assertion::Proximity,
+            serial_number: SerialNumber::parse("00-D0-E5-F2-00-02").unwrap(),
+            nonce: Nonce::from_random([7; 16]),
+            created_on: Some(now()),
+            proximity_registrar_cert: self.certificate.der().clone(),
+        }
+    }
+
+    fn voucher(&self) -> VoucherFields {
+        VoucherFields {
+            assertion: Assertion::Logged,
+            serial_number: SerialNumber::parse("00-D0-E5-F2-00-02").unwrap(),
+            binding: Binding::Nonce(Nonce::from_random([7; 16])),
+            created_on: now(),
+            idevid_issuer: None,
+            pinned_domain_cert: self.certificate.der().clone(),
+            domain_cert_revocation_checks: Some(false),
+        }
+    }
+}
+
+fn floor(criterion: &mut Criterion, party: &Party) {
+    let message = [7; 600];
+    let random = SystemRandom::new();
+    let signature = party.bare.sign(&random, &message).unwrap();
+    let key = UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, party.bare.public_key());
+    criterion.bench_function("floor/verify", |bencher| {
+        bencher.iter(|| key.verify(black_box(&message), signature.as_ref()));
+    });
+    criterion.bench_function("floor/sign", |bencher| {
+        bencher.iter(|| party.bare.sign(&random, black_box(&message)));
+    });
+}
+
+fn each_encoding(criterion: &mut Criterion, party: &Party) {
+    let chain = std::slice::from_ref(&party.certificate);
+    for encoding in ENCODINGS {
+        let word = encoding.as_str();
+        let (request, voucher) = (party.pledge_request(), party.voucher());
+        criterion.bench_function(&format!("sign-{word}/pledge-request"), |bencher| {
+            bencher.iter(|| request.sign_as(encoding, &party.key, chain, now()).unwrap());
+        });
+        let request = request.sign_as(encoding, &party.key, chain, now()).unwrap();
+        let voucher = voucher.sign_as(encoding, &party.key, chain, now()).unwrap();
+        let read_request = || {
+            Unverified::<PledgeRequest>::parse_as(&request, encoding, Strictness::Standard).unwrap()
+        };
+        let read_voucher =
+            || Unverified::<Voucher>::parse_as(&voucher, encoding, Strictness::Standard).unwrap();
+        criterion.bench_function(&format!("verify-{word}/by-key"), |bencher| {
+            bencher.iter(|| read_request().verify_by_key(&party.certificate).unwrap());
+        });
+        criterion.bench_function(&format!("verify-{word}/by-anchors"), |bencher| {
+            let time = ValidityTime::At(now());
+            bencher.iter(|| read_voucher().verify_by_anchors(&party.anchors, time).unwrap());
+        });
+        let region = Region::new(ALLOCATOR);
+        let verified = read_request().verify_by_key(&party.certificate).unwrap();
+        let change = region.change();
+        println!(
+            "allocations, {word}: {} of {} octets in all to read and verify a request of {} octets",
+            change.allocations,
+            change.bytes_allocated,
+            verified.bytes().len(),
+        );
+    }
+}
+
+/// The voucher of RFC 8995 Appendix C, if the vectors are at hand.
+#[expect(clippy::disallowed_methods, reason = "vectors are files")]
+fn published(criterion: &mut Criterion) {
+    let beside = || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared/vectors");
+    let folder = std::env::var_os("VECTORS_DIR").map_or_else(beside, PathBuf::from);
+    let Ok(voucher) = std::fs::read(folder.join("rfc8995/voucher_00-D0-E5-F2-00-02.der")) else {
+        println!("skipped: no vectors");
+        return;
+    };
+    criterion.bench_function("parse/rfc8995-voucher", |bencher| {
+        bencher.iter(|| Unverified::<Voucher>::parse(black_box(&voucher)).unwrap());
+    });
+}
+
+/// The median that criterion kept of a benchmark, in nanoseconds.
+#[expect(clippy::disallowed_methods, reason = "criterion keeps its results in files")]
+fn median(name: &str) -> Option<f64> {
+    // target/release/deps/THIS → target
+    let target = std::env::current_exe().ok()?.ancestors().nth(3)?.to_owned();
+    let file = target.join("criterion").join(name.replace('/', "_")).join("new/estimates.json");
+    let text = std::fs::read_to_string(file).ok()?;
+    let estimates: serde_json::Value = serde_json::from_str(&text).ok()?;
+    estimates.pointer("/median/point_estimate")?.as_f64()
+}
+
+fn ratios() {
+    println!("\nratios to the bare signature operations of the same run");
+    let line = |name: &str, floor: &str, times: f64| {
+        if let (Some(cost), Some(floor)) = (median(name), median(floor)) {
+            let (floor, micros) = (floor * times, cost / 1000.0);
+            println!("  {name:<26} {micros:>7.1} µs  {:>5.2} × the floor", cost / floor);
+        }
+    };
+    for encoding in ENCODINGS.map(Encoding::as_str) {
+        line(&format!("verify-{encoding}/by-key"), "floor/verify", 1.0);
+        // The signature, and the one on the signer's certificate.
+        line(&format!("verify-{encoding}/by-anchors"), "floor/verify", 2.0);
+        line(&format!("sign-{encoding}/pledge-request"), "floor/sign", 1.0);
+    }
+    if let Some(parse) = median("parse/rfc8995-voucher") {
+        println!("  parse/rfc8995-voucher      {:>7.1} µs", parse / 1000.0);
+    }
+}
+
+fn main() {
+    let mut criterion = Criterion::default()
+        .warm_up_time(Duration::from_millis(500))
+        .measurement_time(Duration::from_secs(2))
+        .configure_from_args();
+    let party = Party::new();
+    floor(&mut criterion, &party);
+    each_encoding(&mut criterion, &party);
+    published(&mut criterion);
+    criterion.final_summary();
+    ratios();
+}
