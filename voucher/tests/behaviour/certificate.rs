@@ -133,3 +133,20 @@ fn refuses_dates_that_are_none() {
         assert_eq!(error, CertificateError::Date { field: "notAfter" }, "{text}");
     }
 }
+
+#[test]
+fn reads_an_idevid_whose_other_extensions_a_strict_parser_refuses() {
+    let world = World::new();
+    let mut params = idevid_params(SERIAL);
+    // CA:FALSE written out, which DER leaves out; object identifiers beyond what parsers expect.
+    params.custom_extensions.extend([
+        CustomExtension::from_oid_content(&[2, 5, 29, 19], der(0x30, &[&der(0x01, &[&[0]])])),
+        CustomExtension::from_oid_content(&[2, 999, 1], vec![5, 0]),
+        CustomExtension::from_oid_content(&[2, 25, u64::MAX], vec![0xff]),
+    ]);
+    let odd = world.vendor.issue(params, p256()).certificate;
+    assert_eq!(odd.subject_serial_number(), Some(SERIAL));
+    assert_eq!(odd.masa_url_extension(), Some(MASA));
+    assert!(!odd.is_ca());
+    assert!(odd.authority_key_identifier().is_some());
+}
