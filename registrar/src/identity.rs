@@ -175,17 +175,29 @@ pub fn read_certificates(path: &Path) -> Result<Vec<Certificate>, IdentityError>
 /// # Errors
 /// [`IdentityError`].
 pub fn read_key(path: &Path) -> Result<PrivatePkcs8KeyDer<'static>, IdentityError> {
+    check_mode(path)?;
+    let pem = std::fs::read(path)
+        .map_err(|source| IdentityError::Read { path: path.to_owned(), source })?;
+    PrivatePkcs8KeyDer::from_pem_slice(&pem).map_err(|_| IdentityError::Content {
+        path: path.to_owned(),
+        reason: "holds no private key in PKCS#8 PEM".to_owned(),
+    })
+}
+
+/// Checks that only its owner may read a file that holds a secret.
+///
+/// # Errors
+/// [`IdentityError`].
+pub fn check_mode(path: &Path) -> Result<(), IdentityError> {
     use std::os::unix::fs::PermissionsExt as _;
 
-    let failed = |source| IdentityError::Read { path: path.to_owned(), source };
-    let content = |reason: String| IdentityError::Content { path: path.to_owned(), reason };
-    let mode = std::fs::metadata(path).map_err(failed)?.permissions().mode() & 0o777;
-    if mode & 0o077 != 0 {
-        return Err(content(format!(
-            "may be read by others (mode {mode:03o}); run 'chmod 600' on it"
-        )));
+    let metadata = std::fs::metadata(path)
+        .map_err(|source| IdentityError::Read { path: path.to_owned(), source })?;
+    match metadata.permissions().mode() & 0o777 {
+        mode if mode & 0o077 != 0 => Err(IdentityError::Content {
+            path: path.to_owned(),
+            reason: format!("may be read by others (mode {mode:03o}); run 'chmod 600' on it"),
+        }),
+        _ => Ok(()),
     }
-    let pem = std::fs::read(path).map_err(failed)?;
-    PrivatePkcs8KeyDer::from_pem_slice(&pem)
-        .map_err(|_| content("holds no private key in PKCS#8 PEM".to_owned()))
 }

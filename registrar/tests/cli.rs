@@ -14,7 +14,7 @@ use base64::engine::general_purpose::STANDARD;
 use brski_registrar::config::Config;
 use brski_registrar::identity::read_certificates;
 use brski_registrar::store::model::{
-    Device, DeviceState, Id, Identity, KnownDevice, Manufacturer, Millis, Sha256,
+    Device, DeviceState, Id, Identity, KnownDevice, Manufacturer, Millis, SeenIdevid, Sha256,
 };
 use brski_registrar::store::sqlite::SqliteStore;
 use brski_registrar::store::{Change, Store as _};
@@ -248,7 +248,7 @@ async fn an_ambiguous_device_is_a_usage_error_with_the_candidates() {
         let store = SqliteStore::open(&made.file("registrar.db"), "test").unwrap();
         for (number, manufacturer) in [(1, "pumps"), (2, "valves")] {
             let (manufacturer, device) = twin(number, manufacturer);
-            let changes = vec![Change::AddManufacturer(manufacturer), Change::AdmitDevice(device)];
+            let changes = vec![Change::AddManufacturer(manufacturer), Change::AddDevice(device)];
             store.commit(changes, Vec::new()).await.unwrap();
         }
     }
@@ -258,10 +258,10 @@ async fn an_ambiguous_device_is_a_usage_error_with_the_candidates() {
     for number in [1, 2] {
         let (manufacturer, device) = twin(number, "");
         assert!(text.contains(manufacturer.id.as_str().get(..4).unwrap()), "{text}");
-        assert!(text.contains(&device.device.name), "{text}");
+        assert!(text.contains(device.device.name.as_deref().unwrap()), "{text}");
     }
     let (_, first) = twin(1, "");
-    let output = made.run(&["device", "show", &first.device.name, "--json"]);
+    let output = made.run(&["device", "show", first.device.name.as_deref().unwrap(), "--json"]);
     assert!(output.status.success(), "{}", stderr(&output));
     assert!(stdout(&output).contains(first.device.id.as_str()), "{}", stdout(&output));
 }
@@ -281,8 +281,9 @@ fn twin(number: u8, name: &str) -> (Manufacturer, KnownDevice) {
     };
     let device = Device {
         id: id.clone(),
-        name: format!("twin-{number}.iot.example.org"),
+        name: Some(format!("twin-{number}.iot.example.org")),
         profile: "default".to_owned(),
+        site: None,
         state: DeviceState::Admitted,
         created_at: at,
         updated_at: at,
@@ -290,8 +291,7 @@ fn twin(number: u8, name: &str) -> (Manufacturer, KnownDevice) {
     let identity = Identity {
         manufacturer: id,
         serial: "TWIN".to_owned(),
-        spki: Sha256::of(&[number]),
-        certificate: vec![number].into(),
+        idevid: Some(SeenIdevid { spki: Sha256::of(&[number]), certificate: vec![number].into() }),
     };
     (manufacturer, KnownDevice { device, identity })
 }

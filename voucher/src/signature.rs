@@ -273,6 +273,27 @@ pub(crate) fn verify_raw(
     })
 }
 
+/// Verifies what a [`Signer`] with this public key signed, with whichever algorithm the key has.
+///
+/// `spki`: its SubjectPublicKeyInfo, DER.
+///
+/// # Errors
+/// [`SignatureError::Key`] or [`SignatureError::KeyKind`] for a key that none of the algorithms is for;
+/// [`SignatureError::Mismatch`].
+pub fn verify_signed(spki: &[u8], message: &[u8], signature: &[u8]) -> Result<(), SignatureError> {
+    let key = SubjectPublicKeyInfoDer::from(spki);
+    let entity = RawPublicKeyEntity::try_from(&key).map_err(|_| SignatureError::Key)?;
+    let mut error = SignatureError::KeyKind;
+    for algorithm in SignatureAlgorithm::ALL {
+        match entity.verify_signature(algorithm.raw().table(), message, signature) {
+            Ok(()) => return Ok(()),
+            Err(webpki::Error::UnsupportedSignatureAlgorithmForPublicKeyContext(_)) => {}
+            Err(_) => error = SignatureError::Mismatch,
+        }
+    }
+    Err(error)
+}
+
 /// The DER of an ECDSA signature that came as two numbers of fixed length (RFC 7518 §3.4).
 fn from_fixed(signature: &[u8], octets: usize) -> Option<Vec<u8>> {
     let (r, s) = signature.split_at_checked(octets).filter(|(_, s)| s.len() == octets)?;
@@ -316,6 +337,15 @@ pub enum SignatureAlgorithm {
 }
 
 impl SignatureAlgorithm {
+    const ALL: [Self; 6] = [
+        Self::EcdsaSha256,
+        Self::EcdsaSha384,
+        Self::EcdsaSha512,
+        Self::RsaPkcs1Sha256,
+        Self::RsaPssSha256,
+        Self::Ed25519,
+    ];
+
     /// The hash beside it in CMS; for Ed25519 as RFC 8419 §3.1 says.
     pub(crate) fn hash(self) -> Hash {
         match self {

@@ -22,7 +22,7 @@ use super::lock::{FolderLock, LockError};
 use super::service::{NoDaemon, Service};
 use crate::clock::SystemClock;
 use crate::config::Config;
-use crate::store::sqlite::{OpenError, SqliteStore};
+use crate::store::{self, OpenError};
 
 /// The longest answer that is read, in octets.
 const ANSWER_OCTETS: usize = 256 * 1024 * 1024;
@@ -83,9 +83,10 @@ impl Client {
             Ok(_) => Ok(Self::Daemon(socket)),
             Err(_) => {
                 let lock = FolderLock::take(&config.folder)?;
-                let store = SqliteStore::open(&config.store, "cli")?;
-                let service =
-                    Service::new(Arc::new(store), Arc::new(SystemClock), Arc::new(NoDaemon));
+                // A chain of its own: the daemon's is the daemon's alone.
+                let node = format!("{}-cli", config.store.node);
+                let store = store::open(&config.store, &node).await?;
+                let service = Service::new(store, Arc::new(SystemClock), Arc::new(NoDaemon));
                 Ok(Self::Store { service, _lock: lock })
             }
         }

@@ -17,8 +17,8 @@ use super::api::{
 };
 use crate::entropy::random_id;
 use crate::store::model::{
-    Enrollment, EnrollmentState, Event, Id, IssuedCertificate, KnownDevice, Manufacturer, Millis,
-    StoredEvent, Verdict, VoucherState,
+    DeviceFilter, Enrollment, EnrollmentState, Event, EventFilter, Id, IssuedCertificate,
+    KnownDevice, Manufacturer, Millis, StoredEvent, Verdict, VoucherState,
 };
 use crate::store::{Change, Conflict, Store, StoreError};
 
@@ -101,7 +101,8 @@ impl Service {
     /// # Errors
     /// [`FailureKind::Unavailable`] if the store fails.
     pub async fn devices(&self) -> Result<Vec<DeviceView>, Failure> {
-        let devices = self.store.devices().await.map_err(failure)?;
+        let filter = DeviceFilter::default();
+        let devices = self.store.devices(&filter, None, 1_000_000).await.map_err(failure)?;
         self.views(&devices).await
     }
 
@@ -118,7 +119,8 @@ impl Service {
             enrollments.push(self.enrollment(enrollment).await?);
         }
         let certificates = self.store.certificates_of(device).await.map_err(failure)?;
-        let events = self.store.events(Some(device), STORY_EVENTS).await.map_err(failure)?;
+        let filter = EventFilter { device: Some(device.clone()), ..EventFilter::default() };
+        let events = self.store.events(&filter, None, STORY_EVENTS).await.map_err(failure)?;
         let view = self.views(std::slice::from_ref(&known)).await?.into_iter().next();
         Ok(DeviceStory {
             device: view.ok_or_else(|| not_found(text))?,
@@ -142,7 +144,8 @@ impl Service {
             Some(text) => Some(self.find(text).await?.device.id),
             None => None,
         };
-        let events = self.store.events(device.as_ref(), limit).await.map_err(failure)?;
+        let filter = EventFilter { device, ..EventFilter::default() };
+        let events = self.store.events(&filter, None, limit).await.map_err(failure)?;
         Ok(events.into_iter().map(event).collect())
     }
 
@@ -161,7 +164,10 @@ impl Service {
                 found.push(last);
                 let candidates: Vec<String> = found
                     .iter()
-                    .map(|known| format!("{} ({})", known.device.id, known.device.name))
+                    .map(|known| {
+                        let name = known.device.name.as_deref().unwrap_or("no name yet");
+                        format!("{} ({name})", known.device.id)
+                    })
                     .collect();
                 Err(Failure {
                     kind: FailureKind::Ambiguous,
@@ -199,7 +205,7 @@ impl Service {
         };
         let view = |known: &KnownDevice| DeviceView {
             id: known.device.id.to_string(),
-            name: known.device.name.clone(),
+            name: known.device.name.clone().unwrap_or_default(),
             manufacturer: name(&known.identity.manufacturer),
             serial: known.identity.serial.clone(),
             state: known.device.state.as_str().to_owned(),

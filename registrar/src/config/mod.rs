@@ -10,9 +10,14 @@ use std::time::Duration;
 
 use brski_est::path::Label;
 
+use crate::policy::admission::Unexpected;
+
 pub mod check;
 mod raw;
 pub mod sample;
+mod store;
+
+pub use self::store::{Database, Retention, StoreConfig};
 
 /// The profile of a device that names none.
 pub const DEFAULT_PROFILE: &str = "default";
@@ -26,8 +31,8 @@ pub struct Config {
     pub folder: PathBuf,
     /// Where to listen.
     pub listen: Listen,
-    /// The database file.
-    pub store: PathBuf,
+    /// Where everything is kept.
+    pub store: StoreConfig,
     /// The registrar's own certificate.
     pub identity: IdentityFiles,
     /// Where certificates come from, by name.
@@ -36,6 +41,8 @@ pub struct Config {
     pub zones: Vec<String>,
     /// What devices get, by name; there is always a `default`.
     pub profiles: BTreeMap<String, Profile>,
+    /// Which devices may join.
+    pub policy: Policy,
     /// How much is too much.
     pub limits: Limits,
     /// What is logged: a filter such as `info` or `registrar=debug`.
@@ -152,6 +159,13 @@ impl fmt::Display for KeyType {
     }
 }
 
+/// Which devices may join.
+#[derive(Clone, Copy, Debug)]
+pub struct Policy {
+    /// What becomes of genuine devices that no operator expected.
+    pub unexpected: Unexpected,
+}
+
 /// How much is too much.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
@@ -248,15 +262,27 @@ impl Reader {
             &raw.identity.pin,
             &[("root", Pin::Root), ("issuing-ca", Pin::IssuingCa), ("ee", Pin::EndEntity)],
         );
+        let unexpected = self.choose(
+            "policy.unexpected",
+            &raw.policy.unexpected,
+            &[
+                ("admit", Unexpected::Admit),
+                ("ask", Unexpected::Ask),
+                ("refuse", Unexpected::Refuse),
+            ],
+        );
+        let store = self.store(&raw.store);
         let connections = self.bounded("limits.connections", raw.limits.connections, 1, 100_000);
         let timeout =
             self.bounded("limits.masa_timeout_secs", raw.limits.masa_timeout_secs, 1, 300);
-        let (Some(est), Some(pin), true) = (est, pin, self.problems.is_empty()) else {
+        let (Some(est), Some(pin), Some(unexpected), true) =
+            (est, pin, unexpected, self.problems.is_empty())
+        else {
             return Err(self.problems);
         };
         Ok(Config {
             listen: Listen { est, dns },
-            store: self.path(&raw.store.path),
+            store,
             identity: IdentityFiles {
                 certificate: self.path(&raw.identity.certificate),
                 key: self.path(&raw.identity.key),
@@ -266,6 +292,7 @@ impl Reader {
             issuers,
             zones,
             profiles,
+            policy: Policy { unexpected },
             limits: Limits {
                 connections: usize::try_from(connections).unwrap_or(usize::MAX),
                 masa_timeout: Duration::from_secs(u64::from(timeout)),

@@ -18,6 +18,8 @@ pub(super) struct File {
     #[serde(default)]
     pub(super) profile: BTreeMap<String, Profile>,
     #[serde(default)]
+    pub(super) policy: Policy,
+    #[serde(default)]
     pub(super) limits: Limits,
     #[serde(default)]
     pub(super) log: Log,
@@ -33,12 +35,24 @@ pub(super) struct Listen {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Store {
-    pub(super) path: String,
+    pub(super) path: Option<String>,
+    pub(super) url_file: Option<String>,
+    pub(super) ca: Option<String>,
+    pub(super) node: Option<String>,
+    pub(super) keep_events_days: u32,
+    pub(super) keep_orders_days: u32,
 }
 
 impl Default for Store {
     fn default() -> Self {
-        Self { path: "registrar.db".to_owned() }
+        Self {
+            path: None,
+            url_file: None,
+            ca: None,
+            node: None,
+            keep_events_days: 400,
+            keep_orders_days: 30,
+        }
     }
 }
 
@@ -95,6 +109,18 @@ pub(super) struct Profile {
 
 fn serial() -> String {
     "{serial}".to_owned()
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Policy {
+    pub(super) unexpected: String,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self { unexpected: "admit".to_owned() }
+    }
 }
 
 #[derive(Debug, Deserialize)]

@@ -50,8 +50,14 @@ est = "{listen}"
 {dns}
 
 [store]
-# Everything that the registrar knows.
+# Everything that the registrar knows: a SQLite file, or PostgreSQL 15 and later for several registrars.
 path = "registrar.db"
+# url_file = "postgres.url"  # mode 0600: postgres://USER:PASSWORD@HOST/DATABASE?sslmode=require
+# ca = "postgres-ca.pem"     # anchors of its TLS certificate; the operating system's if left out
+# node = "registrar-1"       # this registrar's name, which no other one on the database has
+# Finished orders and events are removed when they are older. A signed checkpoint stays in the place of the events.
+keep_events_days = 400
+keep_orders_days = 30
 
 [identity]
 # The registrar's own certificate: extended key usage cmcRA, serverAuth and clientAuth.
@@ -92,6 +98,10 @@ name = "{name}"
 key_types = ["ec-p256", "ec-p384"]
 # How long a request is held, in seconds, before it is answered with "come back" (202).
 hold_secs = 10
+
+[policy]
+# A genuine device that no operator imported: "admit", "ask" a person, or "refuse".
+unexpected = "admit"
 
 [limits]
 # Connections of pledges at once; more wait.

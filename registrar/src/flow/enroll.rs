@@ -176,13 +176,25 @@ pub enum Ending {
 }
 
 /// Ends an enrollment: its state, its certificate, the CA certificates above it, its device's state.
+///
+/// `device`: where its device stands. What the CA issued after an operator said no is stored, revoked, and given
+/// to nobody.
 #[must_use]
-pub fn completed(enrollment: &Enrollment, ending: Ending, now: Millis) -> Decision {
+pub fn completed(
+    enrollment: &Enrollment,
+    device: DeviceState,
+    ending: Ending,
+    now: Millis,
+) -> Decision {
+    let is_barred = matches!(device, DeviceState::Retired | DeviceState::Blocked);
+    let is_cancelled = matches!(enrollment.state, EnrollmentState::Cancelled { .. });
     match ending {
         Ending::Issued(chain) => match Certificate::from_der(&chain.leaf) {
+            Ok(leaf) if is_cancelled || is_barred => unwanted(enrollment, &leaf, chain, now),
             Ok(leaf) => issued(enrollment, &leaf, chain, now),
             Err(error) => failed(enrollment, format!("the certificate: {error}"), now),
         },
+        _ if is_cancelled => Decision::default(),
         Ending::Refused { reason } => {
             let state = EnrollmentState::Refused { reason: reason.clone() };
             ended(enrollment, state, "enrollment-refused", Verdict::Refused, reason, now)
@@ -202,39 +214,71 @@ fn issued(
     chain: IssuedChain,
     now: Millis,
 ) -> Decision {
-    let fingerprint = Sha256(leaf.fingerprint());
-    let serial = hex(leaf.serial());
-    let state = EnrollmentState::Issued { certificate: fingerprint };
-    let detail = format!("certificate {serial} for {}", enrollment.name);
+    let state = EnrollmentState::Issued { certificate: Sha256(leaf.fingerprint()) };
+    let detail = format!("certificate {} for {}", hex(leaf.serial()), enrollment.name);
     let kind = "certificate-issued";
     let mut decision = ended(enrollment, state, kind, Verdict::Done, detail, now);
+    decision.changes.extend(certificates(enrollment, leaf, chain, None, now));
+    decision.changes.push(Change::MoveDevice {
+        device: enrollment.device.clone(),
+        state: DeviceState::Enrolled,
+        at: now,
+    });
+    decision
+}
+
+/// A certificate that came too late.
+fn unwanted(
+    enrollment: &Enrollment,
+    leaf: &Certificate,
+    chain: IssuedChain,
+    now: Millis,
+) -> Decision {
+    let serial = hex(leaf.serial());
+    let detail = format!("certificate {serial} came after an operator had said no; it is revoked");
+    let event = completion_event(enrollment, "certificate-unwanted", Verdict::Refused, detail, now);
+    let mut changes = certificates(enrollment, leaf, chain, Some(now), now);
+    if !matches!(enrollment.state, EnrollmentState::Cancelled { .. }) {
+        let reason = "the device was taken out of service".to_owned();
+        changes.push(Change::SetEnrollmentState {
+            enrollment: enrollment.id.clone(),
+            state: EnrollmentState::Cancelled { reason },
+            at: now,
+        });
+    }
+    Decision { changes, events: vec![event] }
+}
+
+/// The rows of a certificate and of the CA certificates above it.
+fn certificates(
+    enrollment: &Enrollment,
+    leaf: &Certificate,
+    chain: IssuedChain,
+    revoked_at: Option<Millis>,
+    now: Millis,
+) -> Vec<Change> {
     let certificate = IssuedCertificate {
-        fingerprint,
+        fingerprint: Sha256(leaf.fingerprint()),
         device: enrollment.device.clone(),
         enrollment: enrollment.id.clone(),
         issuer: enrollment.issuer.clone(),
         certificate: chain.leaf,
-        serial,
+        serial: hex(leaf.serial()),
         spki: Sha256::of(leaf.spki_der()),
         not_before: Millis(leaf.not_before().saturating_mul(1000)),
         not_after: Millis(leaf.not_after().saturating_mul(1000)),
-        revoked_at: None,
+        revoked_at,
         created_at: now,
     };
-    decision.changes.push(Change::AddCertificate(certificate));
-    decision.changes.extend(chain.above.into_iter().map(|certificate| {
+    let mut changes = vec![Change::AddCertificate(certificate)];
+    changes.extend(chain.above.into_iter().map(|certificate| {
         Change::AddChainCertificate(ChainCertificate {
             issuer: enrollment.issuer.clone(),
             fingerprint: Sha256::of(&certificate),
             certificate,
         })
     }));
-    decision.changes.push(Change::SetDeviceState {
-        device: enrollment.device.clone(),
-        state: DeviceState::Enrolled,
-        at: now,
-    });
-    decision
+    changes
 }
 
 fn ended(
@@ -246,7 +290,18 @@ fn ended(
     now: Millis,
 ) -> Decision {
     let change = Change::SetEnrollmentState { enrollment: enrollment.id.clone(), state, at: now };
-    let event = Event {
+    let event = completion_event(enrollment, kind, verdict, detail, now);
+    Decision { changes: vec![change], events: vec![event] }
+}
+
+fn completion_event(
+    enrollment: &Enrollment,
+    kind: &'static str,
+    verdict: Verdict,
+    detail: String,
+    now: Millis,
+) -> Event {
+    Event {
         time: now,
         kind,
         verdict,
@@ -255,8 +310,7 @@ fn ended(
         clause: "RFC 7030 §4.2.3",
         detail,
         correlation: enrollment.id.to_string(),
-    };
-    Decision { changes: vec![change], events: vec![event] }
+    }
 }
 
 /// The body of a successful enrollment: the device's certificate alone (RFC 7030 §4.2.3).

@@ -46,6 +46,17 @@ pub enum Refusal {
         /// The serial number.
         serial: String,
     },
+    /// A person refused the device, or none expects it.
+    #[error(
+        "this registrar lets in only devices that its operator expects; 'registrar device import' or 'registrar device allow' adds one"
+    )]
+    Unexpected,
+    /// A person is asked whether the device may join.
+    #[error("an operator is asked whether this device may join; try again")]
+    ApprovalWaiting {
+        /// When to try again.
+        retry_after_secs: u32,
+    },
     /// The device is retired or blocked.
     #[error("this device is {}", .state.as_str())]
     DeviceBarred {
@@ -280,6 +291,8 @@ impl Refusal {
             Self::CertificateRevoked => "certificate-revoked",
             Self::SerialNumberUnusable { .. } => "serial-number-unusable",
             Self::KeyChanged { .. } => "identity-key-changed",
+            Self::Unexpected => "device-unexpected",
+            Self::ApprovalWaiting { .. } => "approval-waiting",
             Self::DeviceBarred { .. } => "device-barred",
             Self::UnknownPath => "unknown-path",
             Self::UnknownLabel { .. } => "unknown-label",
@@ -327,7 +340,9 @@ impl Refusal {
             }
             Self::CertificateRevoked => "RFC 7030 §3.3.2",
             Self::SerialNumberUnusable { .. } | Self::KeyChanged { .. } => "RFC 8995 §2.3.1",
-            Self::DeviceBarred { .. } => "RFC 8995 §5.3",
+            Self::DeviceBarred { .. } | Self::Unexpected | Self::ApprovalWaiting { .. } => {
+                "RFC 8995 §5.3"
+            }
             Self::UnknownPath
             | Self::UnknownLabel { .. }
             | Self::LabelNotAllowed { .. }
@@ -360,7 +375,9 @@ impl Refusal {
     #[must_use]
     pub fn verdict(&self) -> Verdict {
         match self {
-            Self::CertificateWaiting { .. } | Self::MasaWaiting { .. } => Verdict::Waiting,
+            Self::CertificateWaiting { .. }
+            | Self::MasaWaiting { .. }
+            | Self::ApprovalWaiting { .. } => Verdict::Waiting,
             Self::MasaUnavailable { .. }
             | Self::IssuerFailed { .. }
             | Self::MasaUnauthorized { .. }
@@ -375,7 +392,10 @@ impl Refusal {
     pub fn leaves_event(&self) -> bool {
         !matches!(
             self,
-            Self::UnknownPath | Self::MethodNotAllowed { .. } | Self::CertificateWaiting { .. }
+            Self::UnknownPath
+                | Self::MethodNotAllowed { .. }
+                | Self::CertificateWaiting { .. }
+                | Self::ApprovalWaiting { .. }
         )
     }
 

@@ -49,7 +49,7 @@ pub fn voucher_status(
     };
     let mut changes = vec![Change::SetVoucherState { exchange: exchange.id, state, at: visit.now }];
     if !status.status() {
-        changes.push(Change::SetDeviceState {
+        changes.push(Change::MoveDevice {
             device: device.id.clone(),
             state: DeviceState::Admitted,
             at: visit.now,

@@ -19,7 +19,7 @@ use crate::masa::client::{MasaAnswer, MasaError};
 use crate::policy::admission::Admitted;
 use crate::store::Change;
 use crate::store::model::{
-    DeviceState, Event, Id, Millis, Sha256, Verdict, VoucherExchange, VoucherState,
+    ApprovalReason, DeviceState, Event, Id, Millis, Sha256, Verdict, VoucherExchange, VoucherState,
 };
 
 /// The media type of voucher requests and vouchers (RFC 8366 §8.3).
@@ -119,8 +119,26 @@ pub fn begin(
 pub fn admitted_event(visit: &Visit, admitted: &Admitted) -> Event {
     let device = admitted.device();
     let serial = &admitted.known().identity.serial;
-    let detail = format!("serial number {serial} is {}", device.name);
+    let detail = format!("serial number {serial} is {}", admitted.name());
     visit.event("device-admitted", Verdict::Done, "RFC 8995 §5.3", Some(&device.id), detail)
+}
+
+/// The event of a device that a person is asked about.
+#[must_use]
+pub fn approval_event(
+    visit: &Visit,
+    device: &Id,
+    idevid: &Idevid,
+    reason: ApprovalReason,
+) -> Event {
+    let serial = &idevid.serial;
+    let detail = match reason {
+        ApprovalReason::Unexpected => format!("serial number {serial} is not expected"),
+        ApprovalReason::KeyChanged => {
+            format!("serial number {serial} came with another key than before")
+        }
+    };
+    visit.event("approval-asked", Verdict::Waiting, "RFC 8995 §5.3", Some(device), detail)
 }
 
 /// The event of a voucher that is asked for.
@@ -278,7 +296,7 @@ fn issued(
         at: visit.now,
     }];
     if device.state == DeviceState::Admitted {
-        changes.push(Change::SetDeviceState {
+        changes.push(Change::MoveDevice {
             device: device.id.clone(),
             state: DeviceState::Vouchered,
             at: visit.now,

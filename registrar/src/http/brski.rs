@@ -15,21 +15,21 @@ use tokio::time::Instant;
 
 use super::app::{App, Arrival, Refused};
 use super::{body, headers};
-use crate::config::Profile;
+use crate::config::DEFAULT_PROFILE;
 use crate::entropy::random_id;
-use crate::flow::Decision;
 use crate::flow::peer::{Idevid, PeerIdentity};
 use crate::flow::refusal::Refusal;
 use crate::flow::telemetry::{self, StatusSession};
 use crate::flow::voucher::{self, Standing};
+use crate::flow::{Decision, Visit};
 use crate::masa::client::{MasaAnswer, MasaError, MasaRequest};
-use crate::policy::admission::{Admitted, Placement, admit, readmit};
+use crate::policy::admission::{
+    Admission, Admitted, Applicant, Entry, Placement, decide, key_digest, readmit,
+};
 use crate::store::model::{KnownDevice, Sha256, VoucherExchange};
 use crate::store::{Change, Conflict, StoreError};
 use crate::tls::peer::Peer;
 
-/// The profile that a device is admitted with.
-const DEFAULT_PROFILE: &str = "default";
 /// The media type of a status report.
 const STATUS_MEDIA_TYPE: &str = "application/json";
 /// How long the registrar waits before it asks a MASA again, at first.
@@ -162,7 +162,7 @@ async fn exchange(
                 media_type: voucher::MEDIA_TYPE,
                 body: Bytes::copy_from_slice(&exchange.registrar_request),
             };
-            let answer = ask(app, call, app.profile(DEFAULT_PROFILE)?.hold).await;
+            let answer = ask(app, call, app.profile(&admitted.device().profile)?.hold).await;
             receive(app, arrival, idevid, &admitted, &exchange, answer).await?
         }
     };
@@ -172,7 +172,7 @@ async fn exchange(
     Ok(response)
 }
 
-/// Admits the device if it is new, and writes the exchange before the MASA hears of it.
+/// Admits the device if policy lets it in now, and writes the exchange before the MASA hears of it.
 async fn begin(
     app: &App,
     arrival: &Arrival,
@@ -182,22 +182,21 @@ async fn begin(
 ) -> Result<(Admitted, VoucherExchange), Refused> {
     let visit = &arrival.visit;
     let registrar_request = voucher::registrar_request(&app.identity, request, idevid, visit.now)?;
-    let profile: &Profile = app.profile(DEFAULT_PROFILE)?;
-    let (candidates, is_new) = match known {
-        Some(known) => (vec![readmit(known, idevid)?], false),
-        None => {
-            let placement = Placement {
-                profile: DEFAULT_PROFILE,
-                template: &profile.name,
-                zone: &profile.zone,
-            };
-            (admit(idevid, placement, &random_id(), visit.now), true)
+    let (entries, is_new) = match admission(app, visit, idevid, known).await? {
+        Admission::Known(admitted) => {
+            (vec![Entry { admitted: *admitted, changes: Vec::new() }], false)
+        }
+        Admission::New(entries) => (entries, true),
+        Admission::Ask { device, changes, reason, refusal } => {
+            let event =
+                reason.map(|reason| voucher::approval_event(visit, &device, idevid, reason));
+            app.commit(Decision { changes, events: event.into_iter().collect() }).await?;
+            return Err(Refused::of(&device, refusal));
         }
     };
-    for admitted in candidates {
-        let mut decision = Decision::default();
+    for Entry { admitted, changes } in entries {
+        let mut decision = Decision { changes, events: Vec::new() };
         if is_new {
-            decision.changes.push(Change::AdmitDevice(admitted.known().clone()));
             decision.events.push(voucher::admitted_event(visit, &admitted));
         }
         let exchange =
@@ -212,6 +211,28 @@ async fn begin(
     }
     let reason = format!("no free name for serial number {}", idevid.serial);
     Err(Refusal::Internal { reason }.into())
+}
+
+/// Brings policy the facts that it needs.
+async fn admission(
+    app: &App,
+    visit: &Visit,
+    idevid: &Idevid,
+    known: Option<KnownDevice>,
+) -> Result<Admission, Refused> {
+    let question = match &known {
+        None => None,
+        Some(known) => {
+            let key = key_digest(&idevid.certificate);
+            app.store.latest_approval(&known.device.id, &key).await?
+        }
+    };
+    let name = known.as_ref().map_or(DEFAULT_PROFILE, |known| &known.device.profile).to_owned();
+    let profile = app.profile(&name)?;
+    let placement = Placement { profile: &name, template: &profile.name, zone: &profile.zone };
+    let applicant = Applicant { idevid, peer: &visit.peer, now: visit.now };
+    let unexpected = app.config.policy.unexpected;
+    Ok(decide(applicant, known, question, unexpected, placement, &random_id())?)
 }
 
 /// Calls the MASA, again and again within `hold` while it cannot be reached or fails.

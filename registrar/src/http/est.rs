@@ -103,7 +103,7 @@ async fn csr_attributes(
         Some(admitted) => {
             require_own_profile(&admitted, label)?;
             let profile = app.profile(&admitted.device().profile)?;
-            distribution::csr_attributes(profile, Some(&admitted.device().name))
+            distribution::csr_attributes(profile, Some(admitted.name()))
         }
         None => {
             let name = label.map_or("default", Label::as_str);
@@ -240,7 +240,8 @@ pub async fn submit(
         Ok(Submission::Ordered) => Ok(()),
         Ok(Submission::Issued(chain)) => {
             let ending = Ending::Issued(chain);
-            app.commit(enroll::completed(enrollment, ending, app.now())).await?;
+            let device = approved.admitted().device().state;
+            app.commit(enroll::completed(enrollment, device, ending, app.now())).await?;
             Ok(())
         }
         Err(error) => {

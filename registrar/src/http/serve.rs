@@ -45,12 +45,9 @@ use crate::issue::orders::Orders;
 use crate::issue::resume;
 use crate::masa::client::MasaClient;
 use crate::policy::manufacturers::ManufacturerDirectory;
-use crate::store::Store;
-use crate::store::sqlite::SqliteStore;
+use crate::store;
 use crate::tls::server::server_config;
 
-/// This node's name in leases and events; a second node needs another one, and a shared database.
-const NODE: &str = "registrar";
 /// How long one request to an ACME CA may take.
 const ACME_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -63,7 +60,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let _lock = FolderLock::take(&config.folder)?;
     let provider = Arc::new(aws_lc_rs::default_provider());
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&config.store, NODE)?);
+    let store = store::open(&config.store, &config.store.node).await?;
     let identity = Arc::new(RegistrarIdentity::load(&config.identity)?);
     let orders: Arc<dyn OrderStore> = Arc::new(Orders::new(Arc::clone(&store)));
     let listener = TcpListener::bind(config.listen.est)
@@ -73,7 +70,9 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let responder = start_dns(&config, &orders).await?;
     let (stop, stopped) = watch::channel(false);
     let mut tasks = JoinSet::new();
-    let mut build = IssuerBuilder { provider: &provider, clock: &clock, orders: &orders };
+    let node = config.store.node.clone();
+    let mut build =
+        IssuerBuilder { provider: &provider, clock: &clock, orders: &orders, node: &node };
     let mut issuers: BTreeMap<String, Arc<dyn Issuer>> = BTreeMap::new();
     for (name, issuer) in &config.issuers {
         let Built { issuer, bridge } =
@@ -202,6 +201,7 @@ struct IssuerBuilder<'a> {
     provider: &'a Arc<CryptoProvider>,
     clock: &'a Arc<dyn Clock>,
     orders: &'a Arc<dyn OrderStore>,
+    node: &'a str,
 }
 
 impl IssuerBuilder<'_> {
@@ -253,7 +253,7 @@ impl IssuerBuilder<'_> {
         let account = Account::new(provider, directory, issuer.clone(), Arc::clone(&orders))?;
         let config = BridgeConfig {
             issuer,
-            node: NODE.to_owned(),
+            node: self.node.to_owned(),
             roots,
             orders_in_flight: acme.orders_in_flight,
         };

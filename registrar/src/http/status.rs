@@ -24,6 +24,7 @@ pub fn status(refusal: &Refusal) -> StatusCode {
         | Refusal::SerialNumberUnusable { .. }
         | Refusal::KeyChanged { .. }
         | Refusal::DeviceBarred { .. }
+        | Refusal::Unexpected
         | Refusal::RequestSignature { .. }
         | Refusal::RequestSerial { .. }
         | Refusal::MasaUnusable { .. }
@@ -49,7 +50,9 @@ pub fn status(refusal: &Refusal) -> StatusCode {
         | Refusal::CsrKey { .. }
         | Refusal::CsrExtension { .. } => StatusCode::BAD_REQUEST,
         Refusal::MasaRefused { status, .. } => mirrored(*status),
-        Refusal::MasaWaiting { .. } | Refusal::CertificateWaiting { .. } => StatusCode::ACCEPTED,
+        Refusal::MasaWaiting { .. }
+        | Refusal::ApprovalWaiting { .. }
+        | Refusal::CertificateWaiting { .. } => StatusCode::ACCEPTED,
         Refusal::MasaUnauthorized { .. } | Refusal::VoucherUnusable { .. } => {
             StatusCode::BAD_GATEWAY
         }
@@ -96,6 +99,7 @@ fn retry_after_secs(refusal: &Refusal) -> Option<u32> {
     match refusal {
         Refusal::MasaUnavailable { retry_after_secs, .. }
         | Refusal::MasaWaiting { retry_after_secs }
+        | Refusal::ApprovalWaiting { retry_after_secs }
         | Refusal::CertificateWaiting { retry_after_secs }
         | Refusal::IssuerFailed { retry_after_secs, .. } => Some(*retry_after_secs),
         Refusal::Store(_) => Some(STORE_RETRY_SECS),

@@ -42,7 +42,7 @@ impl ApprovedCsr {
         exporter: Option<&[u8; 32]>,
     ) -> Result<Self, Refusal> {
         profile::check_linking(&csr, exporter)?;
-        profile::check(&csr, &admitted.device().name, rules)?;
+        profile::check(&csr, admitted.name(), rules)?;
         Ok(Self { admitted, csr })
     }
 
@@ -55,7 +55,7 @@ impl ApprovedCsr {
         csr: ProvenCsr,
         rules: &Profile,
     ) -> Result<Self, Refusal> {
-        profile::check(&csr, &admitted.device().name, rules)?;
+        profile::check(&csr, admitted.name(), rules)?;
         Ok(Self { admitted, csr })
     }
 
@@ -74,7 +74,7 @@ impl ApprovedCsr {
     /// The one name that the certificate will carry.
     #[must_use]
     pub fn name(&self) -> &str {
-        &self.admitted.device().name
+        self.admitted.name()
     }
 }
 

@@ -13,7 +13,10 @@ use super::IssuedChain;
 use crate::flow::Decision;
 use crate::flow::enroll::{self, Ending};
 use crate::store::model::{EnrollmentState, Id, Millis};
-use crate::store::{Change, Store, StoreError};
+use crate::store::{Change, Conflict, Store, StoreError};
+
+/// How often the end of an order is decided anew when an operator's change comes between.
+const ATTEMPTS: u32 = 3;
 
 /// The bridge's view of the store.
 pub struct Orders {
@@ -43,8 +46,11 @@ impl Orders {
             _ => return Ok(Decision::default()),
         };
         let id = Id::from_stored(order.id.as_str().to_owned());
-        match self.store.enrollment(&id).await? {
-            Some(enrollment) => Ok(enroll::completed(&enrollment, ending, now)),
+        let Some(enrollment) = self.store.enrollment(&id).await? else {
+            return Ok(Decision::default());
+        };
+        match self.store.device(&enrollment.device).await? {
+            Some(known) => Ok(enroll::completed(&enrollment, known.device.state, ending, now)),
             None => Ok(Decision::default()),
         }
     }
@@ -99,15 +105,26 @@ impl OrderStore for Orders {
         now: i64,
     ) -> Result<(), OrderStoreError> {
         let at = Millis(now);
-        let mut decision = self.consequence(order, at).await.map_err(failed)?;
-        decision.changes.push(Change::AdvanceOrder {
-            order: order.clone(),
-            node: node.to_owned(),
-            step: step.to_owned(),
-            at,
-        });
         info!(order = %order.id, state = order.state.name(), "{}", step.escape_debug());
-        self.store.commit(decision.changes, decision.events).await.map_err(failed)
+        let mut attempt = 1;
+        loop {
+            let mut decision = self.consequence(order, at).await.map_err(failed)?;
+            decision.changes.push(Change::AdvanceOrder {
+                order: order.clone(),
+                node: node.to_owned(),
+                step: step.to_owned(),
+                at,
+            });
+            match self.store.commit(decision.changes, decision.events).await {
+                // An operator cancelled the enrollment or barred the device meanwhile: decided anew.
+                Err(StoreError::Conflict(Conflict::Missing | Conflict::DeviceBarred))
+                    if attempt < ATTEMPTS =>
+                {
+                    attempt += 1;
+                }
+                result => return result.map_err(failed),
+            }
+        }
     }
 
     async fn account(&self, issuer: &IssuerName) -> Result<Option<AccountRecord>, OrderStoreError> {

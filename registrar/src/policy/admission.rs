@@ -7,14 +7,20 @@ use brski_voucher::certificate::Certificate;
 use super::name::{NameSource, candidates};
 use crate::flow::peer::Idevid;
 use crate::flow::refusal::Refusal;
+use crate::store::Change;
 use crate::store::model::{
-    Device, DeviceState, Id, Identity, IssuedCertificate, KnownDevice, Millis, Sha256,
+    Approval, ApprovalReason, ApprovalState, Device, DeviceState, Id, Identity, IssuedCertificate,
+    KnownDevice, Millis, SeenIdevid, Sha256,
 };
+
+/// When a device should ask again while it waits for a person, in seconds.
+const APPROVAL_RETRY_SECS: u32 = 30;
 
 /// Proof that policy lets a device in, asked at this very request.
 #[derive(Clone, Debug)]
 pub struct Admitted {
     known: KnownDevice,
+    name: String,
 }
 
 impl Admitted {
@@ -29,9 +35,26 @@ impl Admitted {
     pub fn known(&self) -> &KnownDevice {
         &self.known
     }
+
+    /// The device's one name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
 }
 
-/// Where a new device gets its name and profile from.
+/// What becomes of a genuine device that no operator expected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unexpected {
+    /// It may join.
+    Admit,
+    /// A person is asked.
+    Ask,
+    /// It may not join.
+    Refuse,
+}
+
+/// Where a device gets its name and profile from.
 #[derive(Clone, Copy, Debug)]
 pub struct Placement<'a> {
     /// The profile, by its name in the configuration.
@@ -42,13 +65,229 @@ pub struct Placement<'a> {
     pub zone: &'a str,
 }
 
-/// Asks policy about a device that is known already.
+/// A device that asks to join.
+#[derive(Clone, Copy, Debug)]
+pub struct Applicant<'a> {
+    /// What it proved.
+    pub idevid: &'a Idevid,
+    /// Who asks: its address, and what it proved.
+    pub peer: &'a str,
+    /// When.
+    pub now: Millis,
+}
+
+impl Applicant<'_> {
+    fn seen(&self) -> SeenIdevid {
+        SeenIdevid {
+            spki: key_digest(&self.idevid.certificate),
+            certificate: self.idevid.certificate.der().clone(),
+        }
+    }
+}
+
+/// What policy says to an applicant.
+#[derive(Debug)]
+pub enum Admission {
+    /// It was let in before.
+    Known(Box<Admitted>),
+    /// It is let in now: the first of these whose name is free is committed.
+    New(Vec<Entry>),
+    /// A person is asked: these changes are committed, and the applicant comes back.
+    Ask {
+        /// The device that asks; it may be new.
+        device: Id,
+        /// What to write.
+        changes: Vec<Change>,
+        /// Why the person is asked, the first time that it is.
+        reason: Option<ApprovalReason>,
+        /// What the applicant is told.
+        refusal: Refusal,
+    },
+}
+
+/// One way to let a device in.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// The device as it will be.
+    pub admitted: Admitted,
+    /// What to write.
+    pub changes: Vec<Change>,
+}
+
+/// Asks policy about a device that wants to join.
+///
+/// `known`: the device with this manufacturer and serial number; `question`: the newest one about this very key;
+/// `id`: for a row to insert.
+///
+/// # Errors
+/// [`Refusal::DeviceBarred`], [`Refusal::Unexpected`], or [`Refusal::KeyChanged`] if a person refused the key.
+pub fn decide(
+    applicant: Applicant<'_>,
+    known: Option<KnownDevice>,
+    question: Option<Approval>,
+    unexpected: Unexpected,
+    placement: Placement<'_>,
+    id: &Id,
+) -> Result<Admission, Refusal> {
+    let Some(known) = known else {
+        return match unexpected {
+            Unexpected::Admit => Ok(Admission::New(enter(applicant, None, placement, id))),
+            Unexpected::Ask => Ok(ask_about_new(applicant, placement, id)),
+            Unexpected::Refuse => Err(Refusal::Unexpected),
+        };
+    };
+    let state = known.device.state;
+    if matches!(state, DeviceState::Retired | DeviceState::Blocked) {
+        return Err(Refusal::DeviceBarred { state });
+    }
+    let key = key_digest(&applicant.idevid.certificate);
+    let is_same_key = known.identity.idevid.as_ref().is_none_or(|idevid| idevid.spki == key);
+    match state {
+        DeviceState::Pending if is_same_key => {
+            Ok(ask_again(applicant, &known, question, ApprovalReason::Unexpected, id))
+        }
+        _ if !is_same_key => match question.as_ref().map(|question| question.state) {
+            Some(ApprovalState::Refused) => {
+                Err(Refusal::KeyChanged { serial: applicant.idevid.serial.to_string() })
+            }
+            _ => Ok(ask_again(applicant, &known, question, ApprovalReason::KeyChanged, id)),
+        },
+        DeviceState::Expected => Ok(Admission::New(enter(applicant, Some(known), placement, id))),
+        _ => Ok(Admission::Known(Box::new(open(known)?))),
+    }
+}
+
+/// Lets a device in: each entry is one attempt at a name; a device that has one keeps it.
+fn enter(
+    applicant: Applicant<'_>,
+    known: Option<KnownDevice>,
+    placement: Placement<'_>,
+    id: &Id,
+) -> Vec<Entry> {
+    let now = applicant.now;
+    let idevid = applicant.idevid;
+    let named = known.as_ref().and_then(|known| known.device.name.clone());
+    let names = match named {
+        Some(name) => vec![name],
+        None => {
+            let serial = idevid.serial.to_string();
+            let manufacturer = &idevid.manufacturer.row.name;
+            let source = NameSource { manufacturer, serial: &serial };
+            candidates(placement.template, placement.zone, source)
+        }
+    };
+    let entry = |name: String| match &known {
+        None => {
+            let known = row(applicant, placement, id, DeviceState::Admitted, Some(name.clone()));
+            let changes = vec![Change::AddDevice(known.clone())];
+            Entry { admitted: Admitted { known, name }, changes }
+        }
+        Some(known) => {
+            let device = known.device.id.clone();
+            let mut changes = vec![
+                Change::SetIdevid { device: device.clone(), idevid: applicant.seen() },
+                Change::MoveDevice {
+                    device: device.clone(),
+                    state: DeviceState::Admitted,
+                    at: now,
+                },
+            ];
+            if known.device.name.is_none() {
+                changes.push(Change::AssignName { device, name: name.clone() });
+            }
+            let mut known = known.clone();
+            known.device.name = Some(name.clone());
+            known.device.state = DeviceState::Admitted;
+            known.identity.idevid = Some(applicant.seen());
+            Entry { admitted: Admitted { known, name }, changes }
+        }
+    };
+    names.into_iter().map(entry).collect()
+}
+
+fn row(
+    applicant: Applicant<'_>,
+    placement: Placement<'_>,
+    id: &Id,
+    state: DeviceState,
+    name: Option<String>,
+) -> KnownDevice {
+    KnownDevice {
+        device: Device {
+            id: id.clone(),
+            name,
+            profile: placement.profile.to_owned(),
+            site: None,
+            state,
+            created_at: applicant.now,
+            updated_at: applicant.now,
+        },
+        identity: Identity {
+            manufacturer: applicant.idevid.manufacturer.row.id.clone(),
+            serial: applicant.idevid.serial.to_string(),
+            idevid: Some(applicant.seen()),
+        },
+    }
+}
+
+fn ask_about_new(applicant: Applicant<'_>, placement: Placement<'_>, id: &Id) -> Admission {
+    let known = row(applicant, placement, id, DeviceState::Pending, None);
+    let question = question(applicant, id, ApprovalReason::Unexpected, id);
+    Admission::Ask {
+        device: id.clone(),
+        changes: vec![Change::AddDevice(known), Change::AddApproval(question)],
+        reason: Some(ApprovalReason::Unexpected),
+        refusal: Refusal::ApprovalWaiting { retry_after_secs: APPROVAL_RETRY_SECS },
+    }
+}
+
+/// Asks a person, or notes that the device asks again.
+fn ask_again(
+    applicant: Applicant<'_>,
+    known: &KnownDevice,
+    asked: Option<Approval>,
+    reason: ApprovalReason,
+    id: &Id,
+) -> Admission {
+    let device = known.device.id.clone();
+    let waiting = asked.filter(|question| question.state == ApprovalState::Waiting);
+    let (change, reason) = match waiting {
+        Some(question) => {
+            let peer = applicant.peer.to_owned();
+            let approval = question.id;
+            (Change::AskApprovalAgain { approval, peer, at: applicant.now }, None)
+        }
+        None => (Change::AddApproval(question(applicant, &device, reason, id)), Some(reason)),
+    };
+    let refusal = Refusal::ApprovalWaiting { retry_after_secs: APPROVAL_RETRY_SECS };
+    Admission::Ask { device, changes: vec![change], reason, refusal }
+}
+
+fn question(applicant: Applicant<'_>, device: &Id, reason: ApprovalReason, id: &Id) -> Approval {
+    let SeenIdevid { spki, certificate } = applicant.seen();
+    Approval {
+        id: id.clone(),
+        device: device.clone(),
+        reason,
+        spki,
+        certificate,
+        peer: applicant.peer.to_owned(),
+        state: ApprovalState::Waiting,
+        decided_by: None,
+        created_at: applicant.now,
+        asked_at: applicant.now,
+        decided_at: None,
+    }
+}
+
+/// Asks policy about a device that was let in before.
 ///
 /// # Errors
 /// [`Refusal::KeyChanged`] if the IDevID has another key than the one that was admitted;
-/// [`Refusal::DeviceBarred`] if the device is retired, blocked, or not admitted yet.
+/// [`Refusal::DeviceBarred`] if the device is retired or blocked; [`Refusal::NoVoucher`] if it was never let in.
 pub fn readmit(known: KnownDevice, idevid: &Idevid) -> Result<Admitted, Refusal> {
-    if known.identity.spki != key_digest(&idevid.certificate) {
+    let key = key_digest(&idevid.certificate);
+    if known.identity.idevid.as_ref().is_some_and(|admitted| admitted.spki != key) {
         return Err(Refusal::KeyChanged { serial: idevid.serial.to_string() });
     }
     open(known)
@@ -57,7 +296,7 @@ pub fn readmit(known: KnownDevice, idevid: &Idevid) -> Result<Admitted, Refusal>
 /// Asks policy about the device of a certificate that this registrar issued.
 ///
 /// # Errors
-/// [`Refusal::CertificateRevoked`], or [`Refusal::DeviceBarred`] as for [`readmit`].
+/// [`Refusal::CertificateRevoked`], or as for [`readmit`].
 pub fn readmit_issued(
     known: KnownDevice,
     certificate: &IssuedCertificate,
@@ -71,50 +310,21 @@ pub fn readmit_issued(
 /// Asks policy about the device of an enrollment that was approved before a restart.
 ///
 /// # Errors
-/// [`Refusal::DeviceBarred`] as for [`readmit`].
+/// As for [`readmit`].
 pub fn readmit_stored(known: KnownDevice) -> Result<Admitted, Refusal> {
     open(known)
 }
 
 fn open(known: KnownDevice) -> Result<Admitted, Refusal> {
-    match known.device.state {
-        DeviceState::Admitted | DeviceState::Vouchered | DeviceState::Enrolled => {
-            Ok(Admitted { known })
+    match (known.device.state, known.device.name.clone()) {
+        (DeviceState::Admitted | DeviceState::Vouchered | DeviceState::Enrolled, Some(name)) => {
+            Ok(Admitted { known, name })
         }
-        state => Err(Refusal::DeviceBarred { state }),
+        (state @ (DeviceState::Retired | DeviceState::Blocked), _) => {
+            Err(Refusal::DeviceBarred { state })
+        }
+        _ => Err(Refusal::NoVoucher),
     }
-}
-
-/// Asks policy about a device that comes for the first time; each row to insert is one attempt at a name.
-///
-/// The rule today: a device joins if its manufacturer was added by an operator.
-/// The caller commits the first row whose name is free.
-#[must_use]
-pub fn admit(idevid: &Idevid, placement: Placement<'_>, id: &Id, now: Millis) -> Vec<Admitted> {
-    let serial = idevid.serial.to_string();
-    let manufacturer = &idevid.manufacturer.row;
-    let source = NameSource { manufacturer: &manufacturer.name, serial: &serial };
-    candidates(placement.template, placement.zone, source)
-        .into_iter()
-        .map(|name| Admitted {
-            known: KnownDevice {
-                device: Device {
-                    id: id.clone(),
-                    name,
-                    profile: placement.profile.to_owned(),
-                    state: DeviceState::Admitted,
-                    created_at: now,
-                    updated_at: now,
-                },
-                identity: Identity {
-                    manufacturer: manufacturer.id.clone(),
-                    serial: serial.clone(),
-                    spki: key_digest(&idevid.certificate),
-                    certificate: idevid.certificate.der().clone(),
-                },
-            },
-        })
-        .collect()
 }
 
 /// SHA-256 of a certificate's SubjectPublicKeyInfo.

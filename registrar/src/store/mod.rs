@@ -6,18 +6,26 @@
 
 use std::error::Error;
 
-use acme_bridge::{AccountRecord, ChallengeAnswer, OrderId, OrderRecord};
+use acme_bridge::{AccountRecord, ChallengeAnswer, OrderId, OrderRecord, OrderState};
 use async_trait::async_trait;
 use thiserror::Error;
 
 use self::model::{
-    ChainCertificate, Device, DeviceState, Enrollment, EnrollmentState, Event, Id, Identity,
-    IssuedCertificate, KnownDevice, Manufacturer, Millis, Sha256, StoredEvent, VoucherExchange,
-    VoucherState,
+    Approval, ApprovalState, ChainCertificate, Checkpoint, Credential, DeviceFilter, DevicePlace,
+    DeviceState, Enrollment, EnrollmentState, Event, EventFilter, EventPlace, Head, Id,
+    IssuedCertificate, KnownDevice, Manufacturer, Millis, SeenIdevid, Sha256, StoredEvent,
+    VoucherExchange, VoucherState,
 };
 
+pub mod chain;
 pub mod model;
+mod open;
+pub mod postgres;
+mod sql;
 pub mod sqlite;
+
+pub use self::open::{open, url};
+pub use self::sql::OpenError;
 
 /// One change to what is known. A commit is a list of them, applied in order.
 #[derive(Clone, Debug)]
@@ -25,14 +33,80 @@ pub mod sqlite;
 pub enum Change {
     /// Adds a manufacturer and raises the generation.
     AddManufacturer(Manufacturer),
-    /// Inserts a device with its identity and its name.
-    AdmitDevice(KnownDevice),
-    /// Moves a device to a state.
+    /// Inserts a device with its identity, and with its name if it has one.
+    AddDevice(KnownDevice),
+    /// Moves a device to a state, from whichever: an operator's word.
     SetDeviceState {
         /// The device.
         device: Id,
         /// Where it stands from now on.
         state: DeviceState,
+        /// Now.
+        at: Millis,
+    },
+    /// Moves a device to a state, unless an operator retired or blocked it: then [`Conflict::DeviceBarred`].
+    MoveDevice {
+        /// The device.
+        device: Id,
+        /// Where it stands from now on.
+        state: DeviceState,
+        /// Now.
+        at: Millis,
+    },
+    /// Gives a device a name that no other one has; its old one must be freed before.
+    AssignName {
+        /// The device.
+        device: Id,
+        /// The name.
+        name: String,
+    },
+    /// Takes a device's name from it, for whoever comes next.
+    FreeName {
+        /// The device.
+        device: Id,
+    },
+    /// Sets the IDevID that a device is known by.
+    SetIdevid {
+        /// The device.
+        device: Id,
+        /// The IDevID.
+        idevid: SeenIdevid,
+    },
+    /// Sets the profile of a device.
+    SetProfile {
+        /// The device.
+        device: Id,
+        /// The profile, by its name in the configuration.
+        profile: String,
+    },
+    /// Asks a person about a device.
+    AddApproval(Approval),
+    /// Notes that the device asks again.
+    AskApprovalAgain {
+        /// The question, which waits.
+        approval: Id,
+        /// Who asks.
+        peer: String,
+        /// Now.
+        at: Millis,
+    },
+    /// Answers a question that waits.
+    DecideApproval {
+        /// The question.
+        approval: Id,
+        /// The answer.
+        state: ApprovalState,
+        /// Who answers.
+        by: String,
+        /// Now.
+        at: Millis,
+    },
+    /// Adds a credential.
+    AddCredential(Credential),
+    /// Revokes a credential that is not revoked.
+    RevokeCredential {
+        /// Its name.
+        name: String,
         /// Now.
         at: Millis,
     },
@@ -49,7 +123,7 @@ pub enum Change {
     },
     /// Inserts an enrollment; fails if another one with this key is approved or ordered.
     ApproveEnrollment(Enrollment),
-    /// Moves an enrollment to a state.
+    /// Moves an enrollment to a state; one that an operator cancelled stays so: then [`Conflict::Missing`].
     SetEnrollmentState {
         /// The enrollment.
         enrollment: Id,
@@ -60,6 +134,13 @@ pub enum Change {
     },
     /// Stores an issued certificate; the same one twice is stored once.
     AddCertificate(IssuedCertificate),
+    /// Revokes an issued certificate that is not revoked.
+    RevokeCertificate {
+        /// Its SHA-256.
+        fingerprint: Sha256,
+        /// Now.
+        at: Millis,
+    },
     /// Stores a CA certificate for `/cacerts`; the same one twice is stored once.
     AddChainCertificate(ChainCertificate),
     /// Inserts an order of the bridge; one that is there already stays as it is.
@@ -75,6 +156,22 @@ pub enum Change {
         /// Now.
         at: Millis,
     },
+    /// Ends an order that the CA was not asked to issue for yet; one that is further goes on.
+    CancelOrder {
+        /// The order.
+        order: OrderId,
+        /// Its end.
+        state: OrderState,
+        /// What happened, for `order_steps`.
+        step: String,
+        /// Now.
+        at: Millis,
+    },
+    /// Removes an order that ended, with its steps; its enrollment stays.
+    PruneOrder {
+        /// The order.
+        order: OrderId,
+    },
     /// Stores the ACME account of an issuer.
     SaveAccount {
         /// The issuer, by its name in the configuration.
@@ -89,6 +186,19 @@ pub enum Change {
         /// The order.
         order: OrderId,
     },
+    /// Keeps a signed statement about a chain; the same one twice is kept once.
+    AddCheckpoint(Checkpoint),
+    /// Puts a signed statement in the place of the events up to it.
+    PruneEvents(Checkpoint),
+    /// Notes how far a reader of a node's events came.
+    SetCursor {
+        /// The reader.
+        reader: String,
+        /// The node.
+        node: String,
+        /// The number of the last event that it is done with.
+        seq: i64,
+    },
 }
 
 /// What stood in the way of a commit; nothing of it was written.
@@ -101,6 +211,12 @@ pub enum Conflict {
     DeviceName(String),
     /// Another device of the manufacturer has this serial number.
     SerialNumber(String),
+    /// An operator retired or blocked the device.
+    DeviceBarred,
+    /// The device waits for an answer already.
+    Approval,
+    /// Another credential has this name.
+    CredentialName(String),
     /// The exchange was begun by another request.
     VoucherExchange,
     /// Another enrollment with this key is approved or ordered.
@@ -122,10 +238,8 @@ pub enum StoreError {
     #[error("the database failed")]
     Database(#[source] Box<dyn Error + Send + Sync>),
     /// A row is not what this program writes.
-    #[error("table {table} holds {value:?} in column {column}, which this program never writes")]
+    #[error("a row holds {value:?} in column {column}, which this program never writes")]
     Corrupt {
-        /// The table.
-        table: &'static str,
         /// The column.
         column: &'static str,
         /// What stands there.
@@ -160,17 +274,40 @@ pub trait Store: Send + Sync + 'static {
     /// The device with this identifier.
     async fn device(&self, id: &Id) -> Result<Option<KnownDevice>, StoreError>;
 
-    /// All devices, the oldest first.
-    async fn devices(&self) -> Result<Vec<KnownDevice>, StoreError>;
+    /// A page of the devices that fit a filter, the oldest first: at most `limit` of them, after a place.
+    async fn devices(
+        &self,
+        filter: &DeviceFilter,
+        after: Option<&DevicePlace>,
+        limit: u32,
+    ) -> Result<Vec<KnownDevice>, StoreError>;
 
     /// The devices whose identifier, name (without regard to case) or serial number is `text`.
     async fn find_devices(&self, text: &str) -> Result<Vec<KnownDevice>, StoreError>;
 
-    /// The device that has this name.
-    async fn device_by_name(&self, name: &str) -> Result<Option<Device>, StoreError>;
+    /// The question with this identifier.
+    async fn approval(&self, id: &Id) -> Result<Option<Approval>, StoreError>;
 
-    /// The identity of this device.
-    async fn identity(&self, device: &Id) -> Result<Option<Identity>, StoreError>;
+    /// The newest question about this key of this device.
+    async fn latest_approval(
+        &self,
+        device: &Id,
+        spki: &Sha256,
+    ) -> Result<Option<Approval>, StoreError>;
+
+    /// All questions about this device, the oldest first.
+    async fn approvals_of(&self, device: &Id) -> Result<Vec<Approval>, StoreError>;
+
+    /// A page of the questions in a state, the oldest first, after the one with this time and identifier.
+    async fn approvals(
+        &self,
+        state: ApprovalState,
+        after: (Millis, Id),
+        limit: u32,
+    ) -> Result<Vec<Approval>, StoreError>;
+
+    /// All credentials, by name.
+    async fn credentials(&self) -> Result<Vec<Credential>, StoreError>;
 
     /// The exchange that this pledge request began.
     async fn voucher_exchange(
@@ -202,21 +339,75 @@ pub trait Store: Send + Sync + 'static {
         fingerprint: &Sha256,
     ) -> Result<Option<IssuedCertificate>, StoreError>;
 
+    /// The issued certificates whose SHA-256 is from `least` to `most`, at most `limit`.
+    async fn certificates_between(
+        &self,
+        least: &Sha256,
+        most: &Sha256,
+        limit: u32,
+    ) -> Result<Vec<IssuedCertificate>, StoreError>;
+
+    /// A page of the issued certificates that end before a time, by their end,
+    /// after the one with this end and SHA-256.
+    async fn certificates(
+        &self,
+        ends_before: Millis,
+        after: (Millis, Sha256),
+        limit: u32,
+    ) -> Result<Vec<IssuedCertificate>, StoreError>;
+
     /// All certificates of this device, the oldest first.
     async fn certificates_of(&self, device: &Id) -> Result<Vec<IssuedCertificate>, StoreError>;
 
     /// All CA certificates seen above issued ones.
     async fn chain_certificates(&self) -> Result<Vec<ChainCertificate>, StoreError>;
 
-    /// The newest events, at most `limit`, the oldest of them first; of one device if one is named.
-    async fn events(&self, device: Option<&Id>, limit: u32)
-    -> Result<Vec<StoredEvent>, StoreError>;
+    /// A page of the events that fit a filter, the oldest first: after a place, or since the filter's time,
+    /// or else the newest; at most `limit`.
+    async fn events(
+        &self,
+        filter: &EventFilter,
+        after: Option<&EventPlace>,
+        limit: u32,
+    ) -> Result<Vec<StoredEvent>, StoreError>;
+
+    /// The nodes that wrote events, by name.
+    async fn nodes(&self) -> Result<Vec<String>, StoreError>;
+
+    /// The events of a node after a number, in the order of their numbers, at most `limit`.
+    async fn chain(
+        &self,
+        node: &str,
+        after: i64,
+        limit: u32,
+    ) -> Result<Vec<StoredEvent>, StoreError>;
+
+    /// The newest event of a node.
+    async fn head(&self, node: &str) -> Result<Head, StoreError>;
+
+    /// The signed statements about a node's chain, in the order of their numbers.
+    async fn checkpoints(&self, node: &str) -> Result<Vec<Checkpoint>, StoreError>;
+
+    /// The last of a node's oldest events, at most `limit` of them, that are older than `before`;
+    /// never the newest one.
+    async fn prunable_events(
+        &self,
+        node: &str,
+        before: Millis,
+        limit: u32,
+    ) -> Result<Option<Head>, StoreError>;
+
+    /// How far a reader came, by node.
+    async fn cursor(&self, reader: &str) -> Result<Vec<(String, i64)>, StoreError>;
 
     /// The bridge's order with this identifier.
     async fn order(&self, id: &OrderId) -> Result<Option<OrderRecord>, StoreError>;
 
     /// The steps of an order, the oldest first, each with its time.
     async fn order_steps(&self, id: &OrderId) -> Result<Vec<(Millis, String)>, StoreError>;
+
+    /// Orders that ended before a time, the longest ended first, at most `limit`.
+    async fn ended_orders(&self, before: Millis, limit: u32) -> Result<Vec<OrderId>, StoreError>;
 
     /// Leases to `node`, in one transaction, up to `limit` orders of `issuer` that are not final, are due,
     /// and are free, expired or `node`'s own; the longest due first.

@@ -8,6 +8,14 @@ use std::fmt;
 use rustls_pki_types::CertificateDer;
 use serde::{Deserialize, Serialize};
 
+pub use self::operator::{Approval, ApprovalReason, ApprovalState, Credential};
+pub use self::page::{DeviceFilter, DevicePlace, EventFilter, EventPlace};
+pub use self::trail::{Checkpoint, CheckpointKind, Event, Head, StoredEvent, Verdict};
+
+mod operator;
+mod page;
+mod trail;
+
 /// An identifier of ours: 16 random bytes as 32 lower-case hexadecimal digits.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -174,10 +182,12 @@ impl DeviceState {
 pub struct Device {
     /// Identifier of ours.
     pub id: Id,
-    /// Its DNS name, assigned once at admission; lower case.
-    pub name: String,
-    /// The profile that its admission chose.
+    /// Its DNS name, lower case: assigned once, by the import or at admission; none before.
+    pub name: Option<String>,
+    /// The profile that the import or its admission chose.
     pub profile: String,
+    /// Where it stands, in the operator's words.
+    pub site: Option<String>,
     /// Where it stands.
     pub state: DeviceState,
     /// When the row was made.
@@ -193,9 +203,16 @@ pub struct Identity {
     pub manufacturer: Id,
     /// The serial number that the IDevID carries.
     pub serial: String,
-    /// SHA-256 of the IDevID's SubjectPublicKeyInfo.
+    /// The IDevID; none before the device shows one that is admitted or waits.
+    pub idevid: Option<SeenIdevid>,
+}
+
+/// An IDevID that a device showed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SeenIdevid {
+    /// SHA-256 of its SubjectPublicKeyInfo.
     pub spki: Sha256,
-    /// The IDevID, DER.
+    /// The certificate, DER.
     pub certificate: CertificateDer<'static>,
 }
 
@@ -346,77 +363,4 @@ pub struct ChainCertificate {
     pub certificate: CertificateDer<'static>,
     /// SHA-256 of the certificate.
     pub fingerprint: Sha256,
-}
-
-/// What was decided.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Verdict {
-    /// It was done.
-    Done,
-    /// It was refused.
-    Refused,
-    /// It waits.
-    Waiting,
-    /// It failed, through nobody's refusal.
-    Failed,
-}
-
-impl Verdict {
-    /// The word that the store and the command line use.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Done => "done",
-            Self::Refused => "refused",
-            Self::Waiting => "waiting",
-            Self::Failed => "failed",
-        }
-    }
-}
-
-/// One line of the trail: who asked, what was decided, by which clause.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Event {
-    /// When.
-    pub time: Millis,
-    /// What, as a word with hyphens: `voucher-issued`, `csr-refused`.
-    pub kind: &'static str,
-    /// The decision.
-    pub verdict: Verdict,
-    /// The device, where it is known.
-    pub device: Option<Id>,
-    /// The peer: its address, and what it proved.
-    pub peer: String,
-    /// The clause that the decision follows, such as `RFC 8995 §5.2`.
-    pub clause: &'static str,
-    /// What happened, for a person; hostile text in it is escaped by whoever shows it.
-    pub detail: String,
-    /// Ties the events of one request together.
-    pub correlation: String,
-}
-
-/// An event as the store gives it back.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct StoredEvent {
-    /// The node that wrote it.
-    pub node: String,
-    /// Its number on that node, from 1.
-    pub seq: i64,
-    /// When.
-    pub time: Millis,
-    /// What.
-    pub kind: String,
-    /// The decision, a word of [`Verdict::as_str`].
-    pub verdict: String,
-    /// The device.
-    pub device: Option<Id>,
-    /// The peer.
-    pub peer: String,
-    /// The clause.
-    pub clause: String,
-    /// What happened.
-    pub detail: String,
-    /// Ties the events of one request together.
-    pub correlation: String,
 }

@@ -5,84 +5,36 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use std::{io, thread};
 
-use acme_bridge::{AccountRecord, OrderId, OrderRecord};
-use async_trait::async_trait;
-use rusqlite::Connection;
+use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
 use thiserror::Error;
 
-use self::writer::{Work, Writer};
-use super::model::{
-    ChainCertificate, Device, Enrollment, Event, Id, Identity, IssuedCertificate, KnownDevice,
-    Manufacturer, Millis, Sha256, StoredEvent, VoucherExchange,
-};
-use super::{Change, Store, StoreError};
+use self::lock::FileLock;
+use self::session::{SqliteSession, at_once};
+use super::StoreError;
+use super::sql::migrations;
+use super::sql::session::{Dialect, Engine, Pending, Result, Session};
+use super::sql::writer::{Answer, Jobs, Node, Queue, Work, gather, queue};
+use super::sql::{OpenError, SqlStore};
 
-mod apply;
-mod read;
-mod rows;
-mod writer;
-
-mod migrations {
-    refinery::embed_migrations!("migrations/sqlite");
-}
+mod lock;
+mod session;
 
 /// How long a connection waits for another process's lock.
 const BUSY: Duration = Duration::from_secs(10);
 /// How many reading connections are kept open.
 const READERS: usize = 4;
 
-type Claimed = Vec<OrderRecord>;
+/// The store in a file.
+pub type SqliteStore = SqlStore<Sqlite>;
 
-/// Which orders a node asks for.
-struct Claim {
-    issuer: String,
-    node: String,
-    lease_until: Millis,
-    now: Millis,
-    limit: u32,
-}
-
-/// Why the database cannot be opened.
-#[derive(Debug, Error)]
-#[non_exhaustive]
-pub enum OpenError {
-    /// The file cannot be made.
-    #[error("cannot make {}: {source}", .path.display())]
-    Create {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        #[source]
-        source: std::io::Error,
-    },
-    /// It is no database, or another process holds it.
-    #[error("cannot open {}: {source}", .path.display())]
-    Database {
-        /// The file.
-        path: PathBuf,
-        /// What SQLite said.
-        #[source]
-        source: rusqlite::Error,
-    },
-    /// Its tables cannot be brought up to date; a newer version of this program made it, perhaps.
-    #[error("cannot bring {} up to date: {reason}; was it made by a newer version?", .path.display())]
-    Migrate {
-        /// The file.
-        path: PathBuf,
-        /// What went wrong.
-        reason: String,
-    },
-    /// The writing thread cannot be started.
-    #[error("cannot start the store's writer")]
-    Thread(#[source] std::io::Error),
-}
-
-/// The store.
-pub struct SqliteStore {
+/// The database in a file.
+pub struct Sqlite {
     path: PathBuf,
-    writer: Writer,
+    queue: Queue,
     readers: Arc<Mutex<Vec<Connection>>>,
+    _lock: FileLock,
 }
 
 impl SqliteStore {
@@ -91,47 +43,54 @@ impl SqliteStore {
     /// `node`: this node's name, which stands in its events and leases.
     ///
     /// # Errors
-    /// [`OpenError`], naming the file.
-    pub fn open(path: &Path, node: &str) -> Result<Self, OpenError> {
+    /// [`OpenError`], naming the file; a file of a newer version is left as it is.
+    pub fn open(path: &Path, node: &str) -> std::result::Result<Self, OpenError> {
+        let place = path.display().to_string();
+        let cannot = |source: Box<dyn std::error::Error + Send + Sync>| OpenError::Database {
+            place: place.clone(),
+            source,
+        };
+        let lock = FileLock::take(path)
+            .map_err(|error| cannot(error.into()))?
+            .ok_or_else(|| OpenError::InUse { place: place.clone() })?;
         OpenOptions::new()
             .create(true)
             .append(true)
             .mode(0o600)
             .open(path)
-            .map_err(|source| OpenError::Create { path: path.to_owned(), source })?;
-        let failed = |source| OpenError::Database { path: path.to_owned(), source };
-        let mut connection = connect(path).map_err(failed)?;
-        migrations::migrations::runner().set_abort_missing(true).run(&mut connection).map_err(
-            |error| OpenError::Migrate { path: path.to_owned(), reason: error.to_string() },
-        )?;
-        let writer = Writer::start(connection, node.to_owned()).map_err(OpenError::Thread)?;
-        Ok(Self { path: path.to_owned(), writer, readers: Arc::default() })
+            .map_err(|error| cannot(error.into()))?;
+        let version = version(path).map_err(|error| cannot(error.into()))?;
+        if version > migrations::newest() {
+            return Err(OpenError::Newer { place, version, known: migrations::newest() });
+        }
+        let mut connection = connect(path).map_err(|error| cannot(error.into()))?;
+        migrations::runner(Dialect::Sqlite)
+            .and_then(|runner| runner.run(&mut connection))
+            .map_err(|error| OpenError::Migrate {
+                place: place.clone(),
+                reason: error.to_string(),
+            })?;
+        let (queue, jobs) = queue();
+        let writer = Node::new(node);
+        thread::Builder::new()
+            .name("store-writer".to_owned())
+            .spawn(move || write(connection, writer, jobs))
+            .map_err(|error| cannot(error.into()))?;
+        let engine = Sqlite { path: path.to_owned(), queue, readers: Arc::default(), _lock: lock };
+        Ok(SqlStore::new(engine))
     }
+}
 
-    /// Runs a query on a reading connection, away from the runtime's threads.
-    async fn read<T, Q>(&self, query: Q) -> Result<T, StoreError>
-    where
-        T: Send + 'static,
-        Q: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
-    {
-        let readers = Arc::clone(&self.readers);
-        let path = self.path.clone();
-        let task = move || {
-            let kept = readers.lock().unwrap_or_else(PoisonError::into_inner).pop();
-            let connection = match kept {
-                Some(connection) => connection,
-                None => connect(&path).map_err(rows::database)?,
-            };
-            let result = query(&connection);
-            let mut readers = readers.lock().unwrap_or_else(PoisonError::into_inner);
-            if readers.len() < READERS {
-                readers.push(connection);
-            }
-            result
-        };
-        match tokio::task::spawn_blocking(task).await {
-            Ok(result) => result,
-            Err(error) => Err(rows::database_text(&error.to_string())),
+/// The version of the tables in a file; 0 where there are none. The file is read only.
+fn version(path: &Path) -> rusqlite::Result<i64> {
+    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    connection.busy_timeout(BUSY)?;
+    let table = "SELECT 1 FROM sqlite_master WHERE name = 'refinery_schema_history'";
+    match connection.query_row(table, [], |_| Ok(())).optional()? {
+        None => Ok(0),
+        Some(()) => {
+            let sql = "SELECT coalesce(max(version), 0) FROM refinery_schema_history";
+            connection.query_row(sql, [], |row| row.get(0))
         }
     }
 }
@@ -146,146 +105,94 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
-#[async_trait]
-impl Store for SqliteStore {
-    async fn commit(&self, changes: Vec<Change>, events: Vec<Event>) -> Result<(), StoreError> {
-        if changes.is_empty() && events.is_empty() {
-            return Ok(());
+/// The writing thread.
+fn write(mut connection: Connection, mut node: Node, mut jobs: Jobs) {
+    while let Some(first) = jobs.blocking_recv() {
+        let group = gather(first, &mut jobs);
+        // A session of SQLite never waits, so the group is done at the first poll.
+        let _ = at_once(node.perform(&mut SqliteSession(&mut connection), group));
+    }
+}
+
+impl Engine for Sqlite {
+    async fn read<T, Q>(&self, query: Q) -> Result<T>
+    where
+        T: Send + 'static,
+        Q: for<'s> FnOnce(&'s mut dyn Session) -> Pending<'s, T> + Send + 'static,
+    {
+        let readers = Arc::clone(&self.readers);
+        let path = self.path.clone();
+        let task = move || {
+            let kept = readers.lock().unwrap_or_else(PoisonError::into_inner).pop();
+            let mut connection = match kept {
+                Some(connection) => connection,
+                None => connect(&path).map_err(|error| StoreError::Database(Box::new(error)))?,
+            };
+            let result = at_once(query(&mut SqliteSession(&mut connection)))
+                .unwrap_or_else(|| Err(StoreError::Database("a query of SQLite waited".into())));
+            let mut readers = readers.lock().unwrap_or_else(PoisonError::into_inner);
+            if readers.len() < READERS {
+                readers.push(connection);
+            }
+            result
+        };
+        match tokio::task::spawn_blocking(task).await {
+            Ok(result) => result,
+            Err(error) => Err(StoreError::Database(Box::new(error))),
         }
-        self.writer.perform(Work::Commit { changes, events }).await.map(|_| ())
     }
 
-    async fn generation(&self) -> Result<i64, StoreError> {
-        self.read(read::generation).await
+    async fn write(&self, work: Work) -> Answer {
+        self.queue.perform(work).await
     }
+}
 
-    async fn manufacturers(&self) -> Result<Vec<Manufacturer>, StoreError> {
-        self.read(read::manufacturers).await
-    }
+/// Why a backup failed.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum BackupError {
+    /// The file cannot be made.
+    #[error("cannot make {}: {source}", .path.display())]
+    Create {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// The database cannot be copied.
+    #[error("cannot copy {}: {source}", .path.display())]
+    Copy {
+        /// The database.
+        path: PathBuf,
+        /// What SQLite said.
+        #[source]
+        source: rusqlite::Error,
+    },
+}
 
-    async fn device_by_serial(
-        &self,
-        manufacturer: &Id,
-        serial: &str,
-    ) -> Result<Option<KnownDevice>, StoreError> {
-        let (manufacturer, serial) = (manufacturer.clone(), serial.to_owned());
-        self.read(move |connection| read::device_by_serial(connection, &manufacturer, &serial))
-            .await
+/// Copies a database as it is at one moment into a new file, mode 0600, also while a daemon writes to it.
+///
+/// # Errors
+/// [`BackupError`]; `target` is then not there, or as it was.
+pub fn backup(database: &Path, target: &Path) -> std::result::Result<(), BackupError> {
+    let cannot = |source| BackupError::Copy { path: database.to_owned(), source };
+    let connection = Connection::open_with_flags(
+        database,
+        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+    )
+    .map_err(cannot)?;
+    connection.busy_timeout(BUSY).map_err(cannot)?;
+    let create = |source| BackupError::Create { path: target.to_owned(), source };
+    // Made first, since SQLite would give it the mode of the umask.
+    let file =
+        OpenOptions::new().create_new(true).write(true).mode(0o600).open(target).map_err(create)?;
+    let copied = connection
+        .execute("VACUUM INTO ?1", [target.to_string_lossy()])
+        .map_err(cannot)
+        .and_then(|_| file.sync_all().map_err(create));
+    if copied.is_err() {
+        let _ = std::fs::remove_file(target);
     }
-
-    async fn device(&self, id: &Id) -> Result<Option<KnownDevice>, StoreError> {
-        let id = id.clone();
-        self.read(move |connection| read::device(connection, &id)).await
-    }
-
-    async fn devices(&self) -> Result<Vec<KnownDevice>, StoreError> {
-        self.read(read::devices).await
-    }
-
-    async fn find_devices(&self, text: &str) -> Result<Vec<KnownDevice>, StoreError> {
-        let text = text.to_owned();
-        self.read(move |connection| read::find_devices(connection, &text)).await
-    }
-
-    async fn device_by_name(&self, name: &str) -> Result<Option<Device>, StoreError> {
-        let name = name.to_lowercase();
-        self.read(move |connection| read::device_by_name(connection, &name)).await
-    }
-
-    async fn identity(&self, device: &Id) -> Result<Option<Identity>, StoreError> {
-        Ok(self.device(device).await?.map(|known| known.identity))
-    }
-
-    async fn voucher_exchange(
-        &self,
-        request_sha256: &Sha256,
-    ) -> Result<Option<VoucherExchange>, StoreError> {
-        let digest = *request_sha256;
-        self.read(move |connection| read::voucher_exchange(connection, &digest)).await
-    }
-
-    async fn latest_voucher_exchange(
-        &self,
-        device: &Id,
-    ) -> Result<Option<VoucherExchange>, StoreError> {
-        let device = device.clone();
-        self.read(move |connection| read::latest_voucher_exchange(connection, &device)).await
-    }
-
-    async fn enrollment(&self, id: &Id) -> Result<Option<Enrollment>, StoreError> {
-        let id = id.clone();
-        self.read(move |connection| read::enrollment(connection, &id)).await
-    }
-
-    async fn enrollment_by_key(&self, key: &Sha256) -> Result<Option<Enrollment>, StoreError> {
-        let key = *key;
-        self.read(move |connection| read::enrollment_by_key(connection, &key)).await
-    }
-
-    async fn enrollments_of(&self, device: &Id) -> Result<Vec<Enrollment>, StoreError> {
-        let device = device.clone();
-        self.read(move |connection| read::enrollments_of(connection, &device)).await
-    }
-
-    async fn approved_enrollments(&self) -> Result<Vec<Enrollment>, StoreError> {
-        self.read(read::approved_enrollments).await
-    }
-
-    async fn certificate(
-        &self,
-        fingerprint: &Sha256,
-    ) -> Result<Option<IssuedCertificate>, StoreError> {
-        let fingerprint = *fingerprint;
-        self.read(move |connection| read::certificate(connection, &fingerprint)).await
-    }
-
-    async fn certificates_of(&self, device: &Id) -> Result<Vec<IssuedCertificate>, StoreError> {
-        let device = device.clone();
-        self.read(move |connection| read::certificates_of(connection, &device)).await
-    }
-
-    async fn chain_certificates(&self) -> Result<Vec<ChainCertificate>, StoreError> {
-        self.read(read::chain_certificates).await
-    }
-
-    async fn events(
-        &self,
-        device: Option<&Id>,
-        limit: u32,
-    ) -> Result<Vec<StoredEvent>, StoreError> {
-        let device = device.cloned();
-        self.read(move |connection| read::events(connection, device.as_ref(), limit)).await
-    }
-
-    async fn order(&self, id: &OrderId) -> Result<Option<OrderRecord>, StoreError> {
-        let id = id.clone();
-        self.read(move |connection| read::order(connection, &id)).await
-    }
-
-    async fn order_steps(&self, id: &OrderId) -> Result<Vec<(Millis, String)>, StoreError> {
-        let id = id.clone();
-        self.read(move |connection| read::order_steps(connection, &id)).await
-    }
-
-    async fn claim_orders(
-        &self,
-        issuer: &str,
-        node: &str,
-        lease_until: Millis,
-        now: Millis,
-        limit: u32,
-    ) -> Result<Vec<OrderRecord>, StoreError> {
-        let (issuer, node) = (issuer.to_owned(), node.to_owned());
-        self.writer.perform(Work::Claim(Claim { issuer, node, lease_until, now, limit })).await
-    }
-
-    async fn account(&self, issuer: &str) -> Result<Option<AccountRecord>, StoreError> {
-        let issuer = issuer.to_owned();
-        self.read(move |connection| read::account(connection, &issuer)).await
-    }
-
-    async fn answers(&self, owner: &str) -> Result<Vec<String>, StoreError> {
-        let owner = owner.to_owned();
-        self.read(move |connection| read::answers(connection, &owner)).await
-    }
+    copied
 }

@@ -1,4 +1,5 @@
 -- Everything that the registrar knows. Times are Unix milliseconds, UTC; identifiers 32 hexadecimal digits; DER as received.
+-- Written in SQLite's types; PostgreSQL gets its own for them (store/sql/migrations.rs).
 
 CREATE TABLE settings (
     name TEXT PRIMARY KEY,
@@ -32,27 +33,60 @@ CREATE TABLE manufacturer_anchors (
 CREATE TABLE devices (
     id TEXT PRIMARY KEY,
     profile TEXT NOT NULL,
+    site TEXT,
     state TEXT NOT NULL,
     created_at INTEGER NOT NULL,
     updated_at INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX devices_by_age ON devices (created_at, id);
+CREATE INDEX devices_by_state ON devices (state, created_at, id);
 
--- One name, one device; lower case.
+-- One name, one device; lower case. A device that was never admitted may have none.
 CREATE TABLE names (
     name TEXT PRIMARY KEY,
     device TEXT NOT NULL UNIQUE REFERENCES devices (id)
 ) STRICT;
 
+-- spki and certificate: the IDevID that was admitted; absent until the device shows one.
 CREATE TABLE identities (
     device TEXT PRIMARY KEY REFERENCES devices (id),
     manufacturer TEXT NOT NULL REFERENCES manufacturers (id),
     serial TEXT NOT NULL,
-    spki BLOB NOT NULL,
-    certificate BLOB NOT NULL,
+    spki BLOB,
+    certificate BLOB,
     UNIQUE (manufacturer, serial)
 ) STRICT;
 CREATE INDEX identities_by_serial ON identities (serial);
+
+-- What waits for a person, and what the person said. spki and certificate: the IDevID that asks.
+CREATE TABLE approvals (
+    id TEXT PRIMARY KEY,
+    device TEXT NOT NULL REFERENCES devices (id),
+    reason TEXT NOT NULL,
+    spki BLOB NOT NULL,
+    certificate BLOB NOT NULL,
+    peer TEXT NOT NULL,
+    state TEXT NOT NULL,
+    decided_by TEXT,
+    created_at INTEGER NOT NULL,
+    asked_at INTEGER NOT NULL,
+    decided_at INTEGER
+) STRICT;
+-- One open question for one key of one device.
+CREATE UNIQUE INDEX approvals_open ON approvals (device, spki) WHERE state = 'waiting';
+CREATE INDEX approvals_by_age ON approvals (state, created_at, id);
+
+-- secret_sha256: of 128 random bits of ours, so that no slow hash is needed.
+CREATE TABLE credentials (
+    name TEXT PRIMARY KEY,
+    secret_sha256 BLOB NOT NULL,
+    profile TEXT NOT NULL,
+    uses INTEGER NOT NULL,
+    used INTEGER NOT NULL,
+    created_at INTEGER NOT NULL,
+    expires_at INTEGER,
+    revoked_at INTEGER
+) STRICT;
 
 CREATE TABLE voucher_exchanges (
     id TEXT PRIMARY KEY,
@@ -103,6 +137,7 @@ CREATE TABLE orders (
     lease_until INTEGER
 ) STRICT;
 CREATE INDEX orders_due ON orders (issuer, due) WHERE is_final = 0;
+CREATE INDEX orders_ended ON orders (due) WHERE is_final = 1;
 
 CREATE TABLE order_steps (
     "order" TEXT NOT NULL REFERENCES orders (id),
@@ -140,6 +175,8 @@ CREATE TABLE certificates (
     created_at INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX certificates_by_device ON certificates (device, created_at);
+CREATE INDEX certificates_by_end ON certificates (not_after, fingerprint);
+CREATE INDEX certificates_by_serial ON certificates (serial);
 
 CREATE TABLE chain_certificates (
     fingerprint BLOB NOT NULL,
@@ -148,6 +185,7 @@ CREATE TABLE chain_certificates (
     PRIMARY KEY (fingerprint, issuer)
 ) STRICT;
 
+-- One hash chain per node: hash is SHA-256 of previous and of every other column (store/chain.rs).
 CREATE TABLE events (
     node TEXT NOT NULL,
     seq INTEGER NOT NULL,
@@ -159,7 +197,30 @@ CREATE TABLE events (
     clause TEXT NOT NULL,
     detail TEXT NOT NULL,
     correlation TEXT NOT NULL,
+    previous BLOB NOT NULL,
+    hash BLOB NOT NULL,
     PRIMARY KEY (node, seq)
 ) STRICT;
 CREATE INDEX events_by_time ON events (time, node, seq);
 CREATE INDEX events_by_device ON events (device, time) WHERE device IS NOT NULL;
+
+-- Signed statements about a chain: kind 'head' says that the row with this number had this hash,
+-- kind 'pruned' also that the rows up to it were removed for their age.
+CREATE TABLE checkpoints (
+    node TEXT NOT NULL,
+    seq INTEGER NOT NULL,
+    kind TEXT NOT NULL,
+    hash BLOB NOT NULL,
+    time INTEGER NOT NULL,
+    spki BLOB NOT NULL,
+    signature BLOB NOT NULL,
+    PRIMARY KEY (node, seq, kind)
+) STRICT;
+
+-- How far a reader of the events came: 'notify', say.
+CREATE TABLE cursors (
+    reader TEXT NOT NULL,
+    node TEXT NOT NULL,
+    seq INTEGER NOT NULL,
+    PRIMARY KEY (reader, node)
+) STRICT;

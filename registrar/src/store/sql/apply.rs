@@ -1,0 +1,478 @@
+//! Changes as SQL, inside a savepoint of the writer: all of a commit, or nothing.
+
+use acme_bridge::{OrderId, OrderRecord, OrderState};
+use rustls_pki_types::CertificateDer;
+
+use super::rows;
+use super::session::{Dialect, Result, Session, SessionError, Value, all};
+use super::trail;
+use super::writer::Claim;
+use crate::store::model::{
+    Approval, Credential, DeviceState, Enrollment, Id, IssuedCertificate, KnownDevice,
+    Manufacturer, Millis, SeenIdevid, VoucherExchange,
+};
+use crate::store::{Change, Conflict, StoreError};
+
+/// The states that an order can be cancelled in: the CA was not asked to issue yet.
+const CANCELLABLE: &str = "('intended', 'placed', 'authorizing', 'ready')";
+
+/// Runs an INSERT; a row that is there already is this conflict.
+async fn insert(
+    session: &mut dyn Session,
+    sql: &str,
+    values: &[Value<'_>],
+    conflict: Conflict,
+) -> Result<()> {
+    match session.execute(sql, values).await {
+        Ok(_) => Ok(()),
+        Err(SessionError::Unique) => Err(StoreError::Conflict(conflict)),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Runs a statement whose count of rows does not matter.
+async fn run(session: &mut dyn Session, sql: &str, values: &[Value<'_>]) -> Result<()> {
+    session.execute(sql, values).await?;
+    Ok(())
+}
+
+/// Runs an UPDATE of one row, which must be there.
+async fn update(session: &mut dyn Session, sql: &str, values: &[Value<'_>]) -> Result<()> {
+    match session.execute(sql, values).await? {
+        0 => Err(StoreError::Conflict(Conflict::Missing)),
+        _ => Ok(()),
+    }
+}
+
+pub(super) async fn apply(session: &mut dyn Session, change: &Change) -> Result<()> {
+    match change {
+        Change::AddManufacturer(row) => add_manufacturer(session, row).await,
+        Change::AddDevice(_)
+        | Change::SetDeviceState { .. }
+        | Change::MoveDevice { .. }
+        | Change::AssignName { .. }
+        | Change::FreeName { .. }
+        | Change::SetIdevid { .. }
+        | Change::SetProfile { .. } => apply_to_device(session, change).await,
+        Change::AddApproval(_)
+        | Change::AskApprovalAgain { .. }
+        | Change::DecideApproval { .. } => apply_to_approval(session, change).await,
+        Change::AddCredential(row) => add_credential(session, row).await,
+        Change::RevokeCredential { name, at } => {
+            let sql = "UPDATE credentials SET revoked_at = $2 \
+                       WHERE name = $1 AND revoked_at IS NULL";
+            update(session, sql, &[name.into(), (*at).into()]).await
+        }
+        Change::BeginVoucherExchange(exchange) => begin_exchange(session, exchange).await,
+        Change::SetVoucherState { exchange, state, at } => {
+            let (word, voucher, reason) = rows::voucher_columns(state);
+            let sql = "UPDATE voucher_exchanges SET state = $2, voucher = $3, reason = $4, \
+                       updated_at = $5 WHERE id = $1";
+            let values =
+                [exchange.into(), word.into(), voucher.into(), reason.into(), (*at).into()];
+            update(session, sql, &values).await
+        }
+        Change::ApproveEnrollment(enrollment) => approve(session, enrollment).await,
+        Change::SetEnrollmentState { enrollment, state, at } => {
+            let (word, certificate, reason) = rows::enrollment_columns(state);
+            // What an operator cancelled stays cancelled.
+            let sql = "UPDATE enrollments SET state = $2, certificate = $3, reason = $4, \
+                       updated_at = $5 WHERE id = $1 AND state <> 'cancelled'";
+            let values =
+                [enrollment.into(), word.into(), certificate.into(), reason.into(), (*at).into()];
+            update(session, sql, &values).await
+        }
+        Change::AddCertificate(row) => add_certificate(session, row).await,
+        Change::RevokeCertificate { fingerprint, at } => {
+            let sql = "UPDATE certificates SET revoked_at = $2 \
+                       WHERE fingerprint = $1 AND revoked_at IS NULL";
+            update(session, sql, &[fingerprint.into(), (*at).into()]).await
+        }
+        Change::AddChainCertificate(row) => {
+            let sql = "INSERT INTO chain_certificates (fingerprint, issuer, certificate) \
+                       VALUES ($1, $2, $3) ON CONFLICT DO NOTHING";
+            let values = [
+                Value::from(&row.fingerprint),
+                Value::from(&row.issuer),
+                row.certificate.as_ref().into(),
+            ];
+            run(session, sql, &values).await
+        }
+        Change::AddCheckpoint(checkpoint) => trail::add_checkpoint(session, checkpoint).await,
+        Change::PruneEvents(checkpoint) => trail::prune(session, checkpoint).await,
+        Change::SetCursor { reader, node, seq } => {
+            let sql = "INSERT INTO cursors (reader, node, seq) VALUES ($1, $2, $3) \
+                       ON CONFLICT (reader, node) DO UPDATE SET seq = $3";
+            run(session, sql, &[reader.into(), node.into(), (*seq).into()]).await
+        }
+        _ => apply_to_order(session, change).await,
+    }
+}
+
+async fn add_manufacturer(session: &mut dyn Session, row: &Manufacturer) -> Result<()> {
+    let sql = "INSERT INTO manufacturers (id, name, masa_url, created_at) VALUES ($1, $2, $3, $4)";
+    let url = row.masa_url.as_deref();
+    let values = [Value::from(&row.id), Value::from(&row.name), url.into(), row.created_at.into()];
+    insert(session, sql, &values, Conflict::ManufacturerName(row.name.clone())).await?;
+    let sql = "INSERT INTO manufacturer_hosts (manufacturer, position, host) VALUES ($1, $2, $3)";
+    for (position, host) in (0_i64..).zip(&row.masa_hosts) {
+        run(session, sql, &[Value::from(&row.id), position.into(), host.into()]).await?;
+    }
+    add_anchors(session, &row.id, "idevid", &row.anchors).await?;
+    add_anchors(session, &row.id, "masa", &row.masa_anchors).await?;
+    add_anchors(session, &row.id, "voucher", &row.voucher_anchors).await?;
+    run(session, "UPDATE settings SET value = value + 1 WHERE name = 'generation'", &[]).await
+}
+
+async fn add_anchors(
+    session: &mut dyn Session,
+    manufacturer: &Id,
+    purpose: &str,
+    anchors: &[CertificateDer<'static>],
+) -> Result<()> {
+    let sql = "INSERT INTO manufacturer_anchors (manufacturer, purpose, position, certificate) \
+               VALUES ($1, $2, $3, $4)";
+    for (position, anchor) in (0_i64..).zip(anchors) {
+        let values = [manufacturer.into(), purpose.into(), position.into(), anchor.as_ref().into()];
+        run(session, sql, &values).await?;
+    }
+    Ok(())
+}
+
+async fn apply_to_device(session: &mut dyn Session, change: &Change) -> Result<()> {
+    match change {
+        Change::AddDevice(known) => add_device(session, known).await,
+        Change::SetDeviceState { device, state, at } => {
+            let sql = "UPDATE devices SET state = $2, updated_at = $3 WHERE id = $1";
+            update(session, sql, &[device.into(), state.as_str().into(), (*at).into()]).await
+        }
+        Change::MoveDevice { device, state, at } => move_device(session, device, *state, *at).await,
+        Change::AssignName { device, name } => assign_name(session, device, name).await,
+        Change::FreeName { device } => {
+            run(session, "DELETE FROM names WHERE device = $1", &[device.into()]).await
+        }
+        Change::SetIdevid { device, idevid } => {
+            let sql = "UPDATE identities SET spki = $2, certificate = $3 WHERE device = $1";
+            let SeenIdevid { spki, certificate } = idevid;
+            update(session, sql, &[device.into(), spki.into(), certificate.as_ref().into()]).await
+        }
+        Change::SetProfile { device, profile } => {
+            let sql = "UPDATE devices SET profile = $2 WHERE id = $1";
+            update(session, sql, &[device.into(), profile.into()]).await
+        }
+        _ => Ok(()),
+    }
+}
+
+async fn add_device(session: &mut dyn Session, known: &KnownDevice) -> Result<()> {
+    let (device, identity) = (&known.device, &known.identity);
+    let sql = "INSERT INTO devices (id, profile, site, state, created_at, updated_at) \
+               VALUES ($1, $2, $3, $4, $5, $6)";
+    let values = [
+        Value::from(&device.id),
+        Value::from(&device.profile),
+        device.site.as_deref().into(),
+        device.state.as_str().into(),
+        device.created_at.into(),
+        device.updated_at.into(),
+    ];
+    run(session, sql, &values).await?;
+    let sql = "INSERT INTO identities (device, manufacturer, serial, spki, certificate) \
+               VALUES ($1, $2, $3, $4, $5)";
+    let idevid = identity.idevid.as_ref();
+    let values = [
+        Value::from(&device.id),
+        Value::from(&identity.manufacturer),
+        Value::from(&identity.serial),
+        idevid.map(|idevid| &idevid.spki).into(),
+        idevid.map(|idevid| idevid.certificate.as_ref()).into(),
+    ];
+    insert(session, sql, &values, Conflict::SerialNumber(identity.serial.clone())).await?;
+    match &device.name {
+        Some(name) => assign_name(session, &device.id, name).await,
+        None => Ok(()),
+    }
+}
+
+async fn assign_name(session: &mut dyn Session, device: &Id, name: &str) -> Result<()> {
+    let lower = name.to_lowercase();
+    let sql = "INSERT INTO names (name, device) VALUES ($1, $2)";
+    let values = [Value::from(&lower), device.into()];
+    insert(session, sql, &values, Conflict::DeviceName(name.to_owned())).await
+}
+
+/// Moves a device unless an operator barred it.
+async fn move_device(
+    session: &mut dyn Session,
+    device: &Id,
+    state: DeviceState,
+    at: Millis,
+) -> Result<()> {
+    let sql = "UPDATE devices SET state = $2, updated_at = $3 \
+               WHERE id = $1 AND state NOT IN ('retired', 'blocked')";
+    match session.execute(sql, &[device.into(), state.as_str().into(), at.into()]).await? {
+        0 => Err(StoreError::Conflict(Conflict::DeviceBarred)),
+        _ => Ok(()),
+    }
+}
+
+async fn apply_to_approval(session: &mut dyn Session, change: &Change) -> Result<()> {
+    match change {
+        Change::AddApproval(row) => add_approval(session, row).await,
+        Change::AskApprovalAgain { approval, peer, at } => {
+            let sql = "UPDATE approvals SET asked_at = $2, peer = $3 \
+                       WHERE id = $1 AND state = 'waiting'";
+            update(session, sql, &[approval.into(), (*at).into(), peer.into()]).await
+        }
+        Change::DecideApproval { approval, state, by, at } => {
+            let sql = "UPDATE approvals SET state = $2, decided_by = $3, decided_at = $4 \
+                       WHERE id = $1 AND state = 'waiting'";
+            let values = [approval.into(), state.as_str().into(), by.into(), (*at).into()];
+            update(session, sql, &values).await
+        }
+        _ => Ok(()),
+    }
+}
+
+async fn add_approval(session: &mut dyn Session, row: &Approval) -> Result<()> {
+    let sql = "INSERT INTO approvals (id, device, reason, spki, certificate, peer, state, \
+               decided_by, created_at, asked_at, decided_at) \
+               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
+    let values = [
+        Value::from(&row.id),
+        Value::from(&row.device),
+        row.reason.as_str().into(),
+        Value::from(&row.spki),
+        row.certificate.as_ref().into(),
+        Value::from(&row.peer),
+        row.state.as_str().into(),
+        row.decided_by.as_deref().into(),
+        row.created_at.into(),
+        row.asked_at.into(),
+        row.decided_at.into(),
+    ];
+    insert(session, sql, &values, Conflict::Approval).await
+}
+
+async fn add_credential(session: &mut dyn Session, row: &Credential) -> Result<()> {
+    let sql = "INSERT INTO credentials (name, secret_sha256, profile, uses, used, created_at, \
+               expires_at, revoked_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
+    let values = [
+        Value::from(&row.name),
+        Value::from(&row.secret),
+        Value::from(&row.profile),
+        row.uses.into(),
+        row.used.into(),
+        row.created_at.into(),
+        row.expires_at.into(),
+        row.revoked_at.into(),
+    ];
+    insert(session, sql, &values, Conflict::CredentialName(row.name.clone())).await
+}
+
+async fn begin_exchange(session: &mut dyn Session, exchange: &VoucherExchange) -> Result<()> {
+    let (word, voucher, reason) = rows::voucher_columns(&exchange.state);
+    let sql = "INSERT INTO voucher_exchanges (id, request_sha256, device, pledge_request, \
+               registrar_request, state, voucher, reason, created_at, updated_at) \
+               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
+    let values = [
+        Value::from(&exchange.id),
+        Value::from(&exchange.request_sha256),
+        Value::from(&exchange.device),
+        Value::from(&exchange.pledge_request),
+        Value::from(&exchange.registrar_request),
+        word.into(),
+        voucher.into(),
+        reason.into(),
+        exchange.created_at.into(),
+        exchange.updated_at.into(),
+    ];
+    insert(session, sql, &values, Conflict::VoucherExchange).await
+}
+
+async fn approve(session: &mut dyn Session, enrollment: &Enrollment) -> Result<()> {
+    let (word, certificate, reason) = rows::enrollment_columns(&enrollment.state);
+    let sql = "INSERT INTO enrollments (id, device, profile, issuer, name, key, csr, state, \
+               certificate, reason, created_at, updated_at) \
+               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
+    let values = [
+        Value::from(&enrollment.id),
+        Value::from(&enrollment.device),
+        Value::from(&enrollment.profile),
+        Value::from(&enrollment.issuer),
+        Value::from(&enrollment.name),
+        Value::from(&enrollment.key),
+        Value::from(&enrollment.csr),
+        word.into(),
+        certificate.into(),
+        reason.into(),
+        enrollment.created_at.into(),
+        enrollment.updated_at.into(),
+    ];
+    insert(session, sql, &values, Conflict::Enrollment).await
+}
+
+async fn add_certificate(session: &mut dyn Session, row: &IssuedCertificate) -> Result<()> {
+    let sql = "INSERT INTO certificates (fingerprint, device, enrollment, issuer, certificate, \
+               serial, spki, not_before, not_after, revoked_at, created_at) \
+               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT DO NOTHING";
+    let values = [
+        Value::from(&row.fingerprint),
+        Value::from(&row.device),
+        Value::from(&row.enrollment),
+        Value::from(&row.issuer),
+        row.certificate.as_ref().into(),
+        Value::from(&row.serial),
+        Value::from(&row.spki),
+        row.not_before.into(),
+        row.not_after.into(),
+        row.revoked_at.into(),
+        row.created_at.into(),
+    ];
+    run(session, sql, &values).await
+}
+
+async fn apply_to_order(session: &mut dyn Session, change: &Change) -> Result<()> {
+    match change {
+        Change::InsertOrder(order) => insert_order(session, order).await,
+        Change::AdvanceOrder { order, node, step, at } => {
+            advance_order(session, order, node, step, *at).await
+        }
+        Change::CancelOrder { order, state, step, at } => {
+            cancel_order(session, order, state, step, *at).await
+        }
+        Change::SaveAccount { issuer, account } => {
+            let sql = "INSERT INTO accounts (issuer, url, directory) VALUES ($1, $2, $3) \
+                       ON CONFLICT (issuer) DO UPDATE SET url = $2, directory = $3";
+            let values = [issuer.into(), Value::from(&account.url), (&account.directory).into()];
+            run(session, sql, &values).await
+        }
+        Change::PutAnswer(answer) => {
+            let sql = "INSERT INTO challenge_answers (owner, value, \"order\") \
+                       VALUES ($1, $2, $3) ON CONFLICT DO NOTHING";
+            let order = answer.order.as_str();
+            let values = [Value::from(&answer.owner), Value::from(&answer.value), order.into()];
+            run(session, sql, &values).await
+        }
+        Change::RemoveAnswers { order } => remove_answers(session, order).await,
+        Change::PruneOrder { order } => {
+            let id = [order.as_str().into()];
+            let ended = "DELETE FROM order_steps WHERE \"order\" = $1 AND EXISTS \
+                         (SELECT 1 FROM orders WHERE id = $1 AND is_final = 1)";
+            run(session, ended, &id).await?;
+            run(session, "DELETE FROM orders WHERE id = $1 AND is_final = 1", &id).await
+        }
+        _ => Ok(()),
+    }
+}
+
+async fn remove_answers(session: &mut dyn Session, order: &OrderId) -> Result<()> {
+    let sql = "DELETE FROM challenge_answers WHERE \"order\" = $1";
+    run(session, sql, &[order.as_str().into()]).await
+}
+
+async fn insert_order(session: &mut dyn Session, order: &OrderRecord) -> Result<()> {
+    let sql = "INSERT INTO orders (id, issuer, csr, names, spki, state, detail, is_final, \
+               attempts, due) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) \
+               ON CONFLICT DO NOTHING";
+    let (names, detail) = (order.csr.names.join(" "), rows::order_detail(&order.state)?);
+    let values = [
+        order.id.as_str().into(),
+        order.issuer.as_str().into(),
+        Value::from(&order.csr.der),
+        Value::from(&names),
+        Value::from(&order.csr.spki),
+        order.state.name().into(),
+        Value::from(&detail),
+        order.state.is_final().into(),
+        order.attempts.into(),
+        order.due.into(),
+    ];
+    run(session, sql, &values).await
+}
+
+async fn advance_order(
+    session: &mut dyn Session,
+    order: &OrderRecord,
+    node: &str,
+    step: &str,
+    at: Millis,
+) -> Result<()> {
+    let lease = order.lease.as_ref();
+    let detail = rows::order_detail(&order.state)?;
+    let sql = "UPDATE orders SET state = $2, detail = $3, is_final = $4, attempts = $5, due = $6, \
+               lease_node = $7, lease_until = $8 WHERE id = $1 AND is_final = 0 \
+               AND (lease_node IS NULL OR lease_node = $9 OR lease_until <= $10)";
+    let values = [
+        order.id.as_str().into(),
+        order.state.name().into(),
+        Value::from(&detail),
+        order.state.is_final().into(),
+        order.attempts.into(),
+        order.due.into(),
+        lease.map(|lease| lease.node.as_str()).into(),
+        lease.map(|lease| lease.until).into(),
+        node.into(),
+        at.into(),
+    ];
+    match session.execute(sql, &values).await? {
+        0 => Err(StoreError::Conflict(Conflict::OrderLeased)),
+        _ => add_step(session, &order.id, step, at).await,
+    }
+}
+
+/// Ends an order that the CA was not asked to issue for yet; one that is further goes on.
+async fn cancel_order(
+    session: &mut dyn Session,
+    order: &OrderId,
+    state: &OrderState,
+    step: &str,
+    at: Millis,
+) -> Result<()> {
+    let detail = rows::order_detail(state)?;
+    let sql = format!(
+        "UPDATE orders SET state = $2, detail = $3, is_final = 1, due = $4, lease_node = NULL, \
+         lease_until = NULL WHERE id = $1 AND is_final = 0 AND state IN {CANCELLABLE}"
+    );
+    let values = [order.as_str().into(), state.name().into(), Value::from(&detail), at.into()];
+    match session.execute(&sql, &values).await? {
+        0 => Ok(()),
+        _ => {
+            remove_answers(session, order).await?;
+            add_step(session, order, step, at).await
+        }
+    }
+}
+
+async fn add_step(
+    session: &mut dyn Session,
+    order: &OrderId,
+    step: &str,
+    at: Millis,
+) -> Result<()> {
+    let sql = "INSERT INTO order_steps (\"order\", seq, at, step) VALUES ($1, \
+               (SELECT coalesce(max(seq), 0) + 1 FROM order_steps WHERE \"order\" = $1), $2, $3)";
+    run(session, sql, &[order.as_str().into(), at.into(), step.into()]).await
+}
+
+pub(super) async fn claim(session: &mut dyn Session, claim: &Claim) -> Result<Vec<OrderRecord>> {
+    // Another node's claim at the same moment takes other rows, and nobody waits.
+    let lock = match session.dialect() {
+        Dialect::Sqlite => "",
+        Dialect::Postgres => "FOR UPDATE SKIP LOCKED",
+    };
+    let sql = format!(
+        "UPDATE orders SET lease_node = $2, lease_until = $3 WHERE id IN (\
+         SELECT id FROM orders WHERE issuer = $1 AND is_final = 0 AND due <= $4 \
+         AND (lease_node IS NULL OR lease_node = $2 OR lease_until <= $4) \
+         ORDER BY due LIMIT $5 {lock}) RETURNING *"
+    );
+    let values = [
+        Value::from(&claim.issuer),
+        Value::from(&claim.node),
+        claim.lease_until.into(),
+        claim.now.into(),
+        claim.limit.into(),
+    ];
+    all(session, &sql, &values, rows::order).await
+}

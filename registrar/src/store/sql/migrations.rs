@@ -1,0 +1,35 @@
+//! The tables, version by version: written once in SQLite's types, and given PostgreSQL's for it.
+
+use refinery::{Migration, Runner};
+
+use super::session::Dialect;
+
+/// Each version's name and statements; a version that was released never changes.
+const VERSIONS: [(&str, &str); 1] =
+    [("V1__state", include_str!("../../../migrations/V1__state.sql"))];
+
+/// The newest version that this program knows.
+pub(in crate::store) fn newest() -> i64 {
+    i64::try_from(VERSIONS.len()).unwrap_or(i64::MAX)
+}
+
+/// What brings a database up to date.
+pub(in crate::store) fn runner(dialect: Dialect) -> Result<Runner, refinery::Error> {
+    let migrations = VERSIONS
+        .iter()
+        .map(|(name, sql)| Migration::unapplied(name, &statements(sql, dialect)))
+        .collect::<Result<Vec<_>, _>>()?;
+    Ok(Runner::new(&migrations).set_abort_missing(true).set_abort_divergent(true))
+}
+
+fn statements(sql: &str, dialect: Dialect) -> String {
+    match dialect {
+        Dialect::Sqlite => sql.to_owned(),
+        // Texts are compared octet by octet, as SQLite does, whatever the database's locale is.
+        Dialect::Postgres => sql
+            .replace(") STRICT;", ");")
+            .replace(" INTEGER", " BIGINT")
+            .replace(" BLOB", " BYTEA")
+            .replace(" TEXT", " TEXT COLLATE \"C\""),
+    }
+}

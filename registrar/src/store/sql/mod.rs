@@ -1,0 +1,329 @@
+//! The store in SQL, written once for both databases; an [`Engine`] runs it.
+
+use std::error::Error;
+
+use acme_bridge::{AccountRecord, OrderId, OrderRecord};
+use async_trait::async_trait;
+use thiserror::Error;
+
+use self::session::Engine;
+use self::writer::{Claim, Work};
+use super::model::{
+    Approval, ApprovalState, ChainCertificate, Checkpoint, Credential, DeviceFilter, DevicePlace,
+    Enrollment, Event, EventFilter, EventPlace, Head, Id, IssuedCertificate, KnownDevice,
+    Manufacturer, Millis, Sha256, StoredEvent, VoucherExchange,
+};
+use super::{Change, Store, StoreError};
+
+mod apply;
+pub(super) mod migrations;
+mod pages;
+mod read;
+mod rows;
+pub(super) mod session;
+mod trail;
+pub(super) mod writer;
+
+/// Why a database cannot be opened.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// It is no database, or cannot be reached.
+    #[error("cannot open {place}: {source}")]
+    Database {
+        /// The file, or host and database.
+        place: String,
+        /// What the system or the database said.
+        #[source]
+        source: Box<dyn Error + Send + Sync>,
+    },
+    /// The address of the database is none.
+    #[error("the PostgreSQL URL cannot be used: {reason}")]
+    Url {
+        /// What is wrong with it; never the URL itself, which holds a password.
+        reason: String,
+    },
+    /// Another process writes to it.
+    #[error(
+        "another registrar process uses {place}; stop it, or let this command reach its admin socket"
+    )]
+    InUse {
+        /// The file, or the node.
+        place: String,
+    },
+    /// A newer version of this program made it.
+    #[error(
+        "{place} has tables of version {version}, and this program knows them up to {known}: \
+         run the newer registrar, or restore a backup made by this one; nothing was changed"
+    )]
+    Newer {
+        /// The file, or host and database.
+        place: String,
+        /// The version of its tables.
+        version: i64,
+        /// The newest version that this program knows.
+        known: i64,
+    },
+    /// Its tables cannot be brought up to date.
+    #[error("cannot bring the tables of {place} up to date: {reason}")]
+    Migrate {
+        /// The file, or host and database.
+        place: String,
+        /// What went wrong.
+        reason: String,
+    },
+}
+
+/// A store on a database.
+pub struct SqlStore<E> {
+    engine: E,
+}
+
+#[expect(private_bounds, reason = "an engine is a matter of this store alone")]
+impl<E: Engine> SqlStore<E> {
+    pub(super) fn new(engine: E) -> Self {
+        Self { engine }
+    }
+}
+
+/// Runs one of the queries with owned copies of its arguments.
+macro_rules! query {
+    ($store:ident, $function:path $(, $argument:expr)*) => {
+        $store.engine.read(move |session| Box::pin(async move { $function(session $(, $argument)*).await })).await
+    };
+}
+
+#[async_trait]
+impl<E: Engine> Store for SqlStore<E> {
+    async fn commit(&self, changes: Vec<Change>, events: Vec<Event>) -> Result<(), StoreError> {
+        if changes.is_empty() && events.is_empty() {
+            return Ok(());
+        }
+        self.engine.write(Work::Commit { changes, events }).await.map(|_| ())
+    }
+
+    async fn generation(&self) -> Result<i64, StoreError> {
+        query!(self, read::generation)
+    }
+
+    async fn manufacturers(&self) -> Result<Vec<Manufacturer>, StoreError> {
+        query!(self, read::manufacturers)
+    }
+
+    async fn device_by_serial(
+        &self,
+        manufacturer: &Id,
+        serial: &str,
+    ) -> Result<Option<KnownDevice>, StoreError> {
+        let (manufacturer, serial) = (manufacturer.clone(), serial.to_owned());
+        query!(self, read::device_by_serial, &manufacturer, &serial)
+    }
+
+    async fn device(&self, id: &Id) -> Result<Option<KnownDevice>, StoreError> {
+        let id = id.clone();
+        query!(self, read::device, &id)
+    }
+
+    async fn devices(
+        &self,
+        filter: &DeviceFilter,
+        after: Option<&DevicePlace>,
+        limit: u32,
+    ) -> Result<Vec<KnownDevice>, StoreError> {
+        let (filter, after) = (filter.clone(), after.cloned());
+        query!(self, pages::devices, &filter, after.as_ref(), limit)
+    }
+
+    async fn find_devices(&self, text: &str) -> Result<Vec<KnownDevice>, StoreError> {
+        let text = text.to_owned();
+        query!(self, read::find_devices, &text)
+    }
+
+    async fn approval(&self, id: &Id) -> Result<Option<Approval>, StoreError> {
+        let id = id.clone();
+        query!(self, read::approval, &id)
+    }
+
+    async fn latest_approval(
+        &self,
+        device: &Id,
+        spki: &Sha256,
+    ) -> Result<Option<Approval>, StoreError> {
+        let (device, spki) = (device.clone(), *spki);
+        query!(self, read::latest_approval, &device, &spki)
+    }
+
+    async fn approvals_of(&self, device: &Id) -> Result<Vec<Approval>, StoreError> {
+        let device = device.clone();
+        query!(self, read::approvals_of, &device)
+    }
+
+    async fn approvals(
+        &self,
+        state: ApprovalState,
+        after: (Millis, Id),
+        limit: u32,
+    ) -> Result<Vec<Approval>, StoreError> {
+        query!(self, read::approvals_page, state, (after.0, &after.1), limit)
+    }
+
+    async fn credentials(&self) -> Result<Vec<Credential>, StoreError> {
+        query!(self, read::credentials)
+    }
+
+    async fn voucher_exchange(
+        &self,
+        request_sha256: &Sha256,
+    ) -> Result<Option<VoucherExchange>, StoreError> {
+        let digest = *request_sha256;
+        query!(self, read::voucher_exchange, &digest)
+    }
+
+    async fn latest_voucher_exchange(
+        &self,
+        device: &Id,
+    ) -> Result<Option<VoucherExchange>, StoreError> {
+        let device = device.clone();
+        query!(self, read::latest_voucher_exchange, &device)
+    }
+
+    async fn enrollment(&self, id: &Id) -> Result<Option<Enrollment>, StoreError> {
+        let id = id.clone();
+        query!(self, read::enrollment, &id)
+    }
+
+    async fn enrollment_by_key(&self, key: &Sha256) -> Result<Option<Enrollment>, StoreError> {
+        let key = *key;
+        query!(self, read::enrollment_by_key, &key)
+    }
+
+    async fn enrollments_of(&self, device: &Id) -> Result<Vec<Enrollment>, StoreError> {
+        let device = device.clone();
+        query!(self, read::enrollments_of, &device)
+    }
+
+    async fn approved_enrollments(&self) -> Result<Vec<Enrollment>, StoreError> {
+        query!(self, read::approved_enrollments)
+    }
+
+    async fn certificate(
+        &self,
+        fingerprint: &Sha256,
+    ) -> Result<Option<IssuedCertificate>, StoreError> {
+        let fingerprint = *fingerprint;
+        query!(self, read::certificate, &fingerprint)
+    }
+
+    async fn certificates_between(
+        &self,
+        least: &Sha256,
+        most: &Sha256,
+        limit: u32,
+    ) -> Result<Vec<IssuedCertificate>, StoreError> {
+        let (least, most) = (*least, *most);
+        query!(self, read::certificates_between, &least, &most, limit)
+    }
+
+    async fn certificates_of(&self, device: &Id) -> Result<Vec<IssuedCertificate>, StoreError> {
+        let device = device.clone();
+        query!(self, read::certificates_of, &device)
+    }
+
+    async fn certificates(
+        &self,
+        ends_before: Millis,
+        after: (Millis, Sha256),
+        limit: u32,
+    ) -> Result<Vec<IssuedCertificate>, StoreError> {
+        query!(self, read::certificates_page, ends_before, (after.0, &after.1), limit)
+    }
+
+    async fn chain_certificates(&self) -> Result<Vec<ChainCertificate>, StoreError> {
+        query!(self, read::chain_certificates)
+    }
+
+    async fn events(
+        &self,
+        filter: &EventFilter,
+        after: Option<&EventPlace>,
+        limit: u32,
+    ) -> Result<Vec<StoredEvent>, StoreError> {
+        let (filter, after) = (filter.clone(), after.cloned());
+        query!(self, pages::events, &filter, after.as_ref(), limit)
+    }
+
+    async fn nodes(&self) -> Result<Vec<String>, StoreError> {
+        query!(self, trail::nodes)
+    }
+
+    async fn chain(
+        &self,
+        node: &str,
+        after: i64,
+        limit: u32,
+    ) -> Result<Vec<StoredEvent>, StoreError> {
+        let node = node.to_owned();
+        query!(self, trail::chain_rows, &node, after, limit)
+    }
+
+    async fn head(&self, node: &str) -> Result<Head, StoreError> {
+        let node = node.to_owned();
+        query!(self, trail::head, &node)
+    }
+
+    async fn checkpoints(&self, node: &str) -> Result<Vec<Checkpoint>, StoreError> {
+        let node = node.to_owned();
+        query!(self, trail::checkpoints, &node)
+    }
+
+    async fn prunable_events(
+        &self,
+        node: &str,
+        before: Millis,
+        limit: u32,
+    ) -> Result<Option<Head>, StoreError> {
+        let node = node.to_owned();
+        query!(self, trail::prunable, &node, before, limit)
+    }
+
+    async fn cursor(&self, reader: &str) -> Result<Vec<(String, i64)>, StoreError> {
+        let reader = reader.to_owned();
+        query!(self, trail::cursor, &reader)
+    }
+
+    async fn order(&self, id: &OrderId) -> Result<Option<OrderRecord>, StoreError> {
+        let id = id.clone();
+        query!(self, read::order, &id)
+    }
+
+    async fn order_steps(&self, id: &OrderId) -> Result<Vec<(Millis, String)>, StoreError> {
+        let id = id.clone();
+        query!(self, read::order_steps, &id)
+    }
+
+    async fn ended_orders(&self, before: Millis, limit: u32) -> Result<Vec<OrderId>, StoreError> {
+        query!(self, read::ended_orders, before, limit)
+    }
+
+    async fn claim_orders(
+        &self,
+        issuer: &str,
+        node: &str,
+        lease_until: Millis,
+        now: Millis,
+        limit: u32,
+    ) -> Result<Vec<OrderRecord>, StoreError> {
+        let (issuer, node) = (issuer.to_owned(), node.to_owned());
+        self.engine.write(Work::Claim(Claim { issuer, node, lease_until, now, limit })).await
+    }
+
+    async fn account(&self, issuer: &str) -> Result<Option<AccountRecord>, StoreError> {
+        let issuer = issuer.to_owned();
+        query!(self, read::account, &issuer)
+    }
+
+    async fn answers(&self, owner: &str) -> Result<Vec<String>, StoreError> {
+        let owner = owner.to_owned();
+        query!(self, read::answers, &owner)
+    }
+}

@@ -1,0 +1,254 @@
+//! Queries. Each reads what was committed before it began.
+
+use acme_bridge::{AccountRecord, OrderId, OrderRecord};
+use rustls_pki_types::CertificateDer;
+
+use super::rows;
+use super::session::{Result, Row, Session, Value, all, one};
+use crate::store::model::{
+    Approval, ApprovalState, ChainCertificate, Credential, Enrollment, Id, IssuedCertificate,
+    KnownDevice, Manufacturer, Millis, Sha256, VoucherExchange,
+};
+
+/// A device with its identity, as the columns of [`rows::known_device`].
+pub(super) const KNOWN_DEVICE: &str = "SELECT d.id, d.profile, d.site, d.state, d.created_at, \
+     d.updated_at, n.name, i.manufacturer, i.serial, i.spki, i.certificate \
+     FROM devices d JOIN identities i ON i.device = d.id LEFT JOIN names n ON n.device = d.id";
+
+pub(super) async fn generation(session: &mut dyn Session) -> Result<i64> {
+    let sql = "SELECT value FROM settings WHERE name = 'generation'";
+    Ok(one(session, sql, &[], |row| row.integer("value")).await?.unwrap_or_default())
+}
+
+pub(super) async fn manufacturers(session: &mut dyn Session) -> Result<Vec<Manufacturer>> {
+    let sql = "SELECT id, name, masa_url, created_at FROM manufacturers ORDER BY name";
+    let read = |row: &mut Row| {
+        Ok(Manufacturer {
+            id: row.id("id")?,
+            name: row.text("name")?,
+            anchors: Vec::new(),
+            masa_url: row.optional_text("masa_url")?,
+            masa_anchors: Vec::new(),
+            masa_hosts: Vec::new(),
+            voucher_anchors: Vec::new(),
+            created_at: row.millis("created_at")?,
+        })
+    };
+    let mut manufacturers = all(session, sql, &[], read).await?;
+    for row in &mut manufacturers {
+        row.anchors = anchors(session, &row.id, "idevid").await?;
+        row.masa_anchors = anchors(session, &row.id, "masa").await?;
+        row.voucher_anchors = anchors(session, &row.id, "voucher").await?;
+        let sql = "SELECT host FROM manufacturer_hosts WHERE manufacturer = $1 ORDER BY position";
+        row.masa_hosts = all(session, sql, &[(&row.id).into()], |row| row.text("host")).await?;
+    }
+    Ok(manufacturers)
+}
+
+async fn anchors(
+    session: &mut dyn Session,
+    manufacturer: &Id,
+    purpose: &str,
+) -> Result<Vec<CertificateDer<'static>>> {
+    let sql = "SELECT certificate FROM manufacturer_anchors \
+               WHERE manufacturer = $1 AND purpose = $2 ORDER BY position";
+    let values = [manufacturer.into(), purpose.into()];
+    all(session, sql, &values, |row| row.blob("certificate").map(CertificateDer::from)).await
+}
+
+pub(super) async fn device_by_serial(
+    session: &mut dyn Session,
+    manufacturer: &Id,
+    serial: &str,
+) -> Result<Option<KnownDevice>> {
+    let sql = format!("{KNOWN_DEVICE} WHERE i.manufacturer = $1 AND i.serial = $2");
+    one(session, &sql, &[manufacturer.into(), serial.into()], rows::known_device).await
+}
+
+pub(super) async fn device(session: &mut dyn Session, id: &Id) -> Result<Option<KnownDevice>> {
+    let sql = format!("{KNOWN_DEVICE} WHERE d.id = $1");
+    one(session, &sql, &[id.into()], rows::known_device).await
+}
+
+pub(super) async fn find_devices(
+    session: &mut dyn Session,
+    text: &str,
+) -> Result<Vec<KnownDevice>> {
+    // Three look-ups by index; an OR over three tables would read them whole.
+    let lower = text.to_lowercase();
+    let mut found: Vec<KnownDevice> = Vec::new();
+    for (condition, value) in
+        [("d.id = $1", text), ("n.name = $1", lower.as_str()), ("i.serial = $1", text)]
+    {
+        let sql = format!("{KNOWN_DEVICE} WHERE {condition} ORDER BY d.created_at, d.id");
+        for known in all(session, &sql, &[value.into()], rows::known_device).await? {
+            if !found.iter().any(|each| each.device.id == known.device.id) {
+                found.push(known);
+            }
+        }
+    }
+    Ok(found)
+}
+
+pub(super) async fn latest_approval(
+    session: &mut dyn Session,
+    device: &Id,
+    spki: &Sha256,
+) -> Result<Option<Approval>> {
+    let sql = "SELECT * FROM approvals WHERE device = $1 AND spki = $2 \
+               ORDER BY created_at DESC, id DESC LIMIT 1";
+    one(session, sql, &[device.into(), spki.into()], rows::approval).await
+}
+
+pub(super) async fn approval(session: &mut dyn Session, id: &Id) -> Result<Option<Approval>> {
+    one(session, "SELECT * FROM approvals WHERE id = $1", &[id.into()], rows::approval).await
+}
+
+pub(super) async fn approvals_of(session: &mut dyn Session, device: &Id) -> Result<Vec<Approval>> {
+    let sql = "SELECT * FROM approvals WHERE device = $1 ORDER BY created_at, id";
+    all(session, sql, &[device.into()], rows::approval).await
+}
+
+pub(super) async fn approvals_page(
+    session: &mut dyn Session,
+    state: ApprovalState,
+    after: (Millis, &Id),
+    limit: u32,
+) -> Result<Vec<Approval>> {
+    let sql = "SELECT * FROM approvals WHERE state = $1 AND (created_at, id) > ($2, $3) \
+               ORDER BY created_at, id LIMIT $4";
+    let values = [state.as_str().into(), after.0.into(), after.1.into(), limit.into()];
+    all(session, sql, &values, rows::approval).await
+}
+
+pub(super) async fn credentials(session: &mut dyn Session) -> Result<Vec<Credential>> {
+    all(session, "SELECT * FROM credentials ORDER BY name", &[], rows::credential).await
+}
+
+pub(super) async fn voucher_exchange(
+    session: &mut dyn Session,
+    request_sha256: &Sha256,
+) -> Result<Option<VoucherExchange>> {
+    let sql = "SELECT * FROM voucher_exchanges WHERE request_sha256 = $1";
+    one(session, sql, &[request_sha256.into()], rows::voucher_exchange).await
+}
+
+pub(super) async fn latest_voucher_exchange(
+    session: &mut dyn Session,
+    device: &Id,
+) -> Result<Option<VoucherExchange>> {
+    let sql = "SELECT * FROM voucher_exchanges WHERE device = $1 \
+               ORDER BY updated_at DESC, created_at DESC LIMIT 1";
+    one(session, sql, &[device.into()], rows::voucher_exchange).await
+}
+
+pub(super) async fn enrollment(session: &mut dyn Session, id: &Id) -> Result<Option<Enrollment>> {
+    one(session, "SELECT * FROM enrollments WHERE id = $1", &[id.into()], rows::enrollment).await
+}
+
+pub(super) async fn enrollment_by_key(
+    session: &mut dyn Session,
+    key: &Sha256,
+) -> Result<Option<Enrollment>> {
+    // An open one is the newest, even if the clock went back.
+    let sql = "SELECT * FROM enrollments WHERE key = $1 \
+               ORDER BY CASE WHEN state IN ('approved', 'ordered') THEN 0 ELSE 1 END, \
+               created_at DESC, id DESC LIMIT 1";
+    one(session, sql, &[key.into()], rows::enrollment).await
+}
+
+pub(super) async fn enrollments_of(
+    session: &mut dyn Session,
+    device: &Id,
+) -> Result<Vec<Enrollment>> {
+    let sql = "SELECT * FROM enrollments WHERE device = $1 ORDER BY created_at, id";
+    all(session, sql, &[device.into()], rows::enrollment).await
+}
+
+pub(super) async fn approved_enrollments(session: &mut dyn Session) -> Result<Vec<Enrollment>> {
+    let sql = "SELECT * FROM enrollments WHERE state = 'approved' ORDER BY created_at, id";
+    all(session, sql, &[], rows::enrollment).await
+}
+
+pub(super) async fn certificate(
+    session: &mut dyn Session,
+    fingerprint: &Sha256,
+) -> Result<Option<IssuedCertificate>> {
+    let sql = "SELECT * FROM certificates WHERE fingerprint = $1";
+    one(session, sql, &[fingerprint.into()], rows::issued_certificate).await
+}
+
+pub(super) async fn certificates_between(
+    session: &mut dyn Session,
+    least: &Sha256,
+    most: &Sha256,
+    limit: u32,
+) -> Result<Vec<IssuedCertificate>> {
+    let sql = "SELECT * FROM certificates WHERE fingerprint >= $1 AND fingerprint <= $2 \
+               ORDER BY fingerprint LIMIT $3";
+    all(session, sql, &[least.into(), most.into(), limit.into()], rows::issued_certificate).await
+}
+
+pub(super) async fn certificates_of(
+    session: &mut dyn Session,
+    device: &Id,
+) -> Result<Vec<IssuedCertificate>> {
+    let sql = "SELECT * FROM certificates WHERE device = $1 ORDER BY created_at, fingerprint";
+    all(session, sql, &[device.into()], rows::issued_certificate).await
+}
+
+pub(super) async fn certificates_page(
+    session: &mut dyn Session,
+    ends_before: Millis,
+    after: (Millis, &Sha256),
+    limit: u32,
+) -> Result<Vec<IssuedCertificate>> {
+    let sql = "SELECT * FROM certificates WHERE not_after < $1 \
+               AND (not_after, fingerprint) > ($2, $3) ORDER BY not_after, fingerprint LIMIT $4";
+    let values = [ends_before.into(), after.0.into(), after.1.into(), limit.into()];
+    all(session, sql, &values, rows::issued_certificate).await
+}
+
+pub(super) async fn chain_certificates(session: &mut dyn Session) -> Result<Vec<ChainCertificate>> {
+    let sql = "SELECT * FROM chain_certificates ORDER BY issuer, fingerprint";
+    all(session, sql, &[], rows::chain_certificate).await
+}
+
+pub(super) async fn order(session: &mut dyn Session, id: &OrderId) -> Result<Option<OrderRecord>> {
+    one(session, "SELECT * FROM orders WHERE id = $1", &[id.as_str().into()], rows::order).await
+}
+
+pub(super) async fn order_steps(
+    session: &mut dyn Session,
+    id: &OrderId,
+) -> Result<Vec<(Millis, String)>> {
+    let sql = "SELECT at, step FROM order_steps WHERE \"order\" = $1 ORDER BY seq";
+    let read = |row: &mut Row| Ok((row.millis("at")?, row.text("step")?));
+    all(session, sql, &[id.as_str().into()], read).await
+}
+
+pub(super) async fn ended_orders(
+    session: &mut dyn Session,
+    before: Millis,
+    limit: u32,
+) -> Result<Vec<OrderId>> {
+    let sql = "SELECT id FROM orders WHERE is_final = 1 AND due < $1 ORDER BY due LIMIT $2";
+    let values: [Value<'_>; 2] = [before.into(), limit.into()];
+    all(session, sql, &values, |row| row.text("id").map(OrderId::new)).await
+}
+
+pub(super) async fn account(
+    session: &mut dyn Session,
+    issuer: &str,
+) -> Result<Option<AccountRecord>> {
+    let sql = "SELECT url, directory FROM accounts WHERE issuer = $1";
+    let read = |row: &mut Row| {
+        Ok(AccountRecord { url: row.text("url")?, directory: row.text("directory")? })
+    };
+    one(session, sql, &[issuer.into()], read).await
+}
+
+pub(super) async fn answers(session: &mut dyn Session, owner: &str) -> Result<Vec<String>> {
+    let sql = "SELECT DISTINCT value FROM challenge_answers WHERE owner = $1 ORDER BY value";
+    all(session, sql, &[owner.into()], |row| row.text("value")).await
+}

@@ -1,0 +1,73 @@
+//! What every store must do, run on SQLite and on PostgreSQL; and what each does when its database fails.
+
+// A panic is how a test fails.
+#![allow(clippy::indexing_slicing, clippy::expect_used, clippy::unwrap_used, clippy::panic)]
+
+mod chain;
+mod place;
+mod rows;
+mod sqlite;
+mod suite;
+
+use brski_tests::postgres::Cluster;
+
+use self::place::Place;
+
+/// Runs each behaviour on SQLite as a test of its own, and all of them on one PostgreSQL.
+macro_rules! behaviours {
+    ($($module:ident::$name:ident),+ $(,)?) => {
+        mod on_sqlite {
+            $(
+                #[tokio::test]
+                async fn $name() {
+                    super::$module::$name(super::Place::sqlite()).await;
+                }
+            )+
+        }
+
+        #[tokio::test(flavor = "multi_thread")]
+        async fn all_behaviours_on_postgres() {
+            let Some(cluster) = Cluster::start().unwrap() else {
+                return;
+            };
+            let cluster = std::sync::Arc::new(cluster);
+            $(
+                println!("on PostgreSQL: {}", stringify!($name));
+                $module::$name(Place::postgres(&cluster)).await;
+            )+
+        }
+    };
+}
+
+behaviours! {
+    suite::gives_back_what_it_was_given,
+    suite::every_state_comes_back_as_it_was,
+    suite::a_conflict_leaves_nothing_of_its_commit_behind,
+    suite::an_enrollment_that_ended_makes_room_for_another,
+    suite::two_nodes_never_hold_one_order,
+    suite::a_cancelled_order_ends_unless_the_ca_was_asked_to_issue,
+    suite::answers_certificates_and_chains_are_kept_once,
+    suite::what_was_committed_is_there_when_it_is_opened_again,
+    suite::commits_that_come_together_are_all_kept_and_fail_alone,
+    suite::a_thousand_jobs_are_claimed_once_by_many_workers,
+    suite::hostile_texts_come_back_as_they_were,
+    suite::devices_come_in_pages_that_neither_repeat_nor_hide,
+    suite::devices_are_found_by_the_beginning_of_name_and_serial_number,
+    suite::events_come_in_pages,
+    suite::a_name_is_freed_and_given_to_another,
+    suite::a_barred_device_is_not_moved,
+    suite::questions_are_asked_once_and_answered_once,
+    suite::credentials_are_unique_and_revoked_once,
+    suite::certificates_are_found_by_their_end_and_revoked_once,
+    suite::ended_orders_are_pruned_and_open_ones_stay,
+    suite::a_second_writer_of_one_name_is_refused,
+    suite::a_newer_database_is_refused_and_left_as_it_is,
+    chain::an_untouched_chain_is_proven_up_to_its_checkpoint,
+    chain::each_changed_column_is_found,
+    chain::a_removed_row_is_named,
+    chain::a_cut_tail_below_a_checkpoint_is_found,
+    chain::exchanged_rows_are_found,
+    chain::a_chain_computed_anew_is_found_by_its_checkpoint,
+    chain::a_forged_checkpoint_is_found,
+    chain::pruning_leaves_a_checkpoint_that_verifies,
+}

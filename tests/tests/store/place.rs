@@ -1,0 +1,64 @@
+//! Where a store of a test lives, and how somebody who is not the registrar gets at its tables.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use brski_registrar::store::postgres::PostgresStore;
+use brski_registrar::store::sqlite::SqliteStore;
+use brski_registrar::store::{OpenError, Store};
+use brski_tests::postgres::Cluster;
+use rustls::RootCertStore;
+use tempfile::TempDir;
+
+/// A database that may be opened again and again.
+pub(super) enum Place {
+    Sqlite(TempDir),
+    Postgres(Arc<Cluster>, String),
+}
+
+impl Place {
+    pub(super) fn sqlite() -> Self {
+        Self::Sqlite(tempfile::tempdir().unwrap())
+    }
+
+    pub(super) fn postgres(cluster: &Arc<Cluster>) -> Self {
+        Self::Postgres(Arc::clone(cluster), cluster.database().unwrap())
+    }
+
+    fn file(folder: &TempDir) -> PathBuf {
+        folder.path().join("registrar.db")
+    }
+
+    pub(super) async fn try_open(&self, node: &str) -> Result<Arc<dyn Store>, OpenError> {
+        Ok(match self {
+            Self::Sqlite(folder) => Arc::new(SqliteStore::open(&Self::file(folder), node)?),
+            Self::Postgres(_, url) => {
+                Arc::new(PostgresStore::open(url, RootCertStore::empty(), node).await?)
+            }
+        })
+    }
+
+    pub(super) async fn open(&self, node: &str) -> Arc<dyn Store> {
+        self.try_open(node).await.unwrap()
+    }
+
+    /// Runs SQL behind the store's back.
+    pub(super) fn tamper(&self, sql: &str) {
+        match self {
+            Self::Sqlite(folder) => {
+                rusqlite::Connection::open(Self::file(folder)).unwrap().execute_batch(sql).unwrap();
+            }
+            Self::Postgres(cluster, url) => {
+                cluster.sql(url, sql).unwrap();
+            }
+        }
+    }
+
+    /// 32 zero octets in the database's words.
+    pub(super) fn zeros(&self) -> &'static str {
+        match self {
+            Self::Sqlite(_) => "zeroblob(32)",
+            Self::Postgres(..) => "decode(repeat('00', 32), 'hex')",
+        }
+    }
+}
