@@ -1,6 +1,6 @@
 //! The real registrar as a process: made with `registrar init`, run with `registrar serve`.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -54,6 +54,7 @@ pub struct Counters {
 pub struct Site {
     program: PathBuf,
     folder: PathBuf,
+    launcher: Vec<OsString>,
 }
 
 impl Site {
@@ -65,7 +66,13 @@ impl Site {
         if !program.is_file() {
             return Err(RegistrarError::Missing(program.to_owned()));
         }
-        Ok(Self { program: program.to_owned(), folder: folder.to_owned() })
+        Ok(Self { program: program.to_owned(), folder: folder.to_owned(), launcher: Vec::new() })
+    }
+
+    /// The same site, whose daemon is started by another program: `faketime` and its arguments, say.
+    #[must_use]
+    pub fn under(self, launcher: Vec<OsString>) -> Self {
+        Self { launcher, ..self }
     }
 
     /// Its folder.
@@ -130,8 +137,10 @@ impl Site {
     pub async fn serve(&self) -> Result<Registrar, RegistrarError> {
         let log = self.folder.join("registrar.log");
         let before = std::fs::read_to_string(&log).map_or(0, |text| text.len());
-        let mut command = Command::new(&self.program);
-        command.arg("serve").arg("--config").arg(self.config());
+        let mut words =
+            self.launcher.iter().map(OsString::as_os_str).chain([self.program.as_os_str()]);
+        let mut command = Command::new(words.next().unwrap_or_default());
+        command.args(words).arg("serve").arg("--config").arg(self.config());
         let mut child = process::start(&mut command, &log)?;
         let address = process::until(START_LIMIT, async || {
             let text = std::fs::read_to_string(&log).ok()?;
@@ -166,6 +175,12 @@ impl Registrar {
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Its process.
+    #[must_use]
+    pub fn process_id(&self) -> Option<u32> {
+        self.child.id()
     }
 
     /// Its program and folder.

@@ -13,3 +13,4 @@ pub mod masa;
 pub mod policy;
 pub mod store;
 pub mod tls;
+pub mod trail;

@@ -1,10 +1,15 @@
 //! A site of the lab in a temporary folder, and what tests ask of it.
 
-use std::path::PathBuf;
+use std::ffi::OsString;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
+use brski_lab::masa::Masa;
+use brski_lab::pki::Manufacturer;
+use brski_lab::process;
 use brski_lab::registrar::Site;
-use brski_lab::up::{Issuer, Lab, SiteOptions};
+use brski_lab::up::{Issuer, Lab, MANUFACTURER, SiteOptions, ZONE, introduce};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -47,6 +52,40 @@ async fn start(issuer: Issuer, pebble: PathBuf) -> anyhow::Result<TestSite> {
     };
     let lab = Lab::start(&options).await?;
     Ok(TestSite { lab, folder })
+}
+
+/// Starts a site with the local issuer whose folder, configuration and launcher a test prepares.
+///
+/// `prepare`: gets the registrar's folder as `registrar init` made it, and gives what the daemon is started by.
+///
+/// # Errors
+/// What cannot be started.
+pub async fn prepared(
+    prepare: impl FnOnce(&Path) -> anyhow::Result<Vec<OsString>>,
+) -> anyhow::Result<TestSite> {
+    let folder = tempfile::tempdir()?;
+    let loopback = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let manufacturer = Manufacturer::new(MANUFACTURER)?;
+    let masa = Masa::start(loopback, &manufacturer).await?;
+    let site = Site::new(&programs::ours("registrar")?, &folder.path().join("registrar"))?;
+    let listen = format!("127.0.0.1:{}", process::free_port()?);
+    site.init(&["--domain", ZONE, "--listen", &listen]).await?;
+    let launcher = prepare(site.folder())?;
+    let registrar = site.under(launcher).serve().await?;
+    introduce(registrar.site(), folder.path(), &manufacturer).await?;
+    let lab = Lab { manufacturer, masa, pebble: None, registrar };
+    Ok(TestSite { lab, folder })
+}
+
+/// Replaces a text of the configuration.
+///
+/// # Errors
+/// If it is not there.
+pub fn edit(folder: &Path, from: &str, to: &str) -> anyhow::Result<()> {
+    let file = folder.join("registrar.toml");
+    let text = std::fs::read_to_string(&file)?;
+    anyhow::ensure!(text.contains(from), "{from:?} is not in the configuration: {text}");
+    Ok(std::fs::write(&file, text.replacen(from, to, 1))?)
 }
 
 impl TestSite {

@@ -230,13 +230,25 @@ async fn refuses_an_unknown_label() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn refuses_a_known_serial_number_with_another_key() -> anyhow::Result<()> {
+async fn a_known_serial_number_with_another_key_waits_for_a_person() -> anyhow::Result<()> {
     let site = site::local().await?;
     journey::bootstrap(&site.lab.pledge("TWIN")?, site.lab.registrar.address()).await?;
     let twin = site.lab.pledge("TWIN")?;
-    let body = correct(&site, &twin).await?;
-    let (answer, _) = request(&site, &twin, body).await?;
-    assert_refused(&site, &answer, 403, "another key", "identity-key-changed").await
+    let asked = site.lab.masa.requests();
+    for _ in 0..2 {
+        let body = correct(&site, &twin).await?;
+        let (answer, connection) = request(&site, &twin, body).await?;
+        assert_refused(&site, &answer, 202, "an operator is asked", "approval-asked").await?;
+        assert_eq!(answer.retry_after, "30");
+        drop(connection);
+    }
+    let (mut connection, _) = twin.connect(site.lab.registrar.address()).await?;
+    let answer = enroll(&mut connection, csr("twin")?).await?;
+    assert_refused(&site, &answer, 403, "another key", "identity-key-changed").await?;
+    let kinds = event_kinds(site.site()).await?;
+    assert_eq!(kinds.iter().filter(|kind| *kind == "approval-asked").count(), 1, "asked once");
+    assert_eq!(site.lab.masa.requests(), asked, "the MASA was not asked");
+    Ok(())
 }
 
 #[tokio::test]

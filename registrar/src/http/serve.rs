@@ -47,6 +47,7 @@ use crate::masa::client::MasaClient;
 use crate::policy::manufacturers::ManufacturerDirectory;
 use crate::store;
 use crate::tls::server::server_config;
+use crate::trail::keeper::Keeper;
 
 /// How long one request to an ACME CA may take.
 const ACME_TIMEOUT: Duration = Duration::from_secs(30);
@@ -108,6 +109,10 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let service = Arc::new(Service::new(store, clock, Arc::new(daemon)));
     tasks.spawn(server::run(socket, service, stopped.clone()));
     resume::approved(&app).await;
+    let keeper = Arc::new(keeper(&app));
+    let keeping = Arc::clone(&keeper);
+    let ending = stopped.clone();
+    tasks.spawn(async move { keeping.run(ending).await });
     tasks.spawn(listener::run(listener, acceptor, router(app), connections, stopped));
     announce(address, responder.as_ref().map(Responder::address));
     wait_for_signal().await?;
@@ -116,8 +121,21 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     if let Some(responder) = responder {
         responder.stop().await;
     }
+    // Last of all: nobody writes any more.
+    keeper.end().await;
     remove_socket(&socket_path);
     Ok(())
+}
+
+/// What signs and prunes the trail.
+fn keeper(app: &App) -> Keeper {
+    Keeper {
+        store: Arc::clone(&app.store),
+        clock: Arc::clone(&app.clock),
+        identity: Arc::clone(&app.identity),
+        node: app.config.store.node.clone(),
+        retention: app.config.store.retention,
+    }
 }
 
 fn start_log(level: &str) -> anyhow::Result<()> {

@@ -86,11 +86,18 @@ fn checkpoint(row: &mut Row) -> Result<Checkpoint> {
     })
 }
 
-/// Keeps a checkpoint; the same one twice is kept once.
+/// How many statements about newest events are kept: each vouches for all before it.
+const HEADS: i64 = 100;
+
+/// Keeps a checkpoint; the same one twice is kept once, and of the oldest ones some leave.
 pub(super) async fn add_checkpoint(
     session: &mut dyn Session,
     checkpoint: &Checkpoint,
 ) -> Result<()> {
+    let sql = "DELETE FROM checkpoints WHERE node = $1 AND kind = 'head' AND seq < \
+               (SELECT seq FROM checkpoints WHERE node = $1 AND kind = 'head' \
+               ORDER BY seq DESC LIMIT 1 OFFSET $2)";
+    session.execute(sql, &[Value::from(&checkpoint.node), (HEADS - 2).into()]).await?;
     let sql = "INSERT INTO checkpoints (node, seq, kind, hash, time, spki, signature) \
                VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING";
     let values = [
