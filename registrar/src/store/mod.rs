@@ -274,7 +274,7 @@ pub trait Store: Send + Sync + 'static {
     /// The device with this identifier.
     async fn device(&self, id: &Id) -> Result<Option<KnownDevice>, StoreError>;
 
-    /// A page of the devices that fit a filter, the oldest first: at most `limit` of them, after a place.
+    /// A page of the devices that fit a filter, in the order of [`DevicePlace`]: at most `limit`, after a place.
     async fn devices(
         &self,
         filter: &DeviceFilter,

@@ -3,15 +3,11 @@
 
 use super::read::KNOWN_DEVICE;
 use super::rows;
-use super::session::{Result, Session, Value, all, one};
+use super::session::{Result, Session, Value, all};
 use super::trail;
 use crate::store::model::{
     DeviceFilter, DevicePlace, EventFilter, EventPlace, KnownDevice, StoredEvent,
 };
-
-/// Up to how many devices that a text fits are gathered by index and sorted; of more, the devices are read in order,
-/// since then one comes soon enough.
-const FEW: u32 = 2_000;
 
 /// A condition, and the values of its placeholders.
 struct Conditions<'a> {
@@ -36,23 +32,30 @@ impl<'a> Conditions<'a> {
     }
 }
 
-/// The devices that fit a filter, the oldest first, after a place.
+/// The devices that fit a filter, after a place.
 pub(super) async fn devices(
     session: &mut dyn Session,
     filter: &DeviceFilter,
     after: Option<&DevicePlace>,
     limit: u32,
 ) -> Result<Vec<KnownDevice>> {
-    let range = filter.text.as_deref().map(Range::of);
-    let is_rare = match &range {
-        None => false,
-        Some(range) => count(session, range).await? < i64::from(FEW),
+    let Some(text) = &filter.text else {
+        return by_age(session, filter, after, limit).await;
     };
-    let mut conditions = Conditions::new();
-    if let Some(range) = &range {
-        let condition = range.condition(&mut conditions, is_rare);
-        conditions.and(&condition);
+    let mut found = Vec::new();
+    if !matches!(after, Some(DevicePlace::Serial { .. })) {
+        found = by_name(session, filter, text, after, limit).await?;
     }
+    let rest = limit.saturating_sub(u32::try_from(found.len()).unwrap_or(limit));
+    if rest > 0 {
+        found.extend(by_serial(session, filter, text, after, rest).await?);
+    }
+    Ok(found)
+}
+
+/// The conditions that do not depend on the order.
+fn conditions(filter: &DeviceFilter) -> Conditions<'_> {
+    let mut conditions = Conditions::new();
     if let Some(state) = filter.state {
         let state = conditions.value(state.as_str());
         conditions.and(&format!("d.state = {state}"));
@@ -61,63 +64,79 @@ pub(super) async fn devices(
         let manufacturer = conditions.value(manufacturer);
         conditions.and(&format!("i.manufacturer = {manufacturer}"));
     }
-    if let Some(place) = after {
-        let (at, id) = (conditions.value(place.created_at), conditions.value(&place.id));
-        conditions.and(&format!("(d.created_at, d.id) > ({at}, {id})"));
-    }
+    conditions
+}
+
+async fn page(
+    session: &mut dyn Session,
+    conditions: Conditions<'_>,
+    order: &str,
+    limit: u32,
+) -> Result<Vec<KnownDevice>> {
     let Conditions { text, mut values } = conditions;
     values.push(limit.into());
-    let sql = format!("{KNOWN_DEVICE}{text} ORDER BY d.created_at, d.id LIMIT ${}", values.len());
+    let sql = format!("{KNOWN_DEVICE}{text} ORDER BY {order} LIMIT ${}", values.len());
     all(session, &sql, &values, rows::known_device).await
 }
 
-/// The texts that begin with a text, as the range that an index knows.
-struct Range {
-    /// As written, for serial numbers.
-    serial: (String, String),
-    /// In lower case, for names.
-    name: (String, String),
+async fn by_age(
+    session: &mut dyn Session,
+    filter: &DeviceFilter,
+    after: Option<&DevicePlace>,
+    limit: u32,
+) -> Result<Vec<KnownDevice>> {
+    let mut conditions = conditions(filter);
+    if let Some(DevicePlace::Age { created_at, id }) = after {
+        let (at, id) = (conditions.value(*created_at), conditions.value(id));
+        conditions.and(&format!("(d.created_at, d.id) > ({at}, {id})"));
+    }
+    page(session, conditions, "d.created_at, d.id", limit).await
 }
 
-impl Range {
-    fn of(text: &str) -> Self {
-        // No text is after the last character of Unicode.
-        let range = |text: String| (text.clone(), format!("{text}\u{10ffff}"));
-        Self { serial: range(text.to_owned()), name: range(text.to_lowercase()) }
-    }
-
-    fn condition<'a>(&'a self, conditions: &mut Conditions<'a>, is_rare: bool) -> String {
-        let (serial, serial_end) =
-            (conditions.value(&self.serial.0), conditions.value(&self.serial.1));
-        let (name, name_end) = (conditions.value(&self.name.0), conditions.value(&self.name.1));
-        match is_rare {
-            true => format!(
-                "d.id IN (SELECT device FROM identities WHERE serial >= {serial} \
-                 AND serial <= {serial_end} \
-                 UNION SELECT device FROM names WHERE name >= {name} AND name <= {name_end})"
-            ),
-            false => format!(
-                "((i.serial >= {serial} AND i.serial <= {serial_end}) \
-                 OR (n.name >= {name} AND n.name <= {name_end}))"
-            ),
-        }
-    }
+/// The end of the texts that begin with a text: no text is after the last character of Unicode.
+fn end(text: &str) -> String {
+    format!("{text}\u{10ffff}")
 }
 
-/// How many rows fit, at most [`FEW`].
-async fn count(session: &mut dyn Session, range: &Range) -> Result<i64> {
-    let sql = "SELECT count(*) AS number FROM (\
-               SELECT device FROM identities WHERE serial >= $1 AND serial <= $2 \
-               UNION ALL SELECT device FROM names WHERE name >= $3 AND name <= $4 \
-               LIMIT $5) AS fitting";
-    let values = [
-        Value::from(&range.serial.0),
-        Value::from(&range.serial.1),
-        Value::from(&range.name.0),
-        Value::from(&range.name.1),
-        FEW.into(),
-    ];
-    Ok(one(session, sql, &values, |row| row.integer("number")).await?.unwrap_or_default())
+async fn by_name(
+    session: &mut dyn Session,
+    filter: &DeviceFilter,
+    text: &str,
+    after: Option<&DevicePlace>,
+    limit: u32,
+) -> Result<Vec<KnownDevice>> {
+    let first = text.to_lowercase();
+    let last = end(&first);
+    let mut conditions = conditions(filter);
+    let (least, most) = (conditions.value(&first), conditions.value(&last));
+    conditions.and(&format!("n.name >= {least} AND n.name <= {most}"));
+    if let Some(DevicePlace::Name(name)) = after {
+        let name = conditions.value(name);
+        conditions.and(&format!("n.name > {name}"));
+    }
+    page(session, conditions, "n.name", limit).await
+}
+
+/// Those whose serial number fits and whose name does not, so that no device comes twice.
+async fn by_serial(
+    session: &mut dyn Session,
+    filter: &DeviceFilter,
+    text: &str,
+    after: Option<&DevicePlace>,
+    limit: u32,
+) -> Result<Vec<KnownDevice>> {
+    let (last, name) = (end(text), text.to_lowercase());
+    let name_last = end(&name);
+    let mut conditions = conditions(filter);
+    let (least, most) = (conditions.value(text), conditions.value(&last));
+    conditions.and(&format!("i.serial >= {least} AND i.serial <= {most}"));
+    let (least, most) = (conditions.value(&name), conditions.value(&name_last));
+    conditions.and(&format!("(n.name IS NULL OR n.name < {least} OR n.name > {most})"));
+    if let Some(DevicePlace::Serial { serial, id }) = after {
+        let (serial, id) = (conditions.value(serial), conditions.value(id));
+        conditions.and(&format!("(i.serial, d.id) > ({serial}, {id})"));
+    }
+    page(session, conditions, "i.serial, d.id", limit).await
 }
 
 /// The events that fit a filter, the oldest first: after a place, or else the newest.
