@@ -223,7 +223,10 @@ async fn bare_groups(path: &Path, writers: u64) -> f64 {
 
 async fn decisions() {
     println!("durable decisions a second on SQLite (WAL, full sync), each a state and an event");
-    println!("{:>8} {:>12} {:>14} {:>14} {:>18}", "writers", "ours", "bare commits", "bare groups", "ours/bare groups");
+    println!(
+        "{:>8} {:>12} {:>14} {:>14} {:>18}",
+        "writers", "ours", "bare commits", "bare groups", "ours/bare groups"
+    );
     for writers in [1, 16, 64] {
         let folder = tempfile::tempdir_in(".").unwrap();
         let path = |name: &str| folder.path().join(name);
@@ -294,7 +297,11 @@ async fn pages() {
     page(&store, "by a state that none has", blocked, None).await;
     let start = Instant::now();
     assert_eq!(store.find_devices("pump-0777777.iot.example.org").await.unwrap().len(), 1);
-    println!("{:<44} {:>20.2} ms", "one device by its name", start.elapsed().as_secs_f64() * 1000.0);
+    println!(
+        "{:<44} {:>20.2} ms",
+        "one device by its name",
+        start.elapsed().as_secs_f64() * 1000.0
+    );
 }
 
 fn main() {
