@@ -120,7 +120,7 @@ async fn perform(command: Command) -> Result<(), Failed> {
         Command::Init(options) => init::init(&options).await,
         Command::Serve(option) => {
             let config = Config::load(&option.config)?;
-            let run = crate::http::serve::run(config).await;
+            let run = crate::daemon::run(config).await;
             run.map_err(|error| Failed::new(format!("{error:#}")))
         }
         Command::Check(option) => query::check(&option.config).await,

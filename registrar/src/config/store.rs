@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use super::{Reader, raw};
+use super::raw;
+use super::reader::Reader;
 
 /// How this registrar is called where no other one shares its store.
 const ONLY_NODE: &str = "registrar";

@@ -7,5 +7,4 @@ pub mod est;
 pub mod headers;
 pub mod listener;
 pub mod locks;
-pub mod serve;
 pub mod status;

@@ -1,46 +1,36 @@
 //! Puts the daemon together, runs it, and stops it cleanly.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::sync::atomic::AtomicU64;
 
-use acme_bridge::account::{Account, DirectoryConfig};
-use acme_bridge::bridge::{Bridge, BridgeConfig};
-use acme_bridge::dns::{self, Responder};
-use acme_bridge::solver::BuiltInDns;
-use acme_bridge::{Clock, IssuerName, OrderStore};
+use acme_bridge::dns::Responder;
+use acme_bridge::{Clock, OrderStore};
 use anyhow::Context as _;
 use arc_swap::ArcSwap;
-use async_trait::async_trait;
 use axum::Router;
 use axum::routing::{any, post};
-use rustls::RootCertStore;
-use rustls::crypto::{CryptoProvider, aws_lc_rs};
-use rustls_pki_types::CertificateDer;
+use rustls::crypto::aws_lc_rs;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
-use tracing::{error, warn};
+use tracing::warn;
 use tracing_subscriber::EnvFilter;
 
-use super::app::App;
-use super::locks::Locks;
-use super::{brski, est, listener};
-use crate::admin::api::Counters;
+use self::issuers::{IssuerBuilder, Issuers, system_anchors};
+use self::observer::Daemon;
 use crate::admin::lock::FolderLock;
 use crate::admin::server;
-use crate::admin::service::{Observer, Service};
+use crate::admin::service::Service;
 use crate::clock::SystemClock;
-use crate::config::{AcmeConfig, Config, IssuerConfig};
-use crate::identity::{RegistrarIdentity, read_certificates};
-use crate::issue::Issuer;
-use crate::issue::acme::AcmeIssuer;
-use crate::issue::local::LocalIssuer;
+use crate::config::Config;
+use crate::http::app::App;
+use crate::http::locks::Locks;
+use crate::http::{brski, est, listener};
+use crate::identity::RegistrarIdentity;
 use crate::issue::orders::Orders;
 use crate::issue::resume;
 use crate::masa::client::MasaClient;
@@ -49,8 +39,8 @@ use crate::store;
 use crate::tls::server::server_config;
 use crate::trail::keeper::Keeper;
 
-/// How long one request to an ACME CA may take.
-const ACME_TIMEOUT: Duration = Duration::from_secs(30);
+mod issuers;
+mod observer;
 
 /// Runs the registrar until SIGTERM or SIGINT.
 ///
@@ -72,16 +62,10 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let (stop, stopped) = watch::channel(false);
     let mut tasks = JoinSet::new();
     let node = config.store.node.clone();
-    let mut build =
-        IssuerBuilder { provider: &provider, clock: &clock, orders: &orders, node: &node };
-    let mut issuers: BTreeMap<String, Arc<dyn Issuer>> = BTreeMap::new();
-    for (name, issuer) in &config.issuers {
-        let Built { issuer, bridge } =
-            build.issuer(name, issuer).with_context(|| format!("issuer.{name}"))?;
-        issuers.insert(name.clone(), issuer);
-        if let Some(bridge) = bridge {
-            tasks.spawn(bridge.run(stopped.clone()));
-        }
+    let build = IssuerBuilder { provider: &provider, clock: &clock, orders: &orders, node: &node };
+    let Issuers { by_name: issuers, bridges } = build.all(&config)?;
+    for bridge in bridges {
+        tasks.spawn(bridge.run(stopped.clone()));
     }
     let masa = MasaClient::new(
         Arc::clone(&provider),
@@ -194,116 +178,5 @@ async fn wait_for_signal() -> anyhow::Result<()> {
 fn remove_socket(path: &Path) {
     if let Err(error) = std::fs::remove_file(path) {
         warn!(%error, "cannot remove the admin socket");
-    }
-}
-
-/// The operating system's anchors; those that cannot be read are left out.
-fn system_anchors() -> RootCertStore {
-    let mut anchors = RootCertStore::empty();
-    anchors.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    anchors
-}
-
-fn certificates(path: &Path) -> anyhow::Result<Vec<CertificateDer<'static>>> {
-    let certificates = read_certificates(path)?;
-    Ok(certificates.iter().map(|certificate| certificate.der().clone()).collect())
-}
-
-/// An issuer, and the bridge that must run for it.
-struct Built {
-    issuer: Arc<dyn Issuer>,
-    bridge: Option<Arc<Bridge>>,
-}
-
-struct IssuerBuilder<'a> {
-    provider: &'a Arc<CryptoProvider>,
-    clock: &'a Arc<dyn Clock>,
-    orders: &'a Arc<dyn OrderStore>,
-    node: &'a str,
-}
-
-impl IssuerBuilder<'_> {
-    fn issuer(&mut self, name: &str, issuer: &IssuerConfig) -> anyhow::Result<Built> {
-        match issuer {
-            IssuerConfig::Local { certificate, key, validity_days } => {
-                let issuer = LocalIssuer::load(name, certificate, key, *validity_days)?;
-                Ok(Built { issuer: Arc::new(issuer), bridge: None })
-            }
-            IssuerConfig::Acme(acme) => {
-                let configured = match &acme.root {
-                    Some(path) => Some(certificates(path)?),
-                    None => None,
-                };
-                let bridge = Arc::new(self.bridge(name, acme, configured.as_deref())?);
-                let served = configured.unwrap_or_default();
-                let issuer = AcmeIssuer::new(name, Arc::clone(&bridge), served);
-                Ok(Built { issuer: Arc::new(issuer), bridge: Some(bridge) })
-            }
-        }
-    }
-
-    fn bridge(
-        &self,
-        name: &str,
-        acme: &AcmeConfig,
-        roots: Option<&[CertificateDer<'static>]>,
-    ) -> anyhow::Result<Bridge> {
-        let anchors = match &acme.directory_ca {
-            None => system_anchors(),
-            Some(path) => {
-                let mut anchors = RootCertStore::empty();
-                anchors.add_parsable_certificates(certificates(path)?);
-                anchors
-            }
-        };
-        let roots = match roots {
-            Some(roots) => roots.to_vec(),
-            None => rustls_native_certs::load_native_certs().certs,
-        };
-        let issuer = IssuerName::new(name);
-        let directory = DirectoryConfig {
-            url: acme.directory.clone(),
-            anchors: Arc::new(anchors),
-            account_key: acme.account_key.clone(),
-            timeout: ACME_TIMEOUT,
-        };
-        let (provider, orders) = (Arc::clone(self.provider), Arc::clone(self.orders));
-        let account = Account::new(provider, directory, issuer.clone(), Arc::clone(&orders))?;
-        let config = BridgeConfig {
-            issuer,
-            node: self.node.to_owned(),
-            roots,
-            orders_in_flight: acme.orders_in_flight,
-        };
-        let solver = Arc::new(BuiltInDns::new(Arc::clone(&orders)));
-        Ok(Bridge::new(config, orders, solver, Arc::new(account), Arc::clone(self.clock)))
-    }
-}
-
-/// The daemon as the admin socket sees it.
-struct Daemon {
-    app: Arc<App>,
-    dns: Option<Arc<dns::Counters>>,
-}
-
-#[async_trait]
-impl Observer for Daemon {
-    async fn manufacturers_changed(&self) {
-        let rows = match self.app.store.manufacturers().await {
-            Ok(rows) => rows,
-            Err(error) => return error!(%error, "cannot read the manufacturers again"),
-        };
-        match ManufacturerDirectory::new(rows) {
-            Ok(directory) => self.app.manufacturers.store(Arc::new(directory)),
-            Err(error) => error!(%error, "the manufacturers stay as they were"),
-        }
-    }
-
-    fn counters(&self) -> Counters {
-        Counters {
-            requests: self.app.requests.load(Ordering::Relaxed),
-            dns_queries: self.dns.as_ref().map_or(0, |dns| dns.queries()),
-            dns_answers: self.dns.as_ref().map_or(0, |dns| dns.answers()),
-        }
     }
 }

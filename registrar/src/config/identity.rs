@@ -1,0 +1,46 @@
+//! The section `[identity]`: the registrar's own certificate and key, and what vouchers pin.
+
+use std::path::PathBuf;
+
+use super::raw;
+use super::reader::Reader;
+
+/// The files of the registrar's identity.
+#[derive(Clone, Debug)]
+pub struct IdentityFiles {
+    /// Its certificate and any intermediates, PEM.
+    pub certificate: PathBuf,
+    /// Its private key, PKCS#8 PEM, mode 0600.
+    pub key: PathBuf,
+    /// The domain CA's certificate, PEM.
+    pub domain_ca: PathBuf,
+    /// What MASAs are offered to pin.
+    pub pin: Pin,
+}
+
+/// What vouchers shall pin: how much of its chain the registrar shows a MASA (RFC 8995 §5.5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pin {
+    /// The registrar's own certificate.
+    EndEntity,
+    /// The CA that issued it.
+    IssuingCa,
+    /// The domain's root.
+    Root,
+}
+
+impl Reader {
+    pub(super) fn identity(&mut self, identity: &raw::Identity) -> Option<IdentityFiles> {
+        let pin = self.choose(
+            "identity.pin",
+            &identity.pin,
+            &[("root", Pin::Root), ("issuing-ca", Pin::IssuingCa), ("ee", Pin::EndEntity)],
+        )?;
+        Some(IdentityFiles {
+            certificate: self.path(&identity.certificate),
+            key: self.path(&identity.key),
+            domain_ca: self.path(&identity.domain_ca),
+            pin,
+        })
+    }
+}

@@ -1,0 +1,23 @@
+//! The section `[listen]`: the addresses.
+
+use std::net::SocketAddr;
+
+use super::raw;
+use super::reader::Reader;
+
+/// Where the daemon listens.
+#[derive(Clone, Copy, Debug)]
+pub struct Listen {
+    /// Pledges and EST clients, TCP.
+    pub est: SocketAddr,
+    /// The DNS responder, UDP and TCP.
+    pub dns: Option<SocketAddr>,
+}
+
+impl Reader {
+    pub(super) fn listen(&mut self, listen: &raw::Listen) -> Option<Listen> {
+        let est = self.address("listen.est", &listen.est);
+        let dns = listen.dns.as_deref().and_then(|text| self.address("listen.dns", text));
+        Some(Listen { est: est?, dns })
+    }
+}

@@ -1,0 +1,131 @@
+//! The sections `[profile.NAME]`: what a device gets.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use brski_est::path::Label;
+
+use super::issuer::IssuerConfig;
+use super::reader::Reader;
+use super::{DEFAULT_PROFILE, raw};
+
+/// What a device of a profile gets.
+#[derive(Clone, Debug)]
+pub struct Profile {
+    /// The issuer, a key of [`Config::issuers`].
+    pub issuer: String,
+    /// The zone, one of [`Config::zones`].
+    pub zone: String,
+    /// The name template.
+    pub name: String,
+    /// The keys that a CSR may have.
+    pub key_types: Vec<KeyType>,
+    /// How long a request is held before it is answered with 202.
+    pub hold: Duration,
+}
+
+/// A kind of key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyType {
+    /// ECDSA on P-256.
+    EcP256,
+    /// ECDSA on P-384.
+    EcP384,
+    /// ECDSA on P-521.
+    EcP521,
+    /// RSA of 2048 bits and more.
+    Rsa,
+    /// Ed25519.
+    Ed25519,
+}
+
+impl KeyType {
+    const ALL: [Self; 5] = [Self::EcP256, Self::EcP384, Self::EcP521, Self::Rsa, Self::Ed25519];
+}
+
+impl fmt::Display for KeyType {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::EcP256 => "ec-p256",
+            Self::EcP384 => "ec-p384",
+            Self::EcP521 => "ec-p521",
+            Self::Rsa => "rsa",
+            Self::Ed25519 => "ed25519",
+        })
+    }
+}
+
+impl Reader {
+    pub(super) fn profiles(
+        &mut self,
+        profiles: BTreeMap<String, raw::Profile>,
+        issuers: &BTreeMap<String, IssuerConfig>,
+        zones: &[String],
+    ) -> BTreeMap<String, Profile> {
+        if !profiles.contains_key(DEFAULT_PROFILE) {
+            let reason = "is needed: it is what devices get that name no other".to_owned();
+            self.problem("profile.default", reason);
+        }
+        let mut read = BTreeMap::new();
+        for (name, profile) in profiles {
+            let key = format!("profile.{name}");
+            if Label::parse(&name).is_err() {
+                let reason = "is no EST label: letters, digits, '.', '_' and '-', and no operation";
+                self.problem(&key, reason.to_owned());
+            }
+            if !issuers.contains_key(&profile.issuer) {
+                let known: Vec<&str> = issuers.keys().map(String::as_str).collect();
+                let reason = format!(
+                    "there is no [issuer.{}]; there is {}",
+                    profile.issuer,
+                    known.join(", ")
+                );
+                self.problem(&format!("{key}.issuer"), reason);
+            }
+            let zone = profile.zone.to_ascii_lowercase();
+            if !zones.contains(&zone) {
+                let reason = format!("there is no [zone.\"{zone}\"]");
+                self.problem(&format!("{key}.zone"), reason);
+            }
+            self.template(&format!("{key}.name"), &profile.name);
+            let key_types = self.key_types(&key, profile.key_types);
+            let hold =
+                self.bounded(&format!("{key}.hold_secs"), profile.hold_secs.unwrap_or(10), 0, 60);
+            let hold = Duration::from_secs(u64::from(hold));
+            let (issuer, template) = (profile.issuer, profile.name);
+            read.insert(name, Profile { issuer, zone, name: template, key_types, hold });
+        }
+        read
+    }
+
+    fn template(&mut self, key: &str, template: &str) {
+        let plain = ["{serial}", "{manufacturer}", "{opaque}"]
+            .iter()
+            .fold(template.to_owned(), |text, placeholder| text.replace(placeholder, ""));
+        let tells_apart = template.contains("{serial}") || template.contains("{opaque}");
+        let is_legal = plain.bytes().all(|each| each.is_ascii_alphanumeric() || each == b'-');
+        if !tells_apart || !is_legal {
+            let reason = format!(
+                "{template:?} must hold {{serial}} or {{opaque}}, may hold {{manufacturer}}, \
+                 and beside them letters, digits and '-' only"
+            );
+            self.problem(key, reason);
+        }
+    }
+
+    fn key_types(&mut self, key: &str, words: Option<Vec<String>>) -> Vec<KeyType> {
+        let key = format!("{key}.key_types");
+        let Some(words) = words else {
+            return vec![KeyType::EcP256, KeyType::EcP384];
+        };
+        if words.is_empty() {
+            self.problem(&key, "is empty: no CSR would fit".to_owned());
+        }
+        let choices: Vec<(String, KeyType)> =
+            KeyType::ALL.iter().map(|kind| (kind.to_string(), *kind)).collect();
+        let choices: Vec<(&str, KeyType)> =
+            choices.iter().map(|(word, kind)| (word.as_str(), *kind)).collect();
+        words.iter().filter_map(|word| self.choose(&key, word, &choices)).collect()
+    }
+}

@@ -1,0 +1,70 @@
+//! What reading every section needs: problems that name file and key, paths, addresses, bounded numbers, chosen words.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use super::Problem;
+
+/// Adds the nearest known key to serde's message about an unknown one: "unknown field `x`, expected `a` or `b`".
+pub(super) fn with_nearest(message: &str) -> String {
+    let message = message.trim_end();
+    let quoted: Vec<&str> = message
+        .find("unknown field")
+        .and_then(|at| message.get(at..))
+        .map(|about| about.split('`').skip(1).step_by(2).collect())
+        .unwrap_or_default();
+    let nearest = quoted.split_first().and_then(|(unknown, known)| {
+        let likeness = |key: &&&str| strsim::jaro_winkler(unknown, key);
+        known.iter().max_by(|a, b| likeness(a).total_cmp(&likeness(b)))
+    });
+    match nearest {
+        Some(key) => format!("{message}\ndid you mean '{key}'?"),
+        None => message.to_owned(),
+    }
+}
+
+/// Turns what is written into what is meant, and collects what is wrong.
+pub(super) struct Reader {
+    pub(super) file: PathBuf,
+    pub(super) folder: PathBuf,
+    pub(super) problems: Vec<Problem>,
+}
+
+impl Reader {
+    pub(super) fn problem(&mut self, key: &str, reason: String) {
+        self.problems.push(Problem { file: self.file.clone(), key: key.to_owned(), reason });
+    }
+
+    pub(super) fn path(&self, text: &str) -> PathBuf {
+        self.folder.join(text)
+    }
+
+    pub(super) fn address(&mut self, key: &str, text: &str) -> Option<SocketAddr> {
+        let address = text.parse().ok();
+        if address.is_none() {
+            self.problem(key, format!("{text:?} is not ADDRESS:PORT, such as \"0.0.0.0:8443\""));
+        }
+        address
+    }
+
+    pub(super) fn bounded(&mut self, key: &str, value: u32, least: u32, most: u32) -> u32 {
+        if !(least..=most).contains(&value) {
+            self.problem(key, format!("{value} is not between {least} and {most}"));
+        }
+        value
+    }
+
+    pub(super) fn choose<T: Copy>(
+        &mut self,
+        key: &str,
+        text: &str,
+        choices: &[(&str, T)],
+    ) -> Option<T> {
+        let choice = choices.iter().find(|(word, _)| *word == text).map(|(_, value)| *value);
+        if choice.is_none() {
+            let words: Vec<String> = choices.iter().map(|(word, _)| format!("{word:?}")).collect();
+            self.problem(key, format!("{text:?} is none of {}", words.join(", ")));
+        }
+        choice
+    }
+}
