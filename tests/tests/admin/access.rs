@@ -201,7 +201,7 @@ async fn whoever_is_taken_out_of_the_configuration_stays_out() -> anyhow::Result
     assert_eq!(connection.request(viewer()?).await?.status, 200);
     let section = "[admin.token.viewer]\nrole = \"viewer\"\nfile = \"viewer.token\"\n";
     edit(open.site.site().folder(), section, "")?;
-    open.site.site().command("reload", &[] as &[&str]).await?;
+    open.site.site().command::<&str>("reload", &[]).await?;
     assert_eq!(connection.request(viewer()?).await?.status, 401, "on the open connection, too");
     Ok(())
 }

@@ -249,7 +249,7 @@ async fn hostile_serial_numbers_and_sites_are_stored_and_shown_escaped() -> anyh
     assert_eq!(story["device"]["serial"], serial);
     assert_eq!(story["device"]["site"], place);
     for command in ["device list", "event list"] {
-        let table = site.site().command(command, &[] as &[&str]).await?;
+        let table = site.site().command::<&str>(command, &[]).await?;
         assert!(!table.contains('\u{202e}'), "{table:?}");
         assert!(table.contains("A\\u{202e}\";DROP"), "{table}");
     }

@@ -14,7 +14,7 @@ async fn what_can_be_applied_is_applied_and_the_rest_is_named() -> anyhow::Resul
     edit(registrar.folder(), "unexpected = \"admit\"", "unexpected = \"ask\"")?;
     edit(registrar.folder(), "validity_days = 365", "validity_days = 30")?;
     edit(registrar.folder(), "hold_secs = 10", "hold_secs = 1")?;
-    let told = registrar.command("reload", &[] as &[&str]).await?;
+    let told = registrar.command::<&str>("reload", &[]).await?;
     assert!(told.contains("policy.unexpected: applies now"), "{told}");
     assert!(told.contains("profile.default.hold_secs: applies now"), "{told}");
     assert!(told.contains("issuer.local.validity_days: applies after a restart"), "{told}");
@@ -28,7 +28,7 @@ async fn what_can_be_applied_is_applied_and_the_rest_is_named() -> anyhow::Resul
     let waiting = json(registrar, "approval list", &[]).await?;
     assert_eq!(waiting[0]["serial"], "RELOAD-1");
     // What waits for a restart is told again.
-    let told = registrar.command("reload", &[] as &[&str]).await?;
+    let told = registrar.command::<&str>("reload", &[]).await?;
     assert_eq!(told, "issuer.local.validity_days: applies after a restart\n");
     Ok(())
 }
@@ -40,7 +40,7 @@ async fn a_wrong_configuration_changes_nothing() -> anyhow::Result<()> {
     edit(registrar.folder(), "unexpected = \"admit\"", "unexpected = \"perhaps\"")?;
     edit(registrar.folder(), "hold_secs = 10", "hold_secs = 1000")?;
     let file = registrar.config();
-    let told = registrar.command("reload", &[] as &[&str]).await.unwrap_err().to_string();
+    let told = registrar.command::<&str>("reload", &[]).await.unwrap_err().to_string();
     // The command reads the file, too, and stops at what is wrong with it.
     assert!(told.contains(&format!("{}: policy.unexpected", file.display())), "{told}");
     assert!(told.contains("profile.default.hold_secs"), "{told}");
@@ -59,7 +59,7 @@ async fn a_profile_whose_issuer_does_not_run_yet_waits() -> anyhow::Result<()> {
                 key = \"device-ca.key\"\n[profile.second]\nissuer = \"second\"\nzone = \"iot.lab.example\"\n\
                 [profile.third]\nissuer = \"local\"\nzone = \"iot.lab.example\"\n";
     std::fs::write(registrar.config(), text + more)?;
-    let told = registrar.command("reload", &[] as &[&str]).await?;
+    let told = registrar.command::<&str>("reload", &[]).await?;
     assert!(told.contains("profile.second.issuer: applies after a restart"), "{told}");
     assert!(told.contains("issuer.second.kind: applies after a restart"), "{told}");
     assert!(told.contains("profile.third.issuer: applies now"), "{told}");

@@ -65,7 +65,7 @@ async fn a_follower_sees_each_event_once() -> anyhow::Result<()> {
 async fn verification_finds_what_was_changed_and_says_where() -> anyhow::Result<()> {
     let site = site::local().await?;
     enroll(&site, "VERIFY-1").await?;
-    let whole = site.site().command("event verify", &[] as &[&str]).await?;
+    let whole = site.site().command::<&str>("event verify", &[]).await?;
     assert!(whole.contains("are whole"), "{whole}");
     assert!(whole.contains("came after the last signature: unproven"), "{whole}");
     let TestSite { lab, folder } = site;
@@ -79,7 +79,7 @@ async fn verification_finds_what_was_changed_and_says_where() -> anyhow::Result<
         ("DELETE FROM events WHERE seq = 3", "3"),
     ] {
         Connection::open(&database)?.execute(sql, [])?;
-        let told = registrar.command("event verify", &[] as &[&str]).await.unwrap_err().to_string();
+        let told = registrar.command::<&str>("event verify", &[]).await.unwrap_err().to_string();
         assert!(told.contains("tampered with"), "{told}");
         let chains = std::process::Command::new(brski_tests::programs::ours("registrar")?)
             .args(["event", "verify", "--json", "--config"])
@@ -114,6 +114,6 @@ async fn a_backup_of_a_running_registrar_can_be_used() -> anyhow::Result<()> {
     let devices = json(&registrar, "device list", &[]).await?;
     assert_eq!(devices.as_array().unwrap().len(), 1);
     assert_eq!(devices[0]["serial"], "BACKUP-1");
-    registrar.command("event verify", &[] as &[&str]).await?;
+    registrar.command::<&str>("event verify", &[]).await?;
     Ok(())
 }

@@ -63,7 +63,7 @@ async fn assert_nothing_is_lost(site: TestSite) -> anyhow::Result<()> {
     let events =
         ask(&registrar, "event list", &["--kind", "device-expected", "--since", "1h"]).await?;
     assert_eq!(events.as_array().unwrap().len(), there.len());
-    registrar.command("event verify", &[] as &[&str]).await?;
+    registrar.command::<&str>("event verify", &[]).await?;
     println!("{} changes were answered, {} are there", answered.len(), there.len());
     running.stop().await;
     Ok(())
