@@ -85,9 +85,9 @@ pub enum Strictness {
 pub enum Quirk {
     /// The content type of the CMS is id-data, not id-ct-animaJSONVoucher.
     ContentTypeData,
-    /// It is BER, not DER: indefinite lengths, or strings in pieces.
+    /// It is BER, not DER: indefinite lengths, lengths in more octets than needed, or strings in pieces.
     Ber,
-    /// The signature algorithm is the key's, or carries NULL parameters.
+    /// The signature algorithm is the key's, or carries parameters that it has not, NULL most often.
     SignatureAlgorithm,
     /// The signed attributes are not in DER order.
     AttributeOrder,

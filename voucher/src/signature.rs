@@ -32,6 +32,8 @@ const RSA_SHA384: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 12];
 const RSA_SHA512: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 13];
 const SHA256: &[u8] = &[0x60, 0x86, 0x48, 1, 0x65, 3, 4, 2, 1];
 const SHA384: &[u8] = &[0x60, 0x86, 0x48, 1, 0x65, 3, 4, 2, 2];
+/// NULL, the parameters of RSA with PKCS#1 v1.5.
+const NULL: &[u8] = &[0x05, 0x00];
 const SHA512: &[u8] = &[0x60, 0x86, 0x48, 1, 0x65, 3, 4, 2, 3];
 
 /// A signature that does not hold.
@@ -78,6 +80,24 @@ impl Hash {
         }
     }
 
+    /// The signature algorithm of ECDSA with this hash.
+    fn ecdsa(self) -> &'static [u8] {
+        match self {
+            Self::Sha256 => ECDSA_SHA256,
+            Self::Sha384 => ECDSA_SHA384,
+            Self::Sha512 => ECDSA_SHA512,
+        }
+    }
+
+    /// The signature algorithm of RSA with PKCS#1 v1.5 and this hash.
+    fn rsa(self) -> &'static [u8] {
+        match self {
+            Self::Sha256 => RSA_SHA256,
+            Self::Sha384 => RSA_SHA384,
+            Self::Sha512 => RSA_SHA512,
+        }
+    }
+
     pub(crate) fn digest(self, message: &[u8]) -> Vec<u8> {
         use aws_lc_rs::digest;
         let algorithm = match self {
@@ -93,7 +113,7 @@ impl Hash {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Spelling {
     Exact,
-    /// The key's algorithm stands where the signature's belongs, or NULL parameters were added.
+    /// The key's algorithm stands where the signature's belongs, or parameters were added or left out.
     Forgiven,
 }
 
@@ -130,40 +150,24 @@ pub(crate) fn verify(
 
 /// The algorithm identifier as the table knows it.
 fn normalise(algorithm: &[u8], hash: Option<Hash>) -> Option<(Vec<u8>, Spelling)> {
-    let mut reader = Reader::new(algorithm);
-    let oid = reader.expect(OBJECT_IDENTIFIER).ok()?;
-    let parameters = reader.optional(0x05).ok()?;
-    let plain = |oid: &[u8]| identifier(oid, &[]);
-    let with_null = |oid: &[u8]| identifier(oid, &[0x05, 0x00]);
-    let spelled = |is_exact: bool| {
-        if is_exact { Spelling::Exact } else { Spelling::Forgiven }
-    };
-    match (oid.contents, hash) {
-        (ECDSA_SHA256 | ECDSA_SHA384 | ECDSA_SHA512, _) => {
-            Some((plain(oid.contents), spelled(parameters.is_none())))
-        }
-        (EC_PUBLIC_KEY, Some(hash)) => {
-            let oid = match hash {
-                Hash::Sha256 => ECDSA_SHA256,
-                Hash::Sha384 => ECDSA_SHA384,
-                Hash::Sha512 => ECDSA_SHA512,
-            };
-            Some((plain(oid), Spelling::Forgiven))
-        }
+    let oid = Reader::new(algorithm).expect(OBJECT_IDENTIFIER).ok()?.contents;
+    let wanted = match (oid, hash) {
+        (ECDSA_SHA256 | ECDSA_SHA384 | ECDSA_SHA512, _) => identifier(oid, &[]),
+        (EC_PUBLIC_KEY, Some(hash)) => identifier(hash.ecdsa(), &[]),
+        // RFC 3370 §3.2 allows this spelling.
         (RSA_ENCRYPTION, Some(hash)) => {
-            let oid = match hash {
-                Hash::Sha256 => RSA_SHA256,
-                Hash::Sha384 => RSA_SHA384,
-                Hash::Sha512 => RSA_SHA512,
-            };
-            // RFC 3370 §3.2 allows this spelling.
-            Some((with_null(oid), Spelling::Exact))
+            let spelling = spelling(algorithm, &identifier(oid, NULL));
+            return Some((identifier(hash.rsa(), NULL), spelling));
         }
-        (RSA_SHA256 | RSA_SHA384 | RSA_SHA512, _) => {
-            Some((with_null(oid.contents), spelled(parameters.is_some())))
-        }
-        _ => Some((algorithm.to_vec(), Spelling::Exact)),
-    }
+        (RSA_SHA256 | RSA_SHA384 | RSA_SHA512, _) => identifier(oid, NULL),
+        _ => algorithm.to_vec(),
+    };
+    let spelling = spelling(algorithm, &wanted);
+    Some((wanted, spelling))
+}
+
+fn spelling(algorithm: &[u8], wanted: &[u8]) -> Spelling {
+    if algorithm == wanted { Spelling::Exact } else { Spelling::Forgiven }
 }
 
 fn identifier(oid: &[u8], parameters: &[u8]) -> Vec<u8> {
