@@ -1,7 +1,7 @@
 //! What an artefact says, as YANG models it, apart from how it is written: JSON or CBOR.
 //!
 //! Both encodings are read into [`Leaves`] and written from them; the artefacts are made of leaves and know no encoding.
-//! Unknown leaves are ignored (RFC 8995 §5.6.1); a known leaf twice is refused, since two readers might pick two values.
+//! Unknown leaves are ignored (RFC 8995 §5.6.1); any member twice is refused, since two readers might pick two values.
 //!
 //! RFC 8366 §5.3, draft-ietf-anima-rfc8366bis §5–§7, RFC 7951 (JSON), RFC 9254 (CBOR).
 
@@ -13,6 +13,7 @@ use crate::encoding::{Quirk, Strictness};
 pub(crate) mod base64;
 pub(crate) mod cbor;
 pub(crate) mod json;
+mod strict;
 
 /// The most members of one artefact that are read, unknown ones included.
 const MEMBERS: usize = 64;
@@ -23,7 +24,7 @@ const VALUE_CHARACTERS: usize = 60;
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum ContentError {
-    /// It is no JSON, or has a member twice.
+    /// It is no JSON, or of another shape.
     #[error("the JSON cannot be read: {0}")]
     Json(serde_json::Error),
     /// It is no CBOR.
@@ -35,13 +36,19 @@ pub enum ContentError {
         /// The name that belongs there.
         expected: &'static str,
     },
+    /// Objects or lists stand in each other deeper than this library reads.
+    #[error("it is nested too deeply")]
+    Depth,
+    /// Something follows its end.
+    #[error("octets follow its end")]
+    TrailingOctets,
     /// There are more members than this library reads.
     #[error("there are more than {MEMBERS} members")]
     TooManyMembers,
-    /// A member stands there twice.
-    #[error("member {member} is there twice")]
+    /// A member stands there twice, wherever.
+    #[error("member {member:?} is there twice")]
     Repeated {
-        /// The member.
+        /// The member, cut to 60 characters.
         member: String,
     },
     /// A member that must be there is not.
