@@ -322,11 +322,19 @@ impl Certificate {
     /// Whether the extended key usage extension lists this purpose.
     #[must_use]
     pub fn has_extended_key_usage(&self, purpose: Oid) -> bool {
-        self.extension(EXTENDED_KEY_USAGE).and_then(|value| only(value, SEQUENCE).ok()).is_some_and(
-            |list| {
-                children(list).any(|oid| oid.tag == OBJECT_IDENTIFIER && oid.contents == purpose.0)
-            },
-        )
+        self.purposes().any(|found| found == purpose.0)
+    }
+
+    /// The purposes that the extended key usage extension lists, such as `1.3.6.1.5.5.7.3.28`, for people.
+    #[must_use]
+    pub fn extended_key_usages(&self) -> Vec<String> {
+        self.purposes().map(dotted).collect()
+    }
+
+    fn purposes(&self) -> impl Iterator<Item = &[u8]> {
+        let list = self.extension(EXTENDED_KEY_USAGE).and_then(|value| only(value, SEQUENCE).ok());
+        let purposes = list.into_iter().flat_map(children);
+        purposes.filter(|oid| oid.tag == OBJECT_IDENTIFIER).map(|oid| oid.contents)
     }
 
     /// The DNS names among the subject alternative names, as they stand.
@@ -428,6 +436,28 @@ pub fn domain_id(pinned: &Certificate) -> Vec<u8> {
     pinned
         .subject_key_identifier()
         .map_or_else(|| sha256(pinned.spki_der()).to_vec(), <[u8]>::to_vec)
+}
+
+/// An object identifier in digits and dots; in hexadecimal digits where an arc is too large for that.
+fn dotted(oid: &[u8]) -> String {
+    let mut arcs: Vec<u64> = Vec::new();
+    let mut arc = 0_u64;
+    for octet in oid {
+        let Some(upper) = arc.checked_mul(128) else {
+            return hex(oid);
+        };
+        arc = upper | u64::from(octet & 0x7f);
+        if octet & 0x80 == 0 {
+            // The first two arcs share a number (X.690 §8.19.4).
+            match arcs.is_empty() {
+                true => arcs.extend([(arc / 40).min(2), arc - 40 * (arc / 40).min(2)]),
+                false => arcs.push(arc),
+            }
+            arc = 0;
+        }
+    }
+    let arcs: Vec<String> = arcs.iter().map(ToString::to_string).collect();
+    arcs.join(".")
 }
 
 /// Lower-case hexadecimal digits, for people.

@@ -75,7 +75,8 @@ pub enum Strictness {
     #[default]
     Standard,
     /// More: base64 around DER, line breaks in base64, the other artefact's JSON root, an idevid-issuer that is
-    /// no extension value, COSE without its tag.
+    /// no extension value, COSE without its tag, an empty first POST
+    /// (see [`forgiven_by`](crate::verify::ParseError::forgiven_by)).
     Lenient,
 }
 
@@ -105,6 +106,8 @@ pub enum Quirk {
     RawIdevidIssuer,
     /// The COSE_Sign1 has no tag (lenient).
     Untagged,
+    /// There is nothing: a pledge that wants to see the registrar's certificate first (lenient).
+    EmptyPost,
 }
 
 impl Quirk {
@@ -123,6 +126,7 @@ impl Quirk {
             Self::ForeignRoot => "foreign-root",
             Self::RawIdevidIssuer => "raw-idevid-issuer",
             Self::Untagged => "untagged",
+            Self::EmptyPost => "empty-post",
         }
     }
 }

@@ -28,6 +28,20 @@ pub enum ParseError {
     Content(#[from] ContentError),
 }
 
+impl ParseError {
+    /// What this strictness forgives although there is no artefact to read.
+    ///
+    /// Some pledges begin with an empty POST, to learn the registrar's certificate before they connect again.
+    /// To the lenient that is no attempt that failed: it gets its refusal, and nothing is held against the pledge.
+    #[must_use]
+    pub fn forgiven_by(&self, strictness: Strictness) -> Option<Quirk> {
+        match (self, strictness) {
+            (Self::Envelope(EnvelopeError::Empty), Strictness::Lenient) => Some(Quirk::EmptyPost),
+            _ => None,
+        }
+    }
+}
+
 /// Why an artefact is not to be trusted.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]

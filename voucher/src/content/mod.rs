@@ -9,6 +9,7 @@ use thiserror::Error;
 
 use crate::artefact::{Assertion, Nonce, Timestamp};
 use crate::encoding::{Quirk, Strictness};
+use crate::tlv::{OCTET_STRING, SEQUENCE, only};
 
 pub(crate) mod base64;
 pub(crate) mod cbor;
@@ -323,18 +324,19 @@ fn check_idevid_issuer(
     strictness: Strictness,
     forgiven: &mut Vec<Quirk>,
 ) -> Result<(), ContentError> {
-    match (octets.first(), strictness) {
-        (Some(0x04 | 0x30), _) => {}
-        (_, Strictness::Lenient) => forgiven.push(Quirk::RawIdevidIssuer),
-        (_, Strictness::Standard) => {
-            return Err(ContentError::Value {
-                member: Leaf::IdevidIssuer.name(),
-                value: crate::certificate::hex(octets.get(..20).unwrap_or(octets)),
-                reason: "it is no authority key identifier, DER",
-            });
+    let identifier = only(octets, OCTET_STRING).map_or(octets, |wrapped| wrapped.contents);
+    match (only(identifier, SEQUENCE), strictness) {
+        (Ok(_), _) => Ok(()),
+        (Err(_), Strictness::Lenient) => {
+            forgiven.push(Quirk::RawIdevidIssuer);
+            Ok(())
         }
+        (Err(_), Strictness::Standard) => Err(ContentError::Value {
+            member: Leaf::IdevidIssuer.name(),
+            value: crate::certificate::hex(octets.get(..20).unwrap_or(octets)),
+            reason: "it is no authority key identifier, DER",
+        }),
     }
-    Ok(())
 }
 
 #[cfg(test)]

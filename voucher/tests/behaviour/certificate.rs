@@ -3,7 +3,7 @@
 use brski_voucher::certificate::{
     CERTIFICATE_OCTETS, CLIENT_AUTH, CMC_RA, Certificate, CertificateError, SERVER_AUTH, domain_id,
 };
-use rcgen::{CustomExtension, DnType, DnValue, SanType, date_time_ymd};
+use rcgen::{CustomExtension, DnType, DnValue, ExtendedKeyUsagePurpose, SanType, date_time_ymd};
 
 use crate::crafted::{CraftedCertificate, der, oid};
 use crate::support::{MASA, Party, SERIAL, World, idevid_params, masa_extension, p256, params};
@@ -63,6 +63,15 @@ fn reads_usages_and_names() {
         assert!(world.registrar.certificate.has_extended_key_usage(purpose));
         assert!(!world.device.certificate.has_extended_key_usage(purpose));
     }
+    let purposes = ["1.3.6.1.5.5.7.3.28", "1.3.6.1.5.5.7.3.1", "1.3.6.1.5.5.7.3.2"];
+    assert_eq!(world.registrar.certificate.extended_key_usages(), purposes);
+    assert!(world.device.certificate.extended_key_usages().is_empty());
+    let mut wanted = params("odd");
+    let odd = [&[2, 999, 3][..], &[2, 25, u64::MAX], &[0, 5]];
+    wanted.extended_key_usages =
+        odd.iter().map(|arcs| ExtendedKeyUsagePurpose::Other(arcs.to_vec())).collect();
+    let odd = Party::root(wanted, p256()).certificate.extended_key_usages();
+    assert_eq!(odd, ["2.999.3", "2.25.18446744073709551615", "0.5"]);
 }
 
 #[test]

@@ -147,11 +147,19 @@ fn the_lenient_read_base64_around_cms_and_cose_without_its_tag() {
 }
 
 #[test]
-fn an_empty_post_has_a_name_of_its_own() {
+fn an_empty_post_has_a_name_of_its_own_which_the_lenient_forgive() {
     for encoding in ENCODINGS {
-        let error =
-            Unverified::<PledgeRequest>::parse_as(&[], encoding, Strictness::Lenient).unwrap_err();
-        assert!(matches!(error, ParseError::Envelope(EnvelopeError::Empty)));
+        for (strictness, forgiven) in
+            [(Strictness::Standard, None), (Strictness::Lenient, Some(Quirk::EmptyPost))]
+        {
+            let error =
+                Unverified::<PledgeRequest>::parse_as(&[], encoding, strictness).unwrap_err();
+            assert!(matches!(error, ParseError::Envelope(EnvelopeError::Empty)));
+            assert_eq!(error.forgiven_by(strictness), forgiven);
+            let other =
+                Unverified::<PledgeRequest>::parse_as(b" ", encoding, strictness).unwrap_err();
+            assert_eq!(other.forgiven_by(strictness), None);
+        }
     }
 }
 

@@ -107,6 +107,7 @@ fn knows_the_issuer_in_each_form_found_in_the_field() {
         (&wrapped[..], IssuerForm::ExtensionValue),
         (&wrapped[2..], IssuerForm::AuthorityKeyIdentifier),
         (bare, IssuerForm::KeyIdentifier),
+        (&der(0x04, &[bare])[..], IssuerForm::KeyIdentifier),
         (b"CN=vendor CA", IssuerForm::Name),
         (b"/CN=vendor CA", IssuerForm::Name),
     ] {
@@ -115,6 +116,26 @@ fn knows_the_issuer_in_each_form_found_in_the_field() {
     for foreign in [&[][..], b"CN=vendor", &bare[1..], world.domain.certificate.subject_der()] {
         assert_eq!(issuer_form(foreign, idevid), None);
     }
+}
+
+#[test]
+fn names_the_issuer_verbatim_where_the_identifier_holds_no_key_identifier() {
+    let world = World::new();
+    // authorityCertIssuer and authorityCertSerialNumber alone (RFC 5280 §4.2.1.1).
+    let name = der(0xa1, &[&der(0xa4, &[world.vendor.certificate.subject_der()])]);
+    let identifier = der(0x30, &[&name, &der(0x82, &[&[7]])]);
+    let mut wanted = params("device");
+    wanted.use_authority_key_identifier_extension = false;
+    wanted
+        .custom_extensions
+        .push(CustomExtension::from_oid_content(&[2, 5, 29, 35], identifier.clone()));
+    let idevid = world.vendor.issue(wanted, p256()).certificate;
+    assert_eq!(issuer(&idevid), der(0x04, &[&identifier]));
+    assert_eq!(issuer_form(&issuer(&idevid), &idevid), Some(IssuerForm::ExtensionValue));
+    assert_eq!(issuer_form(&identifier, &idevid), Some(IssuerForm::AuthorityKeyIdentifier));
+    // There is nothing for these to match.
+    assert_eq!(issuer_form(&[], &idevid), None);
+    assert_eq!(issuer_form(&[4, 0], &idevid), None);
 }
 
 /// A subject alternative name with a hardwareModuleName (RFC 4108 §5).
