@@ -256,3 +256,35 @@ fn cms_is_strict_der_to_another_reader() {
     assert_eq!(signed.encap_content_info.econtent_type.to_string(), "1.2.840.113549.1.9.16.1.40");
     assert_eq!(signed.signer_infos.0.len(), 1);
 }
+
+/// Ed25519 signs the attributes themselves, and the digest among them is SHA-512 (RFC 8419 §3).
+#[test]
+fn ed25519_in_cms_is_as_rfc_8419_says() {
+    use aws_lc_rs::digest::{SHA512, digest};
+    use aws_lc_rs::signature::{ED25519, UnparsedPublicKey};
+    use der::Encode as _;
+
+    let world = World::new();
+    let key = KeyPair::generate_for(&PKCS_ED25519).unwrap();
+    let own = world.vendor.issue_for(idevid_params(SERIAL), &key);
+    let signer = PrivateKey::from_pkcs8_der(&key.serialize_der()).unwrap();
+    let chain = std::slice::from_ref(&own);
+    let octets = world.pledge_fields().sign(&signer, chain, now()).unwrap();
+    let info = cms::content_info::ContentInfo::from_der(&octets).unwrap();
+    let signed: cms::signed_data::SignedData = info.content.decode_as().unwrap();
+    let signer_info = signed.signer_infos.0.get(0).unwrap();
+    assert_eq!(signer_info.digest_alg.oid.to_string(), "2.16.840.1.101.3.4.2.3");
+    assert_eq!(signer_info.signature_algorithm.oid.to_string(), "1.3.101.112");
+    assert!(signer_info.signature_algorithm.parameters.is_none());
+    let attributes = signer_info.signed_attrs.as_ref().unwrap();
+    let content = signed.encap_content_info.econtent.as_ref().unwrap().value();
+    let message_digest = attributes
+        .iter()
+        .find(|attribute| attribute.oid.to_string() == "1.2.840.113549.1.9.4")
+        .and_then(|attribute| attribute.values.get(0))
+        .unwrap();
+    assert_eq!(message_digest.value(), digest(&SHA512, content).as_ref());
+    let public = UnparsedPublicKey::new(&ED25519, key.public_key_raw());
+    let signature = signer_info.signature.as_bytes();
+    public.verify(&attributes.to_der().unwrap(), signature).unwrap();
+}

@@ -3,24 +3,18 @@
 //! Read: ECDSA on P-256, P-384 and P-521, RSA from 2048 bits (PKCS#1 v1.5, and PSS with the salt as long as the hash),
 //! Ed25519; with SHA-256, SHA-384 or SHA-512. Written: the same, each curve with its own hash, RSA with SHA-256.
 //!
-//! The one table of algorithms is that of rustls-webpki. JOSE and COSE write ECDSA signatures as two numbers of fixed
-//! length; they are turned into DER for it.
+//! The one table of algorithms is that of rustls-webpki, which has ML-DSA too, for CMS and certificates.
+//! JOSE and COSE write ECDSA signatures as two numbers of fixed length; they are turned into DER for it.
 
-use std::fmt;
+mod key;
 
-use aws_lc_rs::encoding::{AsDer, PublicKeyX509Der};
-use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P384_SHA384_ASN1_SIGNING, ECDSA_P521_SHA512_ASN1_SIGNING,
-    EcdsaKeyPair, EcdsaSigningAlgorithm, Ed25519KeyPair, KeyPair as _, RSA_PKCS1_SHA256,
-    RSA_PSS_SHA256, RsaKeyPair,
-};
-use rustls_pki_types::{
-    PrivateKeyDer, SignatureVerificationAlgorithm, SubjectPublicKeyInfoDer, alg_id,
-};
+use rustls_pki_types::{SignatureVerificationAlgorithm, SubjectPublicKeyInfoDer, alg_id};
 use thiserror::Error;
 use webpki::{ALL_VERIFICATION_ALGS, RawPublicKeyEntity, aws_lc_rs as algorithms};
 
-use crate::tlv::{INTEGER, OBJECT_IDENTIFIER, Reader, SEQUENCE, only, tagged};
+use crate::tlv::{BIT_STRING, INTEGER, OBJECT_IDENTIFIER, Reader, SEQUENCE, only, tagged};
+
+pub use key::PrivateKey;
 
 const ECDSA_SHA256: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, 2];
 const ECDSA_SHA384: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, 3];
@@ -36,6 +30,9 @@ const SHA384: &[u8] = &[0x60, 0x86, 0x48, 1, 0x65, 3, 4, 2, 2];
 const NULL: &[u8] = &[0x05, 0x00];
 const SHA512: &[u8] = &[0x60, 0x86, 0x48, 1, 0x65, 3, 4, 2, 3];
 
+/// The fewest bits of an RSA key.
+const RSA_BITS: usize = 2048;
+
 /// A signature that does not hold.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
@@ -46,6 +43,12 @@ pub enum SignatureError {
     /// The algorithm is none that this library knows, or too weak.
     #[error("the signature algorithm is unknown or too weak")]
     Algorithm,
+    /// The key is RSA of fewer bits than this library takes.
+    #[error("the public key is RSA of {bits} bits, fewer than {RSA_BITS}")]
+    WeakKey {
+        /// Its bits, up to a whole octet.
+        bits: usize,
+    },
     /// The algorithm belongs to another kind of key.
     #[error("the signature algorithm belongs to another kind of key than the signer's")]
     KeyKind,
@@ -142,7 +145,7 @@ pub(crate) fn verify(
         match entity.verify_signature(*candidate, message, signature) {
             Ok(()) => return Ok(spelling),
             Err(webpki::Error::UnsupportedSignatureAlgorithmForPublicKeyContext(_)) => {}
-            Err(_) => error = SignatureError::Mismatch,
+            Err(_) => error = mismatch(spki),
         }
     }
     Err(error)
@@ -273,8 +276,26 @@ pub(crate) fn verify_raw(
         webpki::Error::UnsupportedSignatureAlgorithmForPublicKeyContext(_) => {
             SignatureError::KeyKind
         }
-        _ => SignatureError::Mismatch,
+        _ => mismatch(spki),
     })
+}
+
+/// Why a signature of an algorithm that fits the key does not hold: the table takes no weak key.
+fn mismatch(spki: &[u8]) -> SignatureError {
+    match rsa_bits(spki) {
+        Some(bits) if bits < RSA_BITS => SignatureError::WeakKey { bits },
+        _ => SignatureError::Mismatch,
+    }
+}
+
+/// The length of the modulus of an RSA key (RFC 8017 §A.1.1), in whole octets.
+fn rsa_bits(spki: &[u8]) -> Option<usize> {
+    let mut fields = only(spki, SEQUENCE).ok()?.inside();
+    let algorithm = fields.expect(SEQUENCE).ok()?.inside().expect(OBJECT_IDENTIFIER).ok()?;
+    let key = fields.expect(BIT_STRING).ok().filter(|_| algorithm.contents == RSA_ENCRYPTION)?;
+    let modulus =
+        only(key.contents.get(1..)?, SEQUENCE).ok()?.inside().expect(INTEGER).ok()?.contents;
+    Some(modulus.iter().skip_while(|digit| **digit == 0).count().saturating_mul(8))
 }
 
 /// Verifies what a [`Signer`] with this public key signed, with whichever algorithm the key has.
@@ -292,7 +313,7 @@ pub fn verify_signed(spki: &[u8], message: &[u8], signature: &[u8]) -> Result<()
         match entity.verify_signature(algorithm.raw().table(), message, signature) {
             Ok(()) => return Ok(()),
             Err(webpki::Error::UnsupportedSignatureAlgorithmForPublicKeyContext(_)) => {}
-            Err(_) => error = SignatureError::Mismatch,
+            Err(_) => error = mismatch(spki),
         }
     }
     Err(error)
@@ -427,139 +448,6 @@ pub trait Signer: Send + Sync {
     /// # Errors
     /// [`SignError::Signing`] if the key does not answer.
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>, SignError>;
-}
-
-/// A key in memory.
-///
-/// ECDSA and PSS need random octets for each signature; aws-lc takes them from the operating system itself.
-pub struct PrivateKey {
-    pair: Pair,
-    spki: Vec<u8>,
-    algorithm: SignatureAlgorithm,
-}
-
-enum Pair {
-    Ecdsa(EcdsaKeyPair),
-    Rsa(RsaKeyPair),
-    Ed25519(Ed25519KeyPair),
-}
-
-impl PrivateKey {
-    /// Reads a PKCS#8 private key, DER: P-256, P-384, P-521, RSA from 2048 bits, or Ed25519.
-    ///
-    /// An RSA key signs with PKCS#1 v1.5; see [`with_pss`](Self::with_pss).
-    ///
-    /// # Errors
-    /// [`SignError::Key`].
-    pub fn from_pkcs8_der(pkcs8: &[u8]) -> Result<Self, SignError> {
-        if let Some(key) = Self::ecdsa(|curve| EcdsaKeyPair::from_pkcs8(curve, pkcs8)) {
-            return Ok(key);
-        }
-        if let Ok(pair) = RsaKeyPair::from_pkcs8(pkcs8) {
-            return Self::rsa(pair);
-        }
-        let pair = Ed25519KeyPair::from_pkcs8_maybe_unchecked(pkcs8).map_err(|_| SignError::Key)?;
-        let spki = spki(pair.public_key())?;
-        Ok(Self { pair: Pair::Ed25519(pair), spki, algorithm: SignatureAlgorithm::Ed25519 })
-    }
-
-    /// Reads a private key, DER, in PKCS#8 or in the older forms of RFC 5915 (EC) and RFC 8017 (RSA).
-    ///
-    /// # Errors
-    /// [`SignError::Key`].
-    pub fn from_der(key: &PrivateKeyDer<'_>) -> Result<Self, SignError> {
-        match key {
-            PrivateKeyDer::Pkcs8(key) => Self::from_pkcs8_der(key.secret_pkcs8_der()),
-            PrivateKeyDer::Sec1(key) => Self::ecdsa(|curve| {
-                EcdsaKeyPair::from_private_key_der(curve, key.secret_sec1_der())
-            })
-            .ok_or(SignError::Key),
-            PrivateKeyDer::Pkcs1(key) => RsaKeyPair::from_der(key.secret_pkcs1_der())
-                .map_err(|_| SignError::Key)
-                .and_then(Self::rsa),
-            _ => Err(SignError::Key),
-        }
-    }
-
-    /// The key on the first curve that it fits.
-    fn ecdsa<E>(
-        read: impl Fn(&'static EcdsaSigningAlgorithm) -> Result<EcdsaKeyPair, E>,
-    ) -> Option<Self> {
-        let curves = [
-            (&ECDSA_P256_SHA256_ASN1_SIGNING, SignatureAlgorithm::EcdsaSha256),
-            (&ECDSA_P384_SHA384_ASN1_SIGNING, SignatureAlgorithm::EcdsaSha384),
-            (&ECDSA_P521_SHA512_ASN1_SIGNING, SignatureAlgorithm::EcdsaSha512),
-        ];
-        curves.into_iter().find_map(|(curve, algorithm)| {
-            let pair = read(curve).ok()?;
-            let spki = spki(pair.public_key()).ok()?;
-            Some(Self { pair: Pair::Ecdsa(pair), spki, algorithm })
-        })
-    }
-
-    fn rsa(pair: RsaKeyPair) -> Result<Self, SignError> {
-        let (spki, algorithm) = (spki(pair.public_key())?, SignatureAlgorithm::RsaPkcs1Sha256);
-        Ok(Self { pair: Pair::Rsa(pair), spki, algorithm })
-    }
-
-    /// The same key, signing with PSS if it is RSA; COSE knows nothing else.
-    #[must_use]
-    pub fn with_pss(self) -> Self {
-        match self.algorithm {
-            SignatureAlgorithm::RsaPkcs1Sha256 => {
-                Self { algorithm: SignatureAlgorithm::RsaPssSha256, ..self }
-            }
-            _ => self,
-        }
-    }
-}
-
-fn spki(key: &impl AsDer<PublicKeyX509Der<'static>>) -> Result<Vec<u8>, SignError> {
-    key.as_der().map(|der| der.as_ref().to_vec()).map_err(|_| SignError::Key)
-}
-
-impl Signer for PrivateKey {
-    fn spki_der(&self) -> &[u8] {
-        &self.spki
-    }
-
-    fn algorithm(&self) -> SignatureAlgorithm {
-        self.algorithm
-    }
-
-    #[expect(
-        clippy::disallowed_types,
-        reason = "ECDSA cannot be made without; aws-lc asks the system"
-    )]
-    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, SignError> {
-        let random = aws_lc_rs::rand::SystemRandom::new();
-        match &self.pair {
-            Pair::Ecdsa(pair) => pair
-                .sign(&random, message)
-                .map(|signature| signature.as_ref().to_vec())
-                .map_err(|_| SignError::Signing),
-            Pair::Ed25519(pair) => Ok(pair.sign(message).as_ref().to_vec()),
-            Pair::Rsa(pair) => {
-                let mut signature = vec![0; pair.public_modulus_len()];
-                let signed = match self.algorithm {
-                    SignatureAlgorithm::RsaPssSha256 => {
-                        pair.sign(&RSA_PSS_SHA256, &random, message, &mut signature)
-                    }
-                    _ => pair.sign(&RSA_PKCS1_SHA256, &random, message, &mut signature),
-                };
-                signed.map(|()| signature).map_err(|_| SignError::Signing)
-            }
-        }
-    }
-}
-
-impl fmt::Debug for PrivateKey {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("PrivateKey")
-            .field("algorithm", &self.algorithm)
-            .finish_non_exhaustive()
-    }
 }
 
 #[cfg(test)]
