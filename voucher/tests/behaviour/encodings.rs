@@ -225,6 +225,61 @@ fn refuses_more_certificates_than_it_reads() {
     }
 }
 
+/// A COSE voucher of the MASA with these certificates under this label, in no header that is signed.
+fn carrying(world: &World, label: i64, certificates: &[&Certificate]) -> Vec<u8> {
+    use ciborium::Value as Item;
+
+    let signer = &world.masa.signer;
+    let fields = world.voucher_fields();
+    let signed = fields.sign_as(Encoding::Cose, signer, &world.masa.chain(), now()).unwrap();
+    let mut message: Item = ciborium::from_reader(&signed[..]).unwrap();
+    let Item::Tag(18, parts) = &mut message else {
+        panic!("no COSE_Sign1");
+    };
+    let list = certificates.iter().map(|each| Item::Bytes(each.der().to_vec())).collect();
+    let list = match certificates {
+        [single] => Item::Bytes(single.der().to_vec()),
+        _ => Item::Array(list),
+    };
+    parts.as_array_mut().unwrap()[1] = Item::Map(vec![(Item::from(label), list)]);
+    let mut octets = Vec::new();
+    ciborium::into_writer(&message, &mut octets).unwrap();
+    octets
+}
+
+#[test]
+fn an_x5chain_begins_with_the_signer_and_an_x5bag_has_no_order() {
+    const X5BAG: i64 = 32;
+    const X5CHAIN: i64 = 33;
+
+    let world = World::new();
+    let (own, other) = (&world.masa.certificate, &world.registrar.certificate);
+    let mismatch = Some(VerifyError::Signature(SignatureError::KeyKind));
+    for (label, certificates, refusal) in [
+        (X5CHAIN, &[own][..], None),
+        (X5CHAIN, &[own, other], None),
+        (X5CHAIN, &[other, own], mismatch.clone()),
+        (X5CHAIN, &[other], mismatch.clone()),
+        (X5BAG, &[own], None),
+        (X5BAG, &[own, other], None),
+        (X5BAG, &[other, own], None),
+        (X5BAG, &[other], mismatch),
+        (X5BAG, &[], Some(VerifyError::NoSigner { carried: 0 })),
+    ] {
+        let octets = carrying(&world, label, certificates);
+        let voucher = parse::<Voucher>(&octets, Encoding::Cose);
+        assert_eq!(voucher.certificates().len(), certificates.len());
+        let presented = voucher.presented();
+        let verified = voucher.clone().verify_presented(at_now());
+        assert_eq!(verified.as_ref().err(), refusal.as_ref(), "{label} {}", certificates.len());
+        assert_eq!(presented.signers.is_empty(), refusal.is_some());
+        // What the pledge gets still holds by the key.
+        let forwarded = parse::<Voucher>(&voucher.for_pledge(), Encoding::Cose);
+        assert!(forwarded.certificates().is_empty());
+        assert!(forwarded.verify_by_key(own).is_ok());
+    }
+}
+
 #[test]
 fn guesses_an_encoding_and_knows_its_media_types() {
     let world = World::new();
