@@ -44,6 +44,9 @@ fn reads_masa_urls_as_they_are_written() {
         ("masa.example/v2", "https://masa.example/v2/requestvoucher"),
         ("[2001:db8::1]:8443", "https://[2001:db8::1]:8443/.well-known/brski/requestvoucher"),
         ("[2001:db8::1]", "https://[2001:db8::1]/.well-known/brski/requestvoucher"),
+        ("192.0.2.1:9443", "https://192.0.2.1:9443/.well-known/brski/requestvoucher"),
+        ("HTTPS://masa.example///", "https://masa.example/.well-known/brski/requestvoucher"),
+        ("coaps://masa.example/x", "https://masa.example/x/requestvoucher"),
     ] {
         let url = MasaUrl::parse(text).unwrap();
         assert_eq!(url.endpoint("requestvoucher"), endpoint, "{text}");
@@ -66,7 +69,26 @@ fn refuses_masa_urls_that_hide_something() {
     ] {
         assert!(matches!(MasaUrl::parse(text), Err(MasaUrlError::Character { .. })), "{text:?}");
     }
-    for text in [":443", "https://", "/path", "https:///path", "[]:1"] {
+    for text in [
+        ":443",
+        "https://",
+        "/path",
+        "https:///path",
+        "[]:1",
+        "[masa.example]",
+        "[192.0.2.1]",
+        "[fe80::1%25eth0]",
+        "masa%2eexample",
+        "masa,example",
+        "masa..example",
+        "-masa.example",
+        "*.example",
+        "\"masa\"",
+        // Addresses that some resolvers know: hexadecimal, octal, one number.
+        "0x7f.1",
+        "0177.0.0.1",
+        "2130706433",
+    ] {
         assert!(matches!(MasaUrl::parse(text), Err(MasaUrlError::Host { .. })), "{text:?}");
     }
     for text in ["a:", "a:x", "a:65536", "a:0", "a:+1", "a:1:2", "[::1", "[::1]x", "[::1]:0"] {
