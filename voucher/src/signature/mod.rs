@@ -12,7 +12,7 @@ use rustls_pki_types::{SignatureVerificationAlgorithm, SubjectPublicKeyInfoDer, 
 use thiserror::Error;
 use webpki::{ALL_VERIFICATION_ALGS, RawPublicKeyEntity, aws_lc_rs as algorithms};
 
-use crate::tlv::{BIT_STRING, INTEGER, OBJECT_IDENTIFIER, Reader, SEQUENCE, only, tagged};
+use crate::tlv::{BIT_STRING, INTEGER, OBJECT_IDENTIFIER, Reader, SEQUENCE, Tlv, only, tagged};
 
 pub use key::PrivateKey;
 
@@ -21,6 +21,8 @@ const ECDSA_SHA384: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, 3];
 const ECDSA_SHA512: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, 4];
 const EC_PUBLIC_KEY: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 2, 1];
 const RSA_ENCRYPTION: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 1];
+const RSA_PSS: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 10];
+const MGF1: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 8];
 const RSA_SHA256: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 11];
 const RSA_SHA384: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 12];
 const RSA_SHA512: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 13];
@@ -163,10 +165,44 @@ fn normalise(algorithm: &[u8], hash: Option<Hash>) -> Option<(Vec<u8>, Spelling)
             return Some((identifier(hash.rsa(), NULL), spelling));
         }
         (RSA_SHA256 | RSA_SHA384 | RSA_SHA512, _) => identifier(oid, NULL),
+        (RSA_PSS, _) => return Some((pss(algorithm)?, Spelling::Exact)),
         _ => algorithm.to_vec(),
     };
     let spelling = spelling(algorithm, &wanted);
     Some((wanted, spelling))
+}
+
+/// RSA with PSS as the table knows it: one hash for all, and a salt as long as that.
+///
+/// The hashes may carry NULL or nothing, and the trailer may be written out (RFC 4055 §2.1, §3.1).
+fn pss(algorithm: &[u8]) -> Option<Vec<u8>> {
+    let mut reader = Reader::new(algorithm);
+    reader.expect(OBJECT_IDENTIFIER).ok()?;
+    let mut parameters = reader.expect(SEQUENCE).ok()?.inside();
+    let mut parameter = |number: u8, tag| {
+        let field = parameters.expect(0xa0 | number).ok()?;
+        only(field.contents, tag).ok()
+    };
+    let hash = |identifier: Tlv<'_>| {
+        Hash::from_oid(identifier.inside().expect(OBJECT_IDENTIFIER).ok()?.contents)
+    };
+    let own = hash(parameter(0, SEQUENCE)?)?;
+    let mut mask = parameter(1, SEQUENCE)?.inside();
+    let is_mgf1 = mask.expect(OBJECT_IDENTIFIER).ok()?.contents == MGF1;
+    let of_mask = hash(mask.expect(SEQUENCE).ok()?)?;
+    let salt = parameter(2, INTEGER)?.contents;
+    let trailer = parameters.optional(0xa3).ok()?;
+    parameters.end().ok()?;
+    let (octets, identifier) = match own {
+        Hash::Sha256 => (32, alg_id::RSA_PSS_SHA256),
+        Hash::Sha384 => (48, alg_id::RSA_PSS_SHA384),
+        Hash::Sha512 => (64, alg_id::RSA_PSS_SHA512),
+    };
+    let is_known = is_mgf1
+        && of_mask == own
+        && salt == [octets]
+        && trailer.is_none_or(|trailer| trailer.contents == [INTEGER, 1, 1]);
+    is_known.then(|| identifier.as_ref().to_vec())
 }
 
 fn spelling(algorithm: &[u8], wanted: &[u8]) -> Spelling {
