@@ -5,7 +5,8 @@ use std::path::Path;
 
 use brski_voucher::trust::ValidityTime;
 
-use super::{AcmeConfig, Config, IssuerConfig, Problem};
+use super::{AcmeConfig, Config, IssuerConfig, Problem, ServerFiles};
+use crate::admin::registry::Registry;
 use crate::clock::unix_time;
 use crate::identity::{RegistrarIdentity, read_certificates, read_key};
 use crate::store::model::Millis;
@@ -24,6 +25,7 @@ pub enum Daemon {
 pub fn check(config: &Config, daemon: Daemon, now: Millis) -> Vec<Problem> {
     let mut problems = Problems { config, found: Vec::new() };
     problems.identity(now);
+    problems.admin();
     for (name, issuer) in &config.issuers {
         match issuer {
             IssuerConfig::Local { certificate, key, .. } => {
@@ -34,6 +36,9 @@ pub fn check(config: &Config, daemon: Daemon, now: Millis) -> Vec<Problem> {
     }
     if daemon == Daemon::Stopped {
         problems.address("listen.est", config.listen.est);
+        if let Some(admin) = config.listen.admin {
+            problems.address("listen.admin", admin);
+        }
         if let Some(dns) = config.listen.dns {
             problems.address("listen.dns", dns);
             problems.datagram_address("listen.dns", dns);
@@ -63,6 +68,21 @@ impl Problems<'_> {
                     self.add("identity.certificate", reason);
                 }
             }
+        }
+    }
+
+    fn admin(&mut self) {
+        if let Err(found) = Registry::load(&self.config.admin, &self.config.file) {
+            self.found.extend(found);
+        }
+        let Some(ServerFiles { certificate, key }) = &self.config.admin.server else {
+            return;
+        };
+        if let Err(error) = read_certificates(certificate) {
+            self.add("admin.certificate", error.to_string());
+        }
+        if let Err(error) = read_key(key) {
+            self.add("admin.key", error.to_string());
         }
     }
 

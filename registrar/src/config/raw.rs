@@ -9,6 +9,8 @@ use serde::Deserialize;
 pub(super) struct File {
     pub(super) listen: Listen,
     #[serde(default)]
+    pub(super) admin: Admin,
+    #[serde(default)]
     pub(super) store: Store,
     pub(super) identity: Identity,
     #[serde(default)]
@@ -30,6 +32,31 @@ pub(super) struct File {
 pub(super) struct Listen {
     pub(super) est: String,
     pub(super) dns: Option<String>,
+    pub(super) admin: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Admin {
+    pub(super) certificate: Option<String>,
+    pub(super) key: Option<String>,
+    pub(super) client_ca: Option<String>,
+    pub(super) client: BTreeMap<String, AdminClient>,
+    pub(super) token: BTreeMap<String, AdminToken>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct AdminClient {
+    pub(super) role: String,
+    pub(super) sha256: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct AdminToken {
+    pub(super) role: String,
+    pub(super) file: String,
 }
 
 #[derive(Debug, Deserialize)]

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicI64, AtomicU64};
 
 use acme_bridge::dns::Responder;
 use acme_bridge::{Clock, OrderStore};
@@ -11,26 +11,26 @@ use anyhow::Context as _;
 use arc_swap::ArcSwap;
 use axum::Router;
 use axum::routing::{any, post};
-use rustls::crypto::aws_lc_rs;
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
-use tracing::warn;
+use tracing::{error, warn};
 use tracing_subscriber::EnvFilter;
 
 use self::issuers::{IssuerBuilder, Issuers, system_anchors};
 use self::observer::Daemon;
-use crate::admin::lock::FolderLock;
-use crate::admin::server;
-use crate::admin::service::Service;
+use crate::admin::registry::Registry;
+use crate::admin::server::{self, socket, tls};
+use crate::admin::service::{Observer as _, Service};
 use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::http::app::App;
 use crate::http::locks::Locks;
 use crate::http::{brski, est, listener};
-use crate::identity::RegistrarIdentity;
+use crate::identity::{RegistrarIdentity, read_certificates, read_key};
 use crate::issue::orders::Orders;
 use crate::issue::resume;
 use crate::masa::client::MasaClient;
@@ -42,13 +42,15 @@ use crate::trail::keeper::Keeper;
 mod issuers;
 mod observer;
 
+/// Connections to the admin listener at once.
+const ADMIN_CONNECTIONS: usize = 64;
+
 /// Runs the registrar until SIGTERM or SIGINT.
 ///
 /// # Errors
 /// Whatever keeps it from starting, with the file or address that it is about.
 pub async fn run(config: Config) -> anyhow::Result<()> {
     start_log(&config.log)?;
-    let _lock = FolderLock::take(&config.folder)?;
     let provider = Arc::new(aws_lc_rs::default_provider());
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let store = store::open(&config.store, &config.store.node).await?;
@@ -74,12 +76,14 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         config.limits.masa_timeout,
     );
     let manufacturers = ManufacturerDirectory::new(store.manufacturers().await?)?;
-    let socket = server::bind(&config.admin_socket())?;
+    let registry = registry(&config)?;
     let socket_path = config.admin_socket();
+    let admin_socket = socket::bind(&socket_path)?;
+    let admin_listener = bind_admin(&config, &provider, &identity, &registry, &clock).await?;
     let connections = config.limits.connections;
     let acceptor = TlsAcceptor::from(Arc::new(server_config(provider, &identity)?));
     let app = Arc::new(App {
-        config,
+        config: Arc::new(ArcSwap::from_pointee(config)),
         store: Arc::clone(&store),
         clock: Arc::clone(&clock),
         identity,
@@ -89,17 +93,32 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         locks: Locks::default(),
         requests: AtomicU64::new(0),
     });
-    let daemon = Daemon { app: Arc::clone(&app), dns: responder.as_ref().map(Responder::counters) };
-    let service = Arc::new(Service::new(store, clock, Arc::new(daemon)));
-    tasks.spawn(server::run(socket, service, stopped.clone()));
+    let daemon = Arc::new(Daemon {
+        app: Arc::clone(&app),
+        dns: responder.as_ref().map(Responder::counters),
+        registry: Arc::clone(&registry),
+        generation: AtomicI64::new(app.store.generation().await?),
+    });
+    let key = app.identity.certificate().spki_der().to_vec();
+    let (observer, config) = (Arc::clone(&daemon), Arc::clone(&app.config));
+    let service = Arc::new(Service::new(store, clock, observer, config, key));
+    let admin = server::router(Arc::clone(&service), Router::new());
+    tasks.spawn(socket::run(admin_socket, admin.clone(), stopped.clone()));
+    let admin_address = admin_listener.as_ref().map(|(_, address, _)| *address);
+    if let Some((listener, _, acceptor)) = admin_listener {
+        let guarded = tls::guarded(admin, registry, service);
+        let run = listener::run(listener, acceptor, guarded, ADMIN_CONNECTIONS, stopped.clone());
+        tasks.spawn(run);
+    }
+    tasks.spawn(Arc::clone(&daemon).follow(stopped.clone()));
     resume::approved(&app).await;
     let keeper = Arc::new(keeper(&app));
     let keeping = Arc::clone(&keeper);
     let ending = stopped.clone();
     tasks.spawn(async move { keeping.run(ending).await });
     tasks.spawn(listener::run(listener, acceptor, router(app), connections, stopped));
-    announce(address, responder.as_ref().map(Responder::address));
-    wait_for_signal().await?;
+    announce(address, admin_address, responder.as_ref().map(Responder::address));
+    wait_for_signal(&daemon).await?;
     stop.send_replace(true);
     while tasks.join_next().await.is_some() {}
     if let Some(responder) = responder {
@@ -111,14 +130,52 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Who may use the admin API over TLS.
+fn registry(config: &Config) -> anyhow::Result<Arc<ArcSwap<Registry>>> {
+    let registry = Registry::load(&config.admin, &config.file).map_err(|problems| {
+        let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        anyhow::anyhow!(lines.join("\n"))
+    })?;
+    Ok(Arc::new(ArcSwap::from_pointee(registry)))
+}
+
+/// Opens the admin listener, if there shall be one.
+async fn bind_admin(
+    config: &Config,
+    provider: &Arc<CryptoProvider>,
+    identity: &RegistrarIdentity,
+    registry: &Arc<ArcSwap<Registry>>,
+    clock: &Arc<dyn Clock>,
+) -> anyhow::Result<Option<(TcpListener, SocketAddr, TlsAcceptor)>> {
+    let Some(address) = config.listen.admin else {
+        return Ok(None);
+    };
+    let (chain, key) = match &config.admin.server {
+        None => (identity.tls_chain(), identity.private_key()),
+        Some(files) => {
+            let chain = read_certificates(&files.certificate).context("admin.certificate")?;
+            let key = read_key(&files.key).context("admin.key")?;
+            (chain.iter().map(|each| each.der().clone()).collect(), key.into())
+        }
+    };
+    let (provider, registry) = (Arc::clone(provider), Arc::clone(registry));
+    let tls = tls::server_config(provider, chain, key, registry, Arc::clone(clock))
+        .context("admin.certificate and admin.key do not make a TLS server")?;
+    let listener = TcpListener::bind(address)
+        .await
+        .with_context(|| format!("cannot listen on {address} (listen.admin)"))?;
+    let bound = listener.local_addr()?;
+    Ok(Some((listener, bound, TlsAcceptor::from(Arc::new(tls)))))
+}
+
 /// What signs and prunes the trail.
 fn keeper(app: &App) -> Keeper {
     Keeper {
         store: Arc::clone(&app.store),
         clock: Arc::clone(&app.clock),
         identity: Arc::clone(&app.identity),
-        node: app.config.store.node.clone(),
-        retention: app.config.store.retention,
+        node: app.config.load().store.node.clone(),
+        config: Arc::clone(&app.config),
     }
 }
 
@@ -160,19 +217,30 @@ fn router(app: Arc<App>) -> Router {
 }
 
 /// One line, which says that requests are taken from now on, and where.
-fn announce(est: SocketAddr, dns: Option<SocketAddr>) {
+fn announce(est: SocketAddr, admin: Option<SocketAddr>, dns: Option<SocketAddr>) {
+    let admin = admin.map_or_else(String::new, |address| format!(", admin https://{address}"));
     let dns = dns.map_or_else(String::new, |address| format!(", dns {address}"));
-    eprintln!("registrar: listening on https://{est}{dns}");
+    eprintln!("registrar: listening on https://{est}{admin}{dns}");
 }
 
-async fn wait_for_signal() -> anyhow::Result<()> {
+/// Waits for SIGTERM or SIGINT; SIGHUP reads the configuration again.
+async fn wait_for_signal(daemon: &Daemon) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+    let mut hangup = signal(SignalKind::hangup())?;
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => return Ok(()),
+            _ = interrupt.recv() => return Ok(()),
+            _ = hangup.recv() => {
+                if let Err(lines) = daemon.reload().await {
+                    for line in lines {
+                        error!("the configuration stays as it was: {line}");
+                    }
+                }
+            }
+        }
     }
-    Ok(())
 }
 
 fn remove_socket(path: &Path) {

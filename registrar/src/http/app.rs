@@ -26,8 +26,8 @@ use crate::tls::peer::Peer;
 
 /// Everything that a request may need.
 pub struct App {
-    /// The configuration.
-    pub config: Config,
+    /// The configuration, as of the last reload.
+    pub config: Arc<ArcSwap<Config>>,
     /// What is known.
     pub store: Arc<dyn Store>,
     /// The time.
@@ -68,8 +68,8 @@ impl App {
     ///
     /// # Errors
     /// [`Refusal::Internal`] if the configuration has no profile of that name any more.
-    pub fn profile(&self, name: &str) -> Result<&Profile, Refusal> {
-        self.config.profiles.get(name).ok_or_else(|| Refusal::Internal {
+    pub fn profile(&self, name: &str) -> Result<Arc<Profile>, Refusal> {
+        self.config.load().profiles.get(name).cloned().ok_or_else(|| Refusal::Internal {
             reason: format!("the configuration has no profile {name:?}"),
         })
     }

@@ -92,6 +92,22 @@ impl Sha256 {
         octets.iter_mut().zip(digest.as_ref()).for_each(|(octet, byte)| *octet = *byte);
         Self(octets)
     }
+
+    /// Reads 64 hexadecimal digits in any case; colons between them do not matter.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let digits: Vec<u8> = text.bytes().filter(|each| *each != b':').collect();
+        let mut octets = [0; 32];
+        let (pairs, rest) = digits.as_chunks::<2>();
+        if pairs.len() != octets.len() || !rest.is_empty() {
+            return None;
+        }
+        for (octet, [high, low]) in octets.iter_mut().zip(pairs) {
+            let value = |digit: u8| char::from(digit).to_digit(16);
+            *octet = u8::try_from(value(*high)? * 16 + value(*low)?).ok()?;
+        }
+        Some(Self(octets))
+    }
 }
 
 impl fmt::Debug for Sha256 {
