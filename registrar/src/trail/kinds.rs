@@ -7,8 +7,11 @@ pub type Kind = (&'static str, &'static str);
 /// The kinds of events, in the order of a device's life; refusals follow.
 pub const KINDS: &[Kind] = &[
     ("manufacturer-added", "an operator lets the devices of a manufacturer join"),
+    ("device-expected", "an operator imported or allowed a device"),
     ("device-admitted", "policy or a person let a device in"),
     ("approval-asked", "a device waits for a person"),
+    ("approval-granted", "an operator let a device in that waited"),
+    ("approval-refused", "an operator refused a device that waited"),
     ("voucher-asked", "the MASA is asked for a voucher"),
     ("voucher-issued", "the MASA's voucher passed every check and goes to the pledge"),
     ("voucher-signer-unknown", "no anchor of the voucher's signer is known; forwarded as received"),
@@ -21,10 +24,18 @@ pub const KINDS: &[Kind] = &[
     ("enrollment-failed", "the CA could not issue"),
     ("enrollment-confirmed", "the pledge says that its enrollment worked"),
     ("enrollment-failed-at-pledge", "the pledge says that its enrollment failed"),
+    ("device-renamed", "an operator gave a device another name"),
+    ("device-retired", "an operator took a device out of service, or put another in its place"),
+    ("device-blocked", "an operator barred a device"),
+    ("device-restored", "an operator let a retired or blocked device in again"),
+    ("credential-added", "an operator made a credential"),
+    ("credential-revoked", "an operator revoked a credential"),
+    ("admin-unauthenticated", "somebody came to the admin listener without saying who"),
+    ("admin-forbidden", "an administrator asked for more than their role may"),
     ("no-client-certificate", "refused: the TLS session carries no client certificate"),
     ("unknown-manufacturer", "refused: no manufacturer known here vouches for the device"),
     ("idevid-needed", "refused: an issued certificate where an IDevID is needed"),
-    ("certificate-revoked", "refused: the client certificate was revoked"),
+    ("certificate-revoked", "an operator revoked a certificate; or refused: it was revoked"),
     ("serial-number-unusable", "refused: the IDevID has no usable serial number"),
     ("identity-key-changed", "refused: a known serial number with another key"),
     ("device-unexpected", "refused: no operator expects the device, or a person said no"),
@@ -90,7 +101,7 @@ mod tests {
             }
             let text = fs::read_to_string(&path).unwrap();
             let code = text.split("#[cfg(test)]").next().unwrap();
-            let makes_events = ["Verdict::", ".event(", "Event {"];
+            let makes_events = ["Verdict::", ".event(", "Event {", " record("];
             if !path.ends_with("kinds.rs") && makes_events.iter().any(|word| code.contains(word)) {
                 // Every second piece between quotes is a literal, or the gap between two of them: both are judged.
                 found.extend(code.split('"').filter(|text| is_word(text)).map(str::to_owned));
