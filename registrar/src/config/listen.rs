@@ -14,6 +14,8 @@ pub struct Listen {
     pub dns: Option<SocketAddr>,
     /// The admin API over TLS, TCP.
     pub admin: Option<SocketAddr>,
+    /// Health and metrics, plain HTTP, TCP.
+    pub metrics: Option<SocketAddr>,
 }
 
 impl Reader {
@@ -21,6 +23,8 @@ impl Reader {
         let est = self.address("listen.est", &listen.est);
         let dns = listen.dns.as_deref().and_then(|text| self.address("listen.dns", text));
         let admin = listen.admin.as_deref().and_then(|text| self.address("listen.admin", text));
-        Some(Listen { est: est?, dns, admin })
+        let metrics =
+            listen.metrics.as_deref().and_then(|text| self.address("listen.metrics", text));
+        Some(Listen { est: est?, dns, admin, metrics })
     }
 }

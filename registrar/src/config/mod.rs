@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use self::reader::{Reader, with_nearest};
+use crate::observe::survey::Intervals;
 use crate::policy::admission::Unexpected;
 
 mod admin;
@@ -16,6 +17,9 @@ pub mod check;
 mod identity;
 mod issuer;
 mod listen;
+mod log;
+mod metrics;
+mod notify;
 mod profile;
 mod raw;
 mod reader;
@@ -28,6 +32,8 @@ pub use self::admin::{Admin, AdminClient, AdminToken, Recognised, ServerFiles};
 pub use self::identity::{IdentityFiles, Pin};
 pub use self::issuer::{AcmeConfig, IssuerConfig};
 pub use self::listen::Listen;
+pub use self::log::{LogConfig, LogFormat};
+pub use self::notify::{Chosen, NotifyConfig, PostConfig, ProgramConfig};
 pub use self::profile::{KeyType, Profile};
 pub use self::store::{Database, Retention, StoreConfig};
 pub use self::zone::dns_name;
@@ -62,8 +68,12 @@ pub struct Config {
     pub policy: Policy,
     /// How much is too much.
     pub limits: Limits,
-    /// What is logged: a filter such as `info` or `registrar=debug`.
-    pub log: String,
+    /// What is logged, and as what.
+    pub log: LogConfig,
+    /// How often what is counted in the store.
+    pub metrics: Intervals,
+    /// Which events somebody is told of, and how.
+    pub notify: NotifyConfig,
 }
 
 /// Which devices may join.
@@ -155,6 +165,9 @@ impl Reader {
             ],
         );
         let store = self.store(&raw.store);
+        let log = self.log(raw.log);
+        let metrics = self.metrics(&raw.metrics);
+        let notify = self.notify(raw.notify);
         let connections = self.bounded("limits.connections", raw.limits.connections, 1, 100_000);
         let timeout =
             self.bounded("limits.masa_timeout_secs", raw.limits.masa_timeout_secs, 1, 300);
@@ -177,7 +190,9 @@ impl Reader {
                 connections: usize::try_from(connections).unwrap_or(usize::MAX),
                 masa_timeout: Duration::from_secs(u64::from(timeout)),
             },
-            log: raw.log.level,
+            log,
+            metrics,
+            notify,
             file: self.file,
             folder: self.folder,
         })

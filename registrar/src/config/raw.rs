@@ -25,6 +25,10 @@ pub(super) struct File {
     pub(super) limits: Limits,
     #[serde(default)]
     pub(super) log: Log,
+    #[serde(default)]
+    pub(super) metrics: Metrics,
+    #[serde(default)]
+    pub(super) notify: Notify,
 }
 
 #[derive(Debug, Deserialize)]
@@ -33,6 +37,7 @@ pub(super) struct Listen {
     pub(super) est: String,
     pub(super) dns: Option<String>,
     pub(super) admin: Option<String>,
+    pub(super) metrics: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -167,10 +172,49 @@ impl Default for Limits {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Log {
     pub(super) level: String,
+    pub(super) format: String,
+    pub(super) otlp_endpoint: Option<String>,
 }
 
 impl Default for Log {
     fn default() -> Self {
-        Self { level: "info".to_owned() }
+        Self { level: "info".to_owned(), format: "text".to_owned(), otlp_endpoint: None }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Metrics {
+    pub(super) queues_secs: u32,
+    pub(super) certificates_secs: u32,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self { queues_secs: 15, certificates_secs: 300 }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Notify {
+    pub(super) events: Vec<String>,
+    pub(super) program: Option<Vec<String>>,
+    pub(super) url: Option<String>,
+    pub(super) ca: Option<String>,
+    pub(super) token_file: Option<String>,
+    pub(super) timeout_secs: u32,
+}
+
+impl Default for Notify {
+    fn default() -> Self {
+        Self {
+            events: Vec::new(),
+            program: None,
+            url: None,
+            ca: None,
+            token_file: None,
+            timeout_secs: 10,
+        }
     }
 }

@@ -5,10 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::Config;
 
 /// Keys that apply at once, by how they begin. All others wait for a restart.
-const AT_ONCE: [&str; 7] = [
+const AT_ONCE: [&str; 8] = [
     "admin.client",
     "admin.token",
     "admin.client_ca",
+    "log.level",
     "policy.",
     "profile.",
     "store.keep_events_days",
@@ -48,6 +49,7 @@ pub fn merge(running: &Config, new: Config) -> Reload {
     }
     config.profiles = profiles;
     config.policy = new.policy;
+    config.log.level = new.log.level;
     config.store.retention = new.store.retention;
     config.admin.client_ca = new.admin.client_ca;
     config.admin.clients = new.admin.clients;

@@ -75,6 +75,34 @@ masa_timeout_secs = 10
 const LOG: &str = r#"[log]
 # "error", "warn", "info", "debug", or a filter by module.
 level = "info"
+# "text", or "json": one object a line.
+format = "text"
+# A collector that spans go to, OTLP over HTTP, in a program built with '--features otlp'.
+# otlp_endpoint = "http://127.0.0.1:4318"
+
+"#;
+
+/// The section `[metrics]`.
+const METRICS: &str = r#"[metrics]
+# How often queues are counted, and certificates by the days that they have left, in seconds.
+queues_secs = 15
+certificates_secs = 300
+
+"#;
+
+/// The section `[notify]`.
+const NOTIFY: &str = r#"[notify]
+# Events that somebody is told of: kinds such as "voucher-rejected" (docs/OPERATING.md has all of them), or verdicts:
+# "refused", "failed", "waiting", "done".
+# events = ["failed", "voucher-rejected", "approval-asked"]
+# A program that gets each of them as one line of JSON on stdin, and is run again until it exits with 0.
+# program = ["/usr/local/bin/tell-operator", "--urgent"]
+# An address that each of them is posted to as JSON, again and again until it answers 2xx.
+# url = "https://alerts.example.org/registrar"
+# ca = "alerts-ca.pem"        # anchors of its TLS certificate; the operating system's if left out
+# token_file = "alerts.token" # mode 0600: sent as 'Authorization: Bearer'
+# How long one attempt may take, in seconds.
+timeout_secs = 10
 "#;
 
 /// What `init` was told.
@@ -112,7 +140,7 @@ pub fn file(choices: &Choices) -> String {
         write_acme(&mut text, acme);
     }
     text.push_str(&zone_and_profile(choices));
-    for section in [POLICY, LIMITS, LOG] {
+    for section in [POLICY, LIMITS, LOG, METRICS, NOTIFY] {
         text.push_str(section);
     }
     text
@@ -135,6 +163,8 @@ est = "{listen}"
 {dns}
 # The admin API for people and programs elsewhere, over TLS; on this machine there is DIR/admin.sock.
 # admin = "0.0.0.0:8444"
+# Where /healthz, /readyz and /metrics are, in plain HTTP and for everybody who reaches it. The admin listeners have them too.
+# metrics = "127.0.0.1:9464"
 
 "#,
         listen = choices.listen,

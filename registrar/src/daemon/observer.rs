@@ -16,6 +16,7 @@ use crate::admin::service::Observer;
 use crate::config::reload::{Reload, merge};
 use crate::config::{Config, Problem};
 use crate::http::app::App;
+use crate::observe::log::Log;
 use crate::policy::manufacturers::ManufacturerDirectory;
 
 /// How often the store is asked whether another node's operator changed something.
@@ -26,6 +27,7 @@ pub(super) struct Daemon {
     pub(super) app: Arc<App>,
     pub(super) dns: Option<Arc<dns::Counters>>,
     pub(super) registry: Arc<ArcSwap<Registry>>,
+    pub(super) log: Arc<Log>,
     /// The operators' changes up to this number are taken up.
     pub(super) generation: AtomicI64,
 }
@@ -87,6 +89,7 @@ impl Observer for Daemon {
         let new = Config::load(&running.file).map_err(lines)?;
         let registry = Registry::load(&new.admin, &new.file).map_err(lines)?;
         let Reload { config, applied, needs_restart } = merge(&running, new);
+        self.log.set_level(&config.log.level).map_err(|error| vec![error.to_string()])?;
         self.registry.store(Arc::new(registry));
         self.app.config.store(Arc::new(config));
         info!(applied = applied.join(", "), "the configuration was read again");

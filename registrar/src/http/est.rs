@@ -14,6 +14,7 @@ use brski_est::transfer::{self, Folding};
 use http::header::{CONTENT_TYPE, USER_AGENT};
 use http::request::Parts;
 use http::{HeaderValue, Method};
+use tracing::{Instrument as _, debug_span};
 
 use super::app::{App, Arrival, Refused};
 use super::{body, headers};
@@ -199,7 +200,7 @@ async fn certificate(
             }
         }
     };
-    issuer.wait(&enrollment.id, profile.hold).await;
+    issuer.wait(&enrollment.id, profile.hold).instrument(debug_span!("wait")).await;
     match find(app, &key).await? {
         Standing::Issued(certificate) => Ok(*certificate),
         Standing::Ended(refusal) => Err(Refused::of(&device.id, refusal)),
@@ -236,7 +237,8 @@ pub async fn submit(
     enrollment: &Enrollment,
     approved: &ApprovedCsr,
 ) -> Result<(), Refused> {
-    match issuer.submit(&enrollment.id, approved, app.now()).await {
+    let span = debug_span!("submit", issuer = enrollment.issuer);
+    match issuer.submit(&enrollment.id, approved, app.now()).instrument(span).await {
         Ok(Submission::Ordered) => Ok(()),
         Ok(Submission::Issued(chain)) => {
             let ending = Ending::Issued(chain);

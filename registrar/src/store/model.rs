@@ -10,10 +10,12 @@ use serde::{Deserialize, Serialize};
 
 pub use self::operator::{Approval, ApprovalReason, ApprovalState, Credential};
 pub use self::page::{DeviceFilter, DevicePlace, EventFilter, EventPlace};
+pub use self::survey::{CertificateEnds, OrderQueue, Queues};
 pub use self::trail::{Checkpoint, CheckpointKind, Event, Head, StoredEvent, Verdict};
 
 mod operator;
 mod page;
+mod survey;
 mod trail;
 
 /// An identifier of ours: 16 random bytes as 32 lower-case hexadecimal digits.
