@@ -7,23 +7,19 @@
 //! [`certs_only`] carries certificates, [`csr_attributes`] says what to ask for, [`csr_builder`] asks,
 //! [`csr`] reads and proves, [`client`] understands the answer.
 
+pub mod authentication;
+mod ber;
+mod certificate;
 pub mod certs_only;
 pub mod client;
 pub mod csr;
 pub mod csr_attributes;
 pub mod csr_builder;
+pub mod media_type;
+mod oid;
 pub mod path;
+pub mod renewal_info;
+pub mod server_keygen;
+mod signature;
 mod tlv;
 pub mod transfer;
-
-/// Media types, spelled as the clients in the field compare them: to the letter.
-pub mod media_type {
-    /// `/cacerts`: without a parameter.
-    pub const CA_CERTS: &str = "application/pkcs7-mime";
-    /// `/simpleenroll` and `/simplereenroll`.
-    pub const CERTS_ONLY: &str = "application/pkcs7-mime; smime-type=certs-only";
-    /// A CSR.
-    pub const PKCS10: &str = "application/pkcs10";
-    /// `/csrattrs`.
-    pub const CSR_ATTRS: &str = "application/csrattrs";
-}

@@ -10,7 +10,11 @@ pub(crate) const BOOLEAN: u8 = 0x01;
 pub(crate) const INTEGER: u8 = 0x02;
 pub(crate) const BIT_STRING: u8 = 0x03;
 pub(crate) const OCTET_STRING: u8 = 0x04;
+pub(crate) const NULL: u8 = 0x05;
 pub(crate) const OBJECT_IDENTIFIER: u8 = 0x06;
+pub(crate) const UTF8_STRING: u8 = 0x0c;
+pub(crate) const PRINTABLE_STRING: u8 = 0x13;
+pub(crate) const IA5_STRING: u8 = 0x16;
 pub(crate) const SEQUENCE: u8 = 0x30;
 pub(crate) const SET: u8 = 0x31;
 
@@ -64,6 +68,6 @@ pub(crate) fn sequence(parts: &[&[u8]]) -> Vec<u8> {
     tagged(SEQUENCE, &parts.concat())
 }
 
-pub(crate) fn oid(contents: &[u8]) -> Vec<u8> {
+pub(crate) fn object_identifier(contents: &[u8]) -> Vec<u8> {
     tagged(OBJECT_IDENTIFIER, contents)
 }

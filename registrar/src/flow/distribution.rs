@@ -36,5 +36,6 @@ pub fn csr_attributes(profile: &Profile, name: Option<&str>) -> Vec<u8> {
         KeyType::EcP521 => Some(KeyTemplate::EcP521),
         KeyType::Rsa | KeyType::Ed25519 => None,
     });
-    CsrAttributes { dns_name: name.map(str::to_owned), key: preferred }.to_der()
+    let dns_name = name.map(str::to_owned);
+    CsrAttributes { dns_name, key: preferred, ..CsrAttributes::default() }.to_der()
 }
