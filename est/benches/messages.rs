@@ -81,9 +81,8 @@ fn answers(criterion: &mut Criterion) {
     let all: Vec<&CertificateDer<'static>> = certificates.iter().collect();
     for (name, some) in [("one", all.get(..1).unwrap()), ("chain", &all)] {
         criterion.bench_function(&format!("certs-only/build-{name}"), |bencher| {
-            bencher.iter(|| {
-                transfer::encode(&certs_only::encode(black_box(some)), Folding::WhenLong)
-            });
+            bencher
+                .iter(|| transfer::encode(&certs_only::encode(black_box(some)), Folding::WhenLong));
         });
     }
     let message = certs_only::encode(&all);
@@ -105,7 +104,8 @@ fn answers(criterion: &mut Criterion) {
 }
 
 /// The median that criterion kept of a benchmark, in nanoseconds.
-#[expect(clippy::disallowed_methods, reason = "criterion keeps its results in files")]
+// Criterion keeps its results in files.
+#[allow(clippy::disallowed_methods)]
 fn median(name: &str) -> Option<f64> {
     // target/release/deps/THIS → target
     let target = std::env::current_exe().ok()?.ancestors().nth(3)?.to_owned();
