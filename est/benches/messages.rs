@@ -81,9 +81,8 @@ fn answers(criterion: &mut Criterion) {
     let all: Vec<&CertificateDer<'static>> = certificates.iter().collect();
     for (name, some) in [("one", all.get(..1).unwrap()), ("chain", &all)] {
         criterion.bench_function(&format!("certs-only/build-{name}"), |bencher| {
-            bencher.iter(|| {
-                transfer::encode(&certs_only::encode(black_box(some)), Folding::WhenLong)
-            });
+            bencher
+                .iter(|| transfer::encode(&certs_only::encode(black_box(some)), Folding::WhenLong));
         });
     }
     let message = certs_only::encode(&all);
