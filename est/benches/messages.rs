@@ -104,7 +104,6 @@ fn answers(criterion: &mut Criterion) {
 }
 
 /// The median that criterion kept of a benchmark, in nanoseconds.
-#[expect(clippy::disallowed_methods, reason = "criterion keeps its results in files")]
 fn median(name: &str) -> Option<f64> {
     // target/release/deps/THIS → target
     let target = std::env::current_exe().ok()?.ancestors().nth(3)?.to_owned();
