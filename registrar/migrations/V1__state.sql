@@ -175,6 +175,9 @@ CREATE TABLE certificates (
     created_at INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX certificates_by_device ON certificates (device, created_at);
+-- Which certificates count, and until when: the newest of each device that is not revoked.
+CREATE INDEX certificates_current ON certificates (device, created_at, not_after, revoked_at)
+    WHERE revoked_at IS NULL;
 CREATE INDEX certificates_by_end ON certificates (not_after, fingerprint);
 CREATE INDEX certificates_by_serial ON certificates (serial);
 

@@ -1,11 +1,14 @@
-//! The command line's side: a running daemon if there is one, else the store itself under a lock.
+//! The command line's side: a running daemon if there is one, else the same routes in this process.
 
-use std::io;
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
+use axum::Router;
+use axum::body::Body;
 use bytes::Bytes;
-use http::{Method, Request, StatusCode};
+use http::{Method, Request, Response};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
@@ -13,36 +16,33 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use thiserror::Error;
 use tokio::net::UnixStream;
+use tower::ServiceExt as _;
 
-use super::api::{
-    Counters, DeviceStory, DeviceView, EventView, Failure, FailureKind, ManufacturerView,
-    NewManufacturer,
-};
-use super::lock::{FolderLock, LockError};
+use super::actor::{Actor, Role};
+use super::problem::Problem;
+use super::server;
 use super::service::{NoDaemon, Service};
 use crate::clock::SystemClock;
 use crate::config::Config;
+use crate::identity::{IdentityError, RegistrarIdentity};
 use crate::store::{self, OpenError};
 
-/// The longest answer that is read, in octets.
-const ANSWER_OCTETS: usize = 256 * 1024 * 1024;
+/// The longest answer that is read, in octets: a page of a thousand things is far below it.
+const ANSWER_OCTETS: usize = 64 * 1024 * 1024;
 
 /// Why a command reached neither a daemon nor the store, or was refused.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum ClientError {
     /// It was refused.
-    #[error("{}\n{}", .0.error, .0.hint)]
-    Refused(Failure),
-    /// No daemon runs, and this asks for one.
-    #[error("no daemon answers at {}; start one with 'registrar serve --config FILE'", .0.display())]
-    NoDaemon(PathBuf),
-    /// The lock cannot be had.
-    #[error(transparent)]
-    Lock(#[from] LockError),
+    #[error("{}", words(.0))]
+    Refused(Box<Problem>),
     /// The store cannot be opened.
     #[error(transparent)]
     Store(#[from] OpenError),
+    /// The registrar's key cannot be read.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
     /// The daemon does not answer as it should.
     #[error("the daemon at {} does not answer: {reason}", .socket.display())]
     Broken {
@@ -53,23 +53,24 @@ pub enum ClientError {
     },
 }
 
-impl From<Failure> for ClientError {
-    fn from(failure: Failure) -> Self {
-        Self::Refused(failure)
-    }
+/// A problem as lines for a terminal: what is wrong, each part of it, what to do.
+fn words(problem: &Problem) -> String {
+    let mut lines = vec![problem.detail.clone()];
+    lines.extend(problem.errors.iter().map(|each| format!("{}: {}", each.field, each.reason)));
+    lines.extend(problem.hint.clone());
+    lines.join("\n")
 }
 
 /// The way to what is known.
-pub enum Client {
+pub struct Client {
+    way: Way,
+}
+
+enum Way {
     /// Over the admin socket of a running daemon.
     Daemon(PathBuf),
-    /// On the store, while no daemon runs.
-    Store {
-        /// The operations.
-        service: Service,
-        /// Keeps others away.
-        _lock: FolderLock,
-    },
+    /// The routes in this process, on the store itself, which its lock keeps others from.
+    Here(Router),
 }
 
 impl Client {
@@ -77,149 +78,125 @@ impl Client {
     ///
     /// # Errors
     /// [`ClientError`].
-    pub async fn open(config: &Config) -> Result<Self, ClientError> {
+    pub async fn open(config: Config) -> Result<Self, ClientError> {
         let socket = config.admin_socket();
-        match UnixStream::connect(&socket).await {
-            Ok(_) => Ok(Self::Daemon(socket)),
-            Err(_) => {
-                let lock = FolderLock::take(&config.folder)?;
-                // A chain of its own: the daemon's is the daemon's alone.
-                let node = format!("{}-cli", config.store.node);
-                let store = store::open(&config.store, &node).await?;
-                let service = Service::new(store, Arc::new(SystemClock), Arc::new(NoDaemon));
-                Ok(Self::Store { service, _lock: lock })
-            }
+        if UnixStream::connect(&socket).await.is_ok() {
+            return Ok(Self { way: Way::Daemon(socket) });
         }
+        // A chain of its own: the daemon's is the daemon's alone.
+        let node = format!("{}-cli", config.store.node);
+        let store = store::open(&config.store, &node).await?;
+        let key = RegistrarIdentity::load(&config.identity)?.certificate().spki_der().to_vec();
+        let service = Service::new(
+            store,
+            Arc::new(SystemClock),
+            Arc::new(NoDaemon),
+            Arc::new(ArcSwap::from_pointee(config)),
+            key,
+        );
+        let router = server::router(Arc::new(service), Router::new());
+        Ok(Self { way: Way::Here(router.layer(axum::Extension(this_user()))) })
     }
 
-    /// As [`Service::add_manufacturer`].
+    /// Asks for something. `query`: what stands behind the path's question mark.
     ///
     /// # Errors
     /// [`ClientError`].
-    pub async fn add_manufacturer(
+    pub async fn get<T: DeserializeOwned>(
         &self,
-        new: NewManufacturer,
-    ) -> Result<ManufacturerView, ClientError> {
-        match self {
-            Self::Daemon(socket) => {
-                call(socket, Method::POST, "/v1/manufacturers", Some(&new)).await
-            }
-            Self::Store { service, .. } => Ok(service.add_manufacturer(new).await?),
-        }
+        path: &str,
+        query: &impl Serialize,
+    ) -> Result<T, ClientError> {
+        let query = serde_urlencoded::to_string(query).map_err(|error| self.broken(error))?;
+        let target = if query.is_empty() { path.to_owned() } else { format!("{path}?{query}") };
+        self.call(Method::GET, &target, Vec::new()).await
     }
 
-    /// As [`Service::manufacturers`].
+    /// Changes something.
     ///
     /// # Errors
     /// [`ClientError`].
-    pub async fn manufacturers(&self) -> Result<Vec<ManufacturerView>, ClientError> {
-        match self {
-            Self::Daemon(socket) => read(socket, "/v1/manufacturers").await,
-            Self::Store { service, .. } => Ok(service.manufacturers().await?),
-        }
-    }
-
-    /// As [`Service::devices`].
-    ///
-    /// # Errors
-    /// [`ClientError`].
-    pub async fn devices(&self) -> Result<Vec<DeviceView>, ClientError> {
-        match self {
-            Self::Daemon(socket) => read(socket, "/v1/devices").await,
-            Self::Store { service, .. } => Ok(service.devices().await?),
-        }
-    }
-
-    /// As [`Service::device`].
-    ///
-    /// # Errors
-    /// [`ClientError`].
-    pub async fn device(&self, text: &str) -> Result<DeviceStory, ClientError> {
-        match self {
-            Self::Daemon(socket) => read(socket, &format!("/v1/devices/{}", escape(text))).await,
-            Self::Store { service, .. } => Ok(service.device(text).await?),
-        }
-    }
-
-    /// As [`Service::events`].
-    ///
-    /// # Errors
-    /// [`ClientError`].
-    pub async fn events(
+    pub async fn post<T: DeserializeOwned>(
         &self,
-        device: Option<&str>,
-        limit: u32,
-    ) -> Result<Vec<EventView>, ClientError> {
-        match self {
-            Self::Daemon(socket) => {
-                let device =
-                    device.map_or_else(String::new, |text| format!("&device={}", escape(text)));
-                read(socket, &format!("/v1/events?limit={limit}{device}")).await
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<T, ClientError> {
+        let body = serde_json::to_vec(body).map_err(|error| self.broken(error))?;
+        self.call(Method::POST, path, body).await
+    }
+
+    async fn call<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        target: &str,
+        body: Vec<u8>,
+    ) -> Result<T, ClientError> {
+        let request = Request::builder()
+            .method(method)
+            .uri(target)
+            .header(http::header::HOST, "registrar")
+            .header(http::header::CONTENT_TYPE, "application/json")
+            .body(Full::new(Bytes::from(body)))
+            .map_err(|error| self.broken(error))?;
+        let response = match &self.way {
+            Way::Daemon(socket) => self.send(socket, request).await?,
+            Way::Here(router) => {
+                let Ok(response) = router.clone().oneshot(request.map(Body::new)).await;
+                response
             }
-            Self::Store { service, .. } => Ok(service.events(device, limit).await?),
+        };
+        let status = response.status();
+        let body = Limited::new(response.into_body(), ANSWER_OCTETS)
+            .collect()
+            .await
+            .map_err(|error| self.broken(error))?
+            .to_bytes();
+        if status.is_success() {
+            return serde_json::from_slice(&body).map_err(|error| self.broken(error));
+        }
+        match serde_json::from_slice(&body) {
+            Ok(problem) => Err(ClientError::Refused(Box::new(problem))),
+            Err(_) => Err(self.broken(format!(
+                "it says {status}; are the daemon and this command of one version?"
+            ))),
         }
     }
 
-    /// How the daemon does.
-    ///
-    /// # Errors
-    /// [`ClientError::NoDaemon`] if none runs.
-    pub async fn counters(&self, config: &Config) -> Result<Counters, ClientError> {
-        match self {
-            Self::Daemon(socket) => read(socket, "/v1/status").await,
-            Self::Store { .. } => Err(ClientError::NoDaemon(config.admin_socket())),
-        }
+    async fn send(
+        &self,
+        socket: &Path,
+        request: Request<Full<Bytes>>,
+    ) -> Result<Response<Body>, ClientError> {
+        let stream = UnixStream::connect(socket).await.map_err(|error| self.broken(error))?;
+        let (mut sender, connection) =
+            http1::handshake(TokioIo::new(stream)).await.map_err(|error| self.broken(error))?;
+        // It ends with the answer's body, which outlives this function.
+        tokio::spawn(connection);
+        let response = sender.send_request(request).await.map_err(|error| self.broken(error))?;
+        Ok(response.map(Body::new))
+    }
+
+    fn broken(&self, reason: impl ToString) -> ClientError {
+        let socket = match &self.way {
+            Way::Daemon(socket) => socket.clone(),
+            Way::Here(_) => PathBuf::from("this process"),
+        };
+        ClientError::Broken { socket, reason: reason.to_string() }
     }
 }
 
-async fn read<T: DeserializeOwned>(socket: &PathBuf, path: &str) -> Result<T, ClientError> {
-    call(socket, Method::GET, path, None::<&()>).await
-}
-
-async fn call<T: DeserializeOwned>(
-    socket: &PathBuf,
-    method: Method,
-    path: &str,
-    body: Option<&impl Serialize>,
-) -> Result<T, ClientError> {
-    let broken = |reason: String| ClientError::Broken { socket: socket.clone(), reason };
-    let io = |error: io::Error| broken(error.to_string());
-    let stream = UnixStream::connect(socket).await.map_err(io)?;
-    let (mut sender, connection) =
-        http1::handshake(TokioIo::new(stream)).await.map_err(|error| broken(error.to_string()))?;
-    let connection = tokio::spawn(connection);
-    let body = match body {
-        Some(body) => serde_json::to_vec(body).map_err(|error| broken(error.to_string()))?,
-        None => Vec::new(),
+/// Whoever may open the store is an operator.
+fn this_user() -> Actor {
+    let name = match std::fs::metadata("/proc/self") {
+        Ok(metadata) => format!("uid {}", metadata.uid()),
+        Err(_) => "uid unknown".to_owned(),
     };
-    let request = Request::builder()
-        .method(method)
-        .uri(path)
-        .header(http::header::HOST, "registrar")
-        .header(http::header::CONTENT_TYPE, "application/json")
-        .body(Full::new(Bytes::from(body)))
-        .map_err(|error| broken(error.to_string()))?;
-    let response = sender.send_request(request).await.map_err(|error| broken(error.to_string()))?;
-    let status = response.status();
-    let body = Limited::new(response.into_body(), ANSWER_OCTETS)
-        .collect()
-        .await
-        .map_err(|error| broken(error.to_string()))?
-        .to_bytes();
-    connection.abort();
-    if status == StatusCode::OK {
-        return serde_json::from_slice(&body).map_err(|error| broken(error.to_string()));
-    }
-    let failure = serde_json::from_slice(&body).unwrap_or_else(|_| Failure {
-        kind: FailureKind::Unavailable,
-        error: format!("the daemon answered {status}"),
-        hint: "are the daemon and this command of one version?".to_owned(),
-    });
-    Err(ClientError::Refused(failure))
+    Actor { name, role: Role::Operator }
 }
 
-/// Percent-encodes everything that is not unreserved (RFC 3986 §2.3).
-fn escape(text: &str) -> String {
+/// One segment of a path: everything is percent-encoded that is not unreserved (RFC 3986 §2.3).
+#[must_use]
+pub fn segment(text: &str) -> String {
     text.bytes()
         .map(|each| match each {
             each if each.is_ascii_alphanumeric() || b"-._~".contains(&each) => {

@@ -2,18 +2,27 @@
 //!
 //! Exit codes: 0 done, 1 failed, 2 wrong use, 75 try later.
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Parser, Subcommand};
 
-use crate::admin::api::FailureKind;
+use self::options::{ConfigOption, ReadOptions};
 use crate::admin::client::ClientError;
-use crate::config::{Config, Problem};
+use crate::admin::problem::Kind;
+use crate::config::Problem;
+use crate::store::OpenError;
 
+mod approval;
+mod certificate;
+mod credential;
+mod daemon;
+mod device;
+mod event;
 mod init;
 mod inspect;
-mod query;
+mod manufacturer;
+mod options;
+mod story;
 mod table;
 
 /// A BRSKI registrar and EST server whose certificates come from any ACME CA.
@@ -34,24 +43,30 @@ enum Command {
     Check(ConfigOption),
     /// Manufacturers whose devices may join
     #[command(subcommand)]
-    Manufacturer(query::ManufacturerCommand),
-    /// Devices that came
+    Manufacturer(manufacturer::ManufacturerCommand),
+    /// Devices, from import to retirement
     #[command(subcommand)]
-    Device(query::DeviceCommand),
+    Device(device::DeviceCommand),
+    /// Devices that wait for a person
+    #[command(subcommand)]
+    Approval(approval::ApprovalCommand),
+    /// Certificates that were issued
+    #[command(subcommand)]
+    Certificate(certificate::CertificateCommand),
+    /// Names and secrets for devices without an IDevID
+    #[command(subcommand)]
+    Credential(credential::CredentialCommand),
     /// What was decided, and why
     #[command(subcommand)]
-    Event(query::EventCommand),
+    Event(event::EventCommand),
     /// How a running registrar does
-    Status(query::StatusOptions),
+    Status(ReadOptions),
+    /// Let a running registrar read its configuration again
+    Reload(ConfigOption),
+    /// Copy the database to a new file, also while the registrar runs (SQLite)
+    Backup(daemon::BackupOptions),
     /// Say what a file is and show it decoded: certificate, CSR, voucher, voucher request, certs-only
     Inspect(inspect::InspectOptions),
-}
-
-#[derive(Debug, Args)]
-struct ConfigOption {
-    /// The configuration file, such as DIR/registrar.toml
-    #[arg(long, value_name = "FILE")]
-    config: PathBuf,
 }
 
 /// Why a command failed, and with which exit code.
@@ -74,12 +89,12 @@ impl Failed {
 impl From<ClientError> for Failed {
     fn from(error: ClientError) -> Self {
         let code = match &error {
-            ClientError::Refused(failure) => match failure.kind {
-                FailureKind::Invalid | FailureKind::Ambiguous => 2,
-                FailureKind::Unavailable => 75,
-                FailureKind::NotFound | FailureKind::Conflict => 1,
+            ClientError::Refused(problem) => match problem.known_kind() {
+                Some(Kind::Invalid | Kind::Ambiguous | Kind::TooLarge) => 2,
+                Some(Kind::Unavailable | Kind::TooMany) => 75,
+                _ => 1,
             },
-            ClientError::Lock(_) => 75,
+            ClientError::Store(OpenError::InUse { .. }) => 75,
             _ => 1,
         };
         Self { code, message: error.to_string() }
@@ -118,16 +133,17 @@ pub fn run() -> ExitCode {
 async fn perform(command: Command) -> Result<(), Failed> {
     match command {
         Command::Init(options) => init::init(&options).await,
-        Command::Serve(option) => {
-            let config = Config::load(&option.config)?;
-            let run = crate::daemon::run(config).await;
-            run.map_err(|error| Failed::new(format!("{error:#}")))
-        }
-        Command::Check(option) => query::check(&option.config).await,
-        Command::Manufacturer(command) => query::manufacturer(command).await,
-        Command::Device(command) => query::device(command).await,
-        Command::Event(command) => query::event(command).await,
-        Command::Status(options) => query::status(&options).await,
+        Command::Serve(option) => daemon::serve(&option).await,
+        Command::Check(option) => daemon::check(&option.config).await,
+        Command::Manufacturer(command) => manufacturer::manufacturer(command).await,
+        Command::Device(command) => device::device(command).await,
+        Command::Approval(command) => approval::approval(command).await,
+        Command::Certificate(command) => certificate::certificate(command).await,
+        Command::Credential(command) => credential::credential(command).await,
+        Command::Event(command) => event::event(command).await,
+        Command::Status(read) => daemon::status(&read).await,
+        Command::Reload(option) => daemon::reload(&option).await,
+        Command::Backup(options) => daemon::backup(&options).await,
         Command::Inspect(options) => inspect::inspect(&options),
     }
 }

@@ -5,9 +5,11 @@ use std::path::Path;
 
 use brski_voucher::trust::ValidityTime;
 
-use super::{AcmeConfig, Config, IssuerConfig, Problem};
+use super::{AcmeConfig, Config, IssuerConfig, PostConfig, Problem, ProgramConfig, ServerFiles};
+use crate::admin::registry::Registry;
 use crate::clock::unix_time;
 use crate::identity::{RegistrarIdentity, read_certificates, read_key};
+use crate::notify::token::Token;
 use crate::store::model::Millis;
 
 /// Whether a daemon runs on this configuration, which then holds its addresses.
@@ -24,6 +26,7 @@ pub enum Daemon {
 pub fn check(config: &Config, daemon: Daemon, now: Millis) -> Vec<Problem> {
     let mut problems = Problems { config, found: Vec::new() };
     problems.identity(now);
+    problems.admin();
     for (name, issuer) in &config.issuers {
         match issuer {
             IssuerConfig::Local { certificate, key, .. } => {
@@ -32,11 +35,18 @@ pub fn check(config: &Config, daemon: Daemon, now: Millis) -> Vec<Problem> {
             IssuerConfig::Acme(acme) => problems.acme(name, acme),
         }
     }
+    problems.notify();
     if daemon == Daemon::Stopped {
         problems.address("listen.est", config.listen.est);
+        if let Some(admin) = config.listen.admin {
+            problems.address("listen.admin", admin);
+        }
         if let Some(dns) = config.listen.dns {
             problems.address("listen.dns", dns);
             problems.datagram_address("listen.dns", dns);
+        }
+        if let Some(metrics) = config.listen.metrics {
+            problems.address("listen.metrics", metrics);
         }
     }
     problems.found
@@ -63,6 +73,21 @@ impl Problems<'_> {
                     self.add("identity.certificate", reason);
                 }
             }
+        }
+    }
+
+    fn admin(&mut self) {
+        if let Err(found) = Registry::load(&self.config.admin, &self.config.file) {
+            self.found.extend(found);
+        }
+        let Some(ServerFiles { certificate, key }) = &self.config.admin.server else {
+            return;
+        };
+        if let Err(error) = read_certificates(certificate) {
+            self.add("admin.certificate", error.to_string());
+        }
+        if let Err(error) = read_key(key) {
+            self.add("admin.key", error.to_string());
         }
     }
 
@@ -106,6 +131,31 @@ impl Problems<'_> {
             && let Err(error) = read_key(&acme.account_key)
         {
             self.add(&format!("issuer.{name}.account_key"), error.to_string());
+        }
+    }
+
+    fn notify(&mut self) {
+        if let Some(ProgramConfig { program, .. }) = &self.config.notify.program {
+            let is_program = program.metadata().map(|metadata| {
+                use std::os::unix::fs::PermissionsExt as _;
+                metadata.is_file() && metadata.permissions().mode() & 0o111 != 0
+            });
+            match is_program {
+                Ok(true) => {}
+                Ok(false) => {
+                    let reason = format!("{} is no program that can be run", program.display());
+                    self.add("notify.program", reason);
+                }
+                Err(error) => self.add("notify.program", format!("{}: {error}", program.display())),
+            }
+        }
+        if let Some(PostConfig { ca, token_file, .. }) = &self.config.notify.post {
+            if let Some(Err(error)) = ca.as_deref().map(read_certificates) {
+                self.add("notify.ca", error.to_string());
+            }
+            if let Some(Err(error)) = token_file.as_deref().map(Token::read) {
+                self.add("notify.token_file", error.to_string());
+            }
         }
     }
 

@@ -12,12 +12,19 @@ pub struct Listen {
     pub est: SocketAddr,
     /// The DNS responder, UDP and TCP.
     pub dns: Option<SocketAddr>,
+    /// The admin API over TLS, TCP.
+    pub admin: Option<SocketAddr>,
+    /// Health and metrics, plain HTTP, TCP.
+    pub metrics: Option<SocketAddr>,
 }
 
 impl Reader {
     pub(super) fn listen(&mut self, listen: &raw::Listen) -> Option<Listen> {
         let est = self.address("listen.est", &listen.est);
         let dns = listen.dns.as_deref().and_then(|text| self.address("listen.dns", text));
-        Some(Listen { est: est?, dns })
+        let admin = listen.admin.as_deref().and_then(|text| self.address("listen.admin", text));
+        let metrics =
+            listen.metrics.as_deref().and_then(|text| self.address("listen.metrics", text));
+        Some(Listen { est: est?, dns, admin, metrics })
     }
 }

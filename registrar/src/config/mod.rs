@@ -5,25 +5,35 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use self::reader::{Reader, with_nearest};
+use crate::observe::survey::Intervals;
 use crate::policy::admission::Unexpected;
 
+mod admin;
 pub mod check;
 mod identity;
 mod issuer;
 mod listen;
+mod log;
+mod metrics;
+mod notify;
 mod profile;
 mod raw;
 mod reader;
+pub mod reload;
 pub mod sample;
 mod store;
 mod zone;
 
+pub use self::admin::{Admin, AdminClient, AdminToken, Recognised, ServerFiles};
 pub use self::identity::{IdentityFiles, Pin};
 pub use self::issuer::{AcmeConfig, IssuerConfig};
 pub use self::listen::Listen;
+pub use self::log::{LogConfig, LogFormat};
+pub use self::notify::{Chosen, NotifyConfig, PostConfig, ProgramConfig};
 pub use self::profile::{KeyType, Profile};
 pub use self::store::{Database, Retention, StoreConfig};
 pub use self::zone::dns_name;
@@ -38,8 +48,12 @@ pub struct Config {
     pub file: PathBuf,
     /// The folder of that file; the admin socket and the lock live there.
     pub folder: PathBuf,
+    /// Every key that is written, dotted, with its value; what the keys mean stands in the fields below.
+    pub written: BTreeMap<String, String>,
     /// Where to listen.
     pub listen: Listen,
+    /// Who may use the admin API over TLS.
+    pub admin: Admin,
     /// Where everything is kept.
     pub store: StoreConfig,
     /// The registrar's own certificate.
@@ -49,13 +63,17 @@ pub struct Config {
     /// The DNS zones that devices are named in, lower case.
     pub zones: Vec<String>,
     /// What devices get, by name; there is always a `default`.
-    pub profiles: BTreeMap<String, Profile>,
+    pub profiles: BTreeMap<String, Arc<Profile>>,
     /// Which devices may join.
     pub policy: Policy,
     /// How much is too much.
     pub limits: Limits,
-    /// What is logged: a filter such as `info` or `registrar=debug`.
-    pub log: String,
+    /// What is logged, and as what.
+    pub log: LogConfig,
+    /// How often what is counted in the store.
+    pub metrics: Intervals,
+    /// Which events somebody is told of, and how.
+    pub notify: NotifyConfig,
 }
 
 /// Which devices may join.
@@ -108,13 +126,14 @@ impl Config {
         })?;
         let raw: raw::File =
             toml::from_str(&text).map_err(|error| fatal(with_nearest(&error.to_string())))?;
+        let table: toml::Table = toml::from_str(&text).map_err(|error| fatal(error.to_string()))?;
         let file = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
         Reader {
             folder: file.parent().unwrap_or(Path::new("/")).to_owned(),
             file,
             problems: vec![],
         }
-        .read(raw)
+        .read(raw, reload::flatten(&table))
     }
 
     /// The admin socket.
@@ -125,10 +144,15 @@ impl Config {
 }
 
 impl Reader {
-    fn read(mut self, raw: raw::File) -> Result<Config, Vec<Problem>> {
+    fn read(
+        mut self,
+        raw: raw::File,
+        written: BTreeMap<String, String>,
+    ) -> Result<Config, Vec<Problem>> {
         let listen = self.listen(&raw.listen);
         let identity = self.identity(&raw.identity);
         let zones = self.zones(&raw.zone);
+        let admin = self.admin(&raw.admin, raw.listen.admin.is_some());
         let issuers = self.issuers(raw.issuer, raw.listen.dns.is_some());
         let profiles = self.profiles(raw.profile, &issuers, &zones);
         let unexpected = self.choose(
@@ -141,6 +165,9 @@ impl Reader {
             ],
         );
         let store = self.store(&raw.store);
+        let log = self.log(raw.log);
+        let metrics = self.metrics(&raw.metrics);
+        let notify = self.notify(raw.notify);
         let connections = self.bounded("limits.connections", raw.limits.connections, 1, 100_000);
         let timeout =
             self.bounded("limits.masa_timeout_secs", raw.limits.masa_timeout_secs, 1, 300);
@@ -150,7 +177,9 @@ impl Reader {
             return Err(self.problems);
         };
         Ok(Config {
+            written,
             listen,
+            admin,
             store,
             identity,
             issuers,
@@ -161,7 +190,9 @@ impl Reader {
                 connections: usize::try_from(connections).unwrap_or(usize::MAX),
                 masa_timeout: Duration::from_secs(u64::from(timeout)),
             },
-            log: raw.log.level,
+            log,
+            metrics,
+            notify,
             file: self.file,
             folder: self.folder,
         })

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use brski_est::path::Label;
@@ -62,7 +63,7 @@ impl Reader {
         profiles: BTreeMap<String, raw::Profile>,
         issuers: &BTreeMap<String, IssuerConfig>,
         zones: &[String],
-    ) -> BTreeMap<String, Profile> {
+    ) -> BTreeMap<String, Arc<Profile>> {
         if !profiles.contains_key(DEFAULT_PROFILE) {
             let reason = "is needed: it is what devices get that name no other".to_owned();
             self.problem("profile.default", reason);
@@ -94,7 +95,7 @@ impl Reader {
                 self.bounded(&format!("{key}.hold_secs"), profile.hold_secs.unwrap_or(10), 0, 60);
             let hold = Duration::from_secs(u64::from(hold));
             let (issuer, template) = (profile.issuer, profile.name);
-            read.insert(name, Profile { issuer, zone, name: template, key_types, hold });
+            read.insert(name, Arc::new(Profile { issuer, zone, name: template, key_types, hold }));
         }
         read
     }

@@ -9,6 +9,8 @@ use serde::Deserialize;
 pub(super) struct File {
     pub(super) listen: Listen,
     #[serde(default)]
+    pub(super) admin: Admin,
+    #[serde(default)]
     pub(super) store: Store,
     pub(super) identity: Identity,
     #[serde(default)]
@@ -23,6 +25,10 @@ pub(super) struct File {
     pub(super) limits: Limits,
     #[serde(default)]
     pub(super) log: Log,
+    #[serde(default)]
+    pub(super) metrics: Metrics,
+    #[serde(default)]
+    pub(super) notify: Notify,
 }
 
 #[derive(Debug, Deserialize)]
@@ -30,6 +36,32 @@ pub(super) struct File {
 pub(super) struct Listen {
     pub(super) est: String,
     pub(super) dns: Option<String>,
+    pub(super) admin: Option<String>,
+    pub(super) metrics: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Admin {
+    pub(super) certificate: Option<String>,
+    pub(super) key: Option<String>,
+    pub(super) client_ca: Option<String>,
+    pub(super) client: BTreeMap<String, AdminClient>,
+    pub(super) token: BTreeMap<String, AdminToken>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct AdminClient {
+    pub(super) role: String,
+    pub(super) sha256: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct AdminToken {
+    pub(super) role: String,
+    pub(super) file: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -140,10 +172,49 @@ impl Default for Limits {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Log {
     pub(super) level: String,
+    pub(super) format: String,
+    pub(super) otlp_endpoint: Option<String>,
 }
 
 impl Default for Log {
     fn default() -> Self {
-        Self { level: "info".to_owned() }
+        Self { level: "info".to_owned(), format: "text".to_owned(), otlp_endpoint: None }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Metrics {
+    pub(super) queues_secs: u32,
+    pub(super) certificates_secs: u32,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self { queues_secs: 15, certificates_secs: 300 }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Notify {
+    pub(super) events: Vec<String>,
+    pub(super) program: Option<Vec<String>>,
+    pub(super) url: Option<String>,
+    pub(super) ca: Option<String>,
+    pub(super) token_file: Option<String>,
+    pub(super) timeout_secs: u32,
+}
+
+impl Default for Notify {
+    fn default() -> Self {
+        Self {
+            events: Vec::new(),
+            program: None,
+            url: None,
+            ca: None,
+            token_file: None,
+            timeout_secs: 10,
+        }
     }
 }

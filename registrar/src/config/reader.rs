@@ -13,14 +13,21 @@ pub(super) fn with_nearest(message: &str) -> String {
         .and_then(|at| message.get(at..))
         .map(|about| about.split('`').skip(1).step_by(2).collect())
         .unwrap_or_default();
-    let nearest = quoted.split_first().and_then(|(unknown, known)| {
-        let likeness = |key: &&&str| strsim::jaro_winkler(unknown, key);
-        known.iter().max_by(|a, b| likeness(a).total_cmp(&likeness(b)))
-    });
-    match nearest {
+    let meant =
+        quoted.split_first().and_then(|(unknown, known)| nearest(unknown, known.iter().copied()));
+    match meant {
         Some(key) => format!("{message}\ndid you mean '{key}'?"),
         None => message.to_owned(),
     }
+}
+
+/// The known word that is most like an unknown one.
+pub(super) fn nearest<'a>(
+    unknown: &str,
+    known: impl IntoIterator<Item = &'a str>,
+) -> Option<&'a str> {
+    let likeness = |word: &&str| strsim::jaro_winkler(unknown, word);
+    known.into_iter().max_by(|a, b| likeness(a).total_cmp(&likeness(b)))
 }
 
 /// Turns what is written into what is meant, and collects what is wrong.

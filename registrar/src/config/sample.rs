@@ -2,6 +2,109 @@
 
 use std::fmt::Write as _;
 
+/// The section `[admin]`.
+const ADMIN: &str = r#"# Who may use listen.admin. Roles: "viewer" sees, "approver" lets devices in, "operator" does everything.
+[admin]
+# The listener's certificate and key; the registrar's own if left out.
+# certificate = "admin.pem"
+# key = "admin.key"
+# The CA of the administrators' certificates, which need the extended key usage clientAuth.
+# client_ca = "admin-ca.pem"
+# A certificate of that CA whose common name is "alice", or exactly the one with this SHA-256:
+# [admin.client.alice]
+# role = "operator"
+# sha256 = "…"
+# A program with a token in a file of mode 0600: umask 077; openssl rand -hex 32 > grafana.token
+# [admin.token.grafana]
+# role = "viewer"
+# file = "grafana.token"
+
+"#;
+
+/// The section `[store]`.
+const STORE: &str = r#"[store]
+# Everything that the registrar knows: a SQLite file, or PostgreSQL 15 and later for several registrars.
+path = "registrar.db"
+# url_file = "postgres.url"  # mode 0600: postgres://USER:PASSWORD@HOST/DATABASE?sslmode=require
+# ca = "postgres-ca.pem"     # anchors of its TLS certificate; the operating system's if left out
+# node = "registrar-1"       # this registrar's name, which no other one on the database has
+# Finished orders and events are removed when they are older. A signed checkpoint stays in the place of the events.
+keep_events_days = 400
+keep_orders_days = 30
+
+"#;
+
+/// The section `[identity]`.
+const IDENTITY: &str = r#"[identity]
+# The registrar's own certificate: extended key usage cmcRA, serverAuth and clientAuth.
+certificate = "registrar.pem"
+key = "registrar.key"
+# The private CA that it comes from, and that vouchers pin. It never issues to a device.
+domain_ca = "domain-ca.pem"
+# What MASAs are offered to pin: "root", "issuing-ca" or "ee".
+pin = "root"
+
+"#;
+
+/// The issuer that is always there.
+const LOCAL_ISSUER: &str = r#"# Where certificates come from. The device CA inside the registrar, for labs and air gaps:
+[issuer.local]
+kind = "local"
+certificate = "device-ca.pem"
+key = "device-ca.key"
+validity_days = 365
+"#;
+
+/// The section `[policy]`.
+const POLICY: &str = r#"[policy]
+# A genuine device that no operator imported: "admit", "ask" a person, or "refuse".
+unexpected = "admit"
+
+"#;
+
+/// The section `[limits]`.
+const LIMITS: &str = r#"[limits]
+# Connections of pledges at once; more wait.
+connections = 1000
+# How long one call to a MASA may take, in seconds.
+masa_timeout_secs = 10
+
+"#;
+
+/// The section `[log]`.
+const LOG: &str = r#"[log]
+# "error", "warn", "info", "debug", or a filter by module.
+level = "info"
+# "text", or "json": one object a line.
+format = "text"
+# A collector that spans go to, OTLP over HTTP, in a program built with '--features otlp'.
+# otlp_endpoint = "http://127.0.0.1:4318"
+
+"#;
+
+/// The section `[metrics]`.
+const METRICS: &str = r#"[metrics]
+# How often queues are counted, and certificates by the days that they have left, in seconds.
+queues_secs = 15
+certificates_secs = 300
+
+"#;
+
+/// The section `[notify]`.
+const NOTIFY: &str = r#"[notify]
+# Events that somebody is told of: kinds such as "voucher-rejected" (docs/OPERATING.md has all of them), or verdicts:
+# "refused", "failed", "waiting", "done".
+# events = ["failed", "voucher-rejected", "approval-asked"]
+# A program that gets each of them as one line of JSON on stdin, and is run again until it exits with 0.
+# program = ["/usr/local/bin/tell-operator", "--urgent"]
+# An address that each of them is posted to as JSON, again and again until it answers 2xx.
+# url = "https://alerts.example.org/registrar"
+# ca = "alerts-ca.pem"        # anchors of its TLS certificate; the operating system's if left out
+# token_file = "alerts.token" # mode 0600: sent as 'Authorization: Bearer'
+# How long one attempt may take, in seconds.
+timeout_secs = 10
+"#;
+
 /// What `init` was told.
 #[derive(Clone, Debug)]
 pub struct Choices {
@@ -29,17 +132,27 @@ pub struct AcmeChoices {
 /// The file's text.
 #[must_use]
 pub fn file(choices: &Choices) -> String {
-    let (issuer, name) = match &choices.acme {
-        None => ("local", "{serial}"),
-        // Public CAs log every name for everybody to read.
-        Some(acme) if acme.root.is_none() => ("acme", "{opaque}"),
-        Some(_) => ("acme", "{serial}"),
-    };
+    let mut text = listen(choices);
+    for section in [ADMIN, STORE, IDENTITY, LOCAL_ISSUER] {
+        text.push_str(section);
+    }
+    if let Some(acme) = &choices.acme {
+        write_acme(&mut text, acme);
+    }
+    text.push_str(&zone_and_profile(choices));
+    for section in [POLICY, LIMITS, LOG, METRICS, NOTIFY] {
+        text.push_str(section);
+    }
+    text
+}
+
+/// The head of the file and the section `[listen]`.
+fn listen(choices: &Choices) -> String {
     let dns = match &choices.dns {
         Some(address) => format!("dns = \"{address}\""),
         None => "# dns = \"0.0.0.0:53\"".to_owned(),
     };
-    let mut text = format!(
+    format!(
         r#"# The registrar's configuration. Relative paths are relative to this file.
 # 'registrar check --config FILE' says what is wrong with it.
 
@@ -48,40 +161,25 @@ pub fn file(choices: &Choices) -> String {
 est = "{listen}"
 # Where the CA asks for dns-01 answers, UDP and TCP. Delegate the zone below to this address.
 {dns}
+# The admin API for people and programs elsewhere, over TLS; on this machine there is DIR/admin.sock.
+# admin = "0.0.0.0:8444"
+# Where /healthz, /readyz and /metrics are, in plain HTTP and for everybody who reaches it. The admin listeners have them too.
+# metrics = "127.0.0.1:9464"
 
-[store]
-# Everything that the registrar knows: a SQLite file, or PostgreSQL 15 and later for several registrars.
-path = "registrar.db"
-# url_file = "postgres.url"  # mode 0600: postgres://USER:PASSWORD@HOST/DATABASE?sslmode=require
-# ca = "postgres-ca.pem"     # anchors of its TLS certificate; the operating system's if left out
-# node = "registrar-1"       # this registrar's name, which no other one on the database has
-# Finished orders and events are removed when they are older. A signed checkpoint stays in the place of the events.
-keep_events_days = 400
-keep_orders_days = 30
-
-[identity]
-# The registrar's own certificate: extended key usage cmcRA, serverAuth and clientAuth.
-certificate = "registrar.pem"
-key = "registrar.key"
-# The private CA that it comes from, and that vouchers pin. It never issues to a device.
-domain_ca = "domain-ca.pem"
-# What MASAs are offered to pin: "root", "issuing-ca" or "ee".
-pin = "root"
-
-# Where certificates come from. The device CA inside the registrar, for labs and air gaps:
-[issuer.local]
-kind = "local"
-certificate = "device-ca.pem"
-key = "device-ca.key"
-validity_days = 365
 "#,
         listen = choices.listen,
-    );
-    if let Some(acme) = &choices.acme {
-        write_acme(&mut text, acme);
-    }
-    let _ = write!(
-        text,
+    )
+}
+
+/// The zone, and the profile that uses it.
+fn zone_and_profile(choices: &Choices) -> String {
+    let (issuer, name) = match &choices.acme {
+        None => ("local", "{serial}"),
+        // Public CAs log every name for everybody to read.
+        Some(acme) if acme.root.is_none() => ("acme", "{opaque}"),
+        Some(_) => ("acme", "{serial}"),
+    };
+    format!(
         r#"
 # The DNS zone that devices are named in.
 [zone."{domain}"]
@@ -99,23 +197,9 @@ key_types = ["ec-p256", "ec-p384"]
 # How long a request is held, in seconds, before it is answered with "come back" (202).
 hold_secs = 10
 
-[policy]
-# A genuine device that no operator imported: "admit", "ask" a person, or "refuse".
-unexpected = "admit"
-
-[limits]
-# Connections of pledges at once; more wait.
-connections = 1000
-# How long one call to a MASA may take, in seconds.
-masa_timeout_secs = 10
-
-[log]
-# "error", "warn", "info", "debug", or a filter by module.
-level = "info"
 "#,
         domain = choices.domain,
-    );
-    text
+    )
 }
 
 fn write_acme(text: &mut String, acme: &AcmeChoices) {

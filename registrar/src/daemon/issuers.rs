@@ -19,6 +19,7 @@ use crate::identity::read_certificates;
 use crate::issue::Issuer;
 use crate::issue::acme::AcmeIssuer;
 use crate::issue::local::LocalIssuer;
+use crate::observe::metrics::Metrics;
 
 /// How long one request to an ACME CA may take.
 const ACME_TIMEOUT: Duration = Duration::from_secs(30);
@@ -53,6 +54,7 @@ pub(super) struct IssuerBuilder<'a> {
     pub(super) clock: &'a Arc<dyn Clock>,
     pub(super) orders: &'a Arc<dyn OrderStore>,
     pub(super) node: &'a str,
+    pub(super) metrics: &'a Arc<Metrics>,
 }
 
 impl IssuerBuilder<'_> {
@@ -71,7 +73,8 @@ impl IssuerBuilder<'_> {
     fn issuer(&self, name: &str, issuer: &IssuerConfig) -> anyhow::Result<Built> {
         match issuer {
             IssuerConfig::Local { certificate, key, validity_days } => {
-                let issuer = LocalIssuer::load(name, certificate, key, *validity_days)?;
+                let metrics = Arc::clone(self.metrics);
+                let issuer = LocalIssuer::load(name, certificate, key, *validity_days, metrics)?;
                 Ok(Built { issuer: Arc::new(issuer), bridge: None })
             }
             IssuerConfig::Acme(acme) => {

@@ -1,105 +1,116 @@
 //! Puts the daemon together, runs it, and stops it cleanly.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicI64, AtomicU64};
 
+use acme_bridge::OrderStore;
 use acme_bridge::dns::Responder;
-use acme_bridge::{Clock, OrderStore};
 use anyhow::Context as _;
 use arc_swap::ArcSwap;
 use axum::Router;
+use axum::middleware::from_fn_with_state;
 use axum::routing::{any, post};
-use rustls::crypto::aws_lc_rs;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
-use tracing::warn;
-use tracing_subscriber::EnvFilter;
+use tracing::{error, warn};
 
+use self::base::Base;
 use self::issuers::{IssuerBuilder, Issuers, system_anchors};
 use self::observer::Daemon;
-use crate::admin::lock::FolderLock;
-use crate::admin::server;
-use crate::admin::service::Service;
-use crate::clock::SystemClock;
+use self::observing::MetricsListener;
+use crate::admin::registry::Registry;
+use crate::admin::server::{self, socket, tls};
+use crate::admin::service::{Observer as _, Service};
 use crate::config::Config;
 use crate::http::app::App;
+use crate::http::listener::{self, Bounds};
 use crate::http::locks::Locks;
-use crate::http::{brski, est, listener};
-use crate::identity::RegistrarIdentity;
-use crate::issue::orders::Orders;
-use crate::issue::resume;
+use crate::http::measure::measure;
+use crate::http::{brski, est};
+use crate::identity::{read_certificates, read_key};
+use crate::issue::{Issuer, resume};
 use crate::masa::client::MasaClient;
+use crate::observe;
+use crate::observe::log::Log;
+use crate::observe::metrics::labels::Listener;
 use crate::policy::manufacturers::ManufacturerDirectory;
-use crate::store;
 use crate::tls::server::server_config;
 use crate::trail::keeper::Keeper;
 
+mod base;
 mod issuers;
 mod observer;
+mod observing;
+
+/// Connections to the admin listener at once.
+const ADMIN_CONNECTIONS: usize = 64;
 
 /// Runs the registrar until SIGTERM or SIGINT.
 ///
 /// # Errors
 /// Whatever keeps it from starting, with the file or address that it is about.
 pub async fn run(config: Config) -> anyhow::Result<()> {
-    start_log(&config.log)?;
-    let _lock = FolderLock::take(&config.folder)?;
-    let provider = Arc::new(aws_lc_rs::default_provider());
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let store = store::open(&config.store, &config.store.node).await?;
-    let identity = Arc::new(RegistrarIdentity::load(&config.identity)?);
-    let orders: Arc<dyn OrderStore> = Arc::new(Orders::new(Arc::clone(&store)));
-    let listener = TcpListener::bind(config.listen.est)
-        .await
-        .with_context(|| format!("cannot listen on {} (listen.est)", config.listen.est))?;
-    let address = listener.local_addr()?;
-    let responder = start_dns(&config, &orders).await?;
+    let log = Arc::new(Log::start(&config.log)?);
     let (stop, stopped) = watch::channel(false);
+    let base = Base::open(&config, stopped.clone()).await?;
+    let metrics = &base.observing.metrics;
+    let listener = bind(config.listen.est, "listen.est").await?;
+    let address = listener.local_addr()?;
+    let responder = start_dns(&config, &base.orders).await?;
     let mut tasks = JoinSet::new();
-    let node = config.store.node.clone();
-    let build = IssuerBuilder { provider: &provider, clock: &clock, orders: &orders, node: &node };
-    let Issuers { by_name: issuers, bridges } = build.all(&config)?;
-    for bridge in bridges {
-        tasks.spawn(bridge.run(stopped.clone()));
-    }
-    let masa = MasaClient::new(
-        Arc::clone(&provider),
-        Arc::clone(&identity),
-        Arc::new(system_anchors()),
-        config.limits.masa_timeout,
-    );
-    let manufacturers = ManufacturerDirectory::new(store.manufacturers().await?)?;
-    let socket = server::bind(&config.admin_socket())?;
+    let issuers = start_issuers(&config, &base, &mut tasks)?;
+    base.observing.watch(responder.as_ref(), &issuers);
+    let registry = registry(&config)?;
     let socket_path = config.admin_socket();
-    let connections = config.limits.connections;
-    let acceptor = TlsAcceptor::from(Arc::new(server_config(provider, &identity)?));
-    let app = Arc::new(App {
-        config,
-        store: Arc::clone(&store),
-        clock: Arc::clone(&clock),
-        identity,
-        manufacturers: ArcSwap::from_pointee(manufacturers),
-        masa,
-        issuers,
-        locks: Locks::default(),
-        requests: AtomicU64::new(0),
+    let admin_socket = socket::bind(&socket_path)?;
+    let admin_listener = bind_admin(&config, &base, &registry).await?;
+    let health = base.health(&config);
+    let shown = observe::routes(Arc::clone(&health), Arc::clone(metrics));
+    let metrics_listener = MetricsListener::start(&config, shown.clone()).await?;
+    base.observing.start(&config, &base, &mut tasks)?;
+    let bounds = Bounds::new(config.limits.connections, metrics, Listener::Est);
+    let tls = server_config(Arc::clone(&base.provider), &base.identity)?;
+    let app = Arc::new(app(config, &base, issuers).await?);
+    let daemon = Arc::new(Daemon {
+        app: Arc::clone(&app),
+        dns: responder.as_ref().map(Responder::counters),
+        registry: Arc::clone(&registry),
+        log: Arc::clone(&log),
+        generation: AtomicI64::new(app.store.generation().await?),
     });
-    let daemon = Daemon { app: Arc::clone(&app), dns: responder.as_ref().map(Responder::counters) };
-    let service = Arc::new(Service::new(store, clock, Arc::new(daemon)));
-    tasks.spawn(server::run(socket, service, stopped.clone()));
+    let service = service(&daemon);
+    let admin = server::router(Arc::clone(&service), shown);
+    tasks.spawn(socket::run(admin_socket, admin.clone(), stopped.clone()));
+    let admin_address = admin_listener.as_ref().map(|(_, address, _)| *address);
+    if let Some((listener, _, acceptor)) = admin_listener {
+        let guarded = tls::guarded(admin, registry, service);
+        let bounds = Bounds::new(ADMIN_CONNECTIONS, metrics, Listener::Admin);
+        tasks.spawn(listener::run(listener, acceptor, guarded, bounds, stopped.clone()));
+    }
+    tasks.spawn(Arc::clone(&daemon).follow(stopped.clone()));
     resume::approved(&app).await;
     let keeper = Arc::new(keeper(&app));
     let keeping = Arc::clone(&keeper);
     let ending = stopped.clone();
     tasks.spawn(async move { keeping.run(ending).await });
-    tasks.spawn(listener::run(listener, acceptor, router(app), connections, stopped));
-    announce(address, responder.as_ref().map(Responder::address));
-    wait_for_signal().await?;
+    let (acceptor, router) = (TlsAcceptor::from(Arc::new(tls)), router(app));
+    tasks.spawn(async move {
+        let _listening = health.listening();
+        listener::run(listener, acceptor, router, bounds, stopped).await;
+    });
+    announce(&[
+        ("", Some(format!("https://{address}"))),
+        ("admin ", admin_address.map(|address| format!("https://{address}"))),
+        ("dns ", responder.as_ref().map(|responder| responder.address().to_string())),
+        ("metrics ", metrics_listener.as_ref().map(|each| format!("http://{}", each.address))),
+    ]);
+    wait_for_signal(&daemon).await?;
     stop.send_replace(true);
     while tasks.join_next().await.is_some() {}
     if let Some(responder) = responder {
@@ -107,8 +118,109 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     }
     // Last of all: nobody writes any more.
     keeper.end().await;
+    if let Some(listener) = metrics_listener {
+        listener.end().await;
+    }
     remove_socket(&socket_path);
+    log.end().await;
     Ok(())
+}
+
+/// Starts what makes certificates.
+fn start_issuers(
+    config: &Config,
+    base: &Base,
+    tasks: &mut JoinSet<()>,
+) -> anyhow::Result<BTreeMap<String, Arc<dyn Issuer>>> {
+    let build = IssuerBuilder {
+        provider: &base.provider,
+        clock: &base.clock,
+        orders: &base.orders,
+        node: &config.store.node,
+        metrics: &base.observing.metrics,
+    };
+    let Issuers { by_name, bridges } = build.all(config)?;
+    for bridge in bridges {
+        tasks.spawn(bridge.run(base.shutdown.clone()));
+    }
+    Ok(by_name)
+}
+
+/// Everything that a request may need.
+async fn app(
+    config: Config,
+    base: &Base,
+    issuers: BTreeMap<String, Arc<dyn Issuer>>,
+) -> anyhow::Result<App> {
+    let masa = MasaClient::new(
+        Arc::clone(&base.provider),
+        Arc::clone(&base.identity),
+        Arc::new(system_anchors()),
+        config.limits.masa_timeout,
+        Arc::clone(&base.observing.metrics),
+    );
+    let manufacturers = ManufacturerDirectory::new(base.store.manufacturers().await?)?;
+    Ok(App {
+        config: Arc::new(ArcSwap::from_pointee(config)),
+        store: Arc::clone(&base.store),
+        clock: Arc::clone(&base.clock),
+        identity: Arc::clone(&base.identity),
+        manufacturers: ArcSwap::from_pointee(manufacturers),
+        masa,
+        issuers,
+        locks: Locks::default(),
+        requests: AtomicU64::new(0),
+        metrics: Arc::clone(&base.observing.metrics),
+    })
+}
+
+/// The operators' side.
+fn service(daemon: &Arc<Daemon>) -> Arc<Service> {
+    let app = &daemon.app;
+    let key = app.identity.certificate().spki_der().to_vec();
+    let (store, clock) = (Arc::clone(&app.store), Arc::clone(&app.clock));
+    let (observer, config) = (Arc::clone(daemon), Arc::clone(&app.config));
+    Arc::new(Service::new(store, clock, observer, config, key))
+}
+
+/// Listens on an address. `key`: where the configuration names it.
+async fn bind(address: SocketAddr, key: &str) -> anyhow::Result<TcpListener> {
+    let listener = TcpListener::bind(address).await;
+    listener.with_context(|| format!("cannot listen on {address} ({key})"))
+}
+
+/// Who may use the admin API over TLS.
+fn registry(config: &Config) -> anyhow::Result<Arc<ArcSwap<Registry>>> {
+    let registry = Registry::load(&config.admin, &config.file).map_err(|problems| {
+        let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        anyhow::anyhow!(lines.join("\n"))
+    })?;
+    Ok(Arc::new(ArcSwap::from_pointee(registry)))
+}
+
+/// Opens the admin listener, if there shall be one.
+async fn bind_admin(
+    config: &Config,
+    base: &Base,
+    registry: &Arc<ArcSwap<Registry>>,
+) -> anyhow::Result<Option<(TcpListener, SocketAddr, TlsAcceptor)>> {
+    let Some(address) = config.listen.admin else {
+        return Ok(None);
+    };
+    let (chain, key) = match &config.admin.server {
+        None => (base.identity.tls_chain(), base.identity.private_key()),
+        Some(files) => {
+            let chain = read_certificates(&files.certificate).context("admin.certificate")?;
+            let key = read_key(&files.key).context("admin.key")?;
+            (chain.iter().map(|each| each.der().clone()).collect(), key.into())
+        }
+    };
+    let (provider, registry) = (Arc::clone(&base.provider), Arc::clone(registry));
+    let tls = tls::server_config(provider, chain, key, registry, Arc::clone(&base.clock))
+        .context("admin.certificate and admin.key do not make a TLS server")?;
+    let listener = bind(address, "listen.admin").await?;
+    let bound = listener.local_addr()?;
+    Ok(Some((listener, bound, TlsAcceptor::from(Arc::new(tls)))))
 }
 
 /// What signs and prunes the trail.
@@ -117,21 +229,9 @@ fn keeper(app: &App) -> Keeper {
         store: Arc::clone(&app.store),
         clock: Arc::clone(&app.clock),
         identity: Arc::clone(&app.identity),
-        node: app.config.store.node.clone(),
-        retention: app.config.store.retention,
+        node: app.config.load().store.node.clone(),
+        config: Arc::clone(&app.config),
     }
-}
-
-fn start_log(level: &str) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(level)
-        .with_context(|| format!("log.level {level:?} is no level and no filter"))?;
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(false)
-        .with_target(false)
-        .try_init()
-        .map_err(|error| anyhow::anyhow!("{error}"))
 }
 
 async fn start_dns(
@@ -150,29 +250,44 @@ async fn start_dns(
 fn router(app: Arc<App>) -> Router {
     use brski_voucher::path;
 
+    let metrics = Arc::clone(&app.metrics);
     Router::new()
         .route(path::REQUEST_VOUCHER, post(brski::request_voucher).fallback(brski::only_post))
         .route(path::VOUCHER_STATUS, post(brski::voucher_status).fallback(brski::only_post))
         .route(path::ENROLL_STATUS, post(brski::enroll_status).fallback(brski::only_post))
         .route("/.well-known/est/{*rest}", any(est::dispatch))
         .fallback(brski::unknown_path)
+        .layer(from_fn_with_state(metrics, measure))
         .with_state(app)
 }
 
 /// One line, which says that requests are taken from now on, and where.
-fn announce(est: SocketAddr, dns: Option<SocketAddr>) {
-    let dns = dns.map_or_else(String::new, |address| format!(", dns {address}"));
-    eprintln!("registrar: listening on https://{est}{dns}");
+fn announce(places: &[(&str, Option<String>)]) {
+    let places: Vec<String> = places
+        .iter()
+        .filter_map(|(name, place)| place.as_ref().map(|place| format!("{name}{place}")))
+        .collect();
+    eprintln!("registrar: listening on {}", places.join(", "));
 }
 
-async fn wait_for_signal() -> anyhow::Result<()> {
+/// Waits for SIGTERM or SIGINT; SIGHUP reads the configuration again.
+async fn wait_for_signal(daemon: &Daemon) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+    let mut hangup = signal(SignalKind::hangup())?;
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => return Ok(()),
+            _ = interrupt.recv() => return Ok(()),
+            _ = hangup.recv() => {
+                if let Err(lines) = daemon.reload().await {
+                    for line in lines {
+                        error!("the configuration stays as it was: {line}");
+                    }
+                }
+            }
+        }
     }
-    Ok(())
 }
 
 fn remove_socket(path: &Path) {

@@ -10,6 +10,8 @@ use crate::store::model::{Event, Id, Millis, Verdict};
 
 pub mod distribution;
 pub mod enroll;
+pub mod fault;
+pub mod operator;
 pub mod peer;
 pub mod refusal;
 pub mod telemetry;

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use acme_bridge::Clock;
 use arc_swap::ArcSwap;
 use axum::response::Response;
-use tracing::{error, info};
+use tracing::{Instrument as _, Span, debug_span, error};
 
 use super::locks::Locks;
 use super::status;
@@ -19,6 +19,8 @@ use crate::flow::{Decision, Visit};
 use crate::identity::RegistrarIdentity;
 use crate::issue::Issuer;
 use crate::masa::client::MasaClient;
+use crate::observe::decision;
+use crate::observe::metrics::Metrics;
 use crate::policy::manufacturers::ManufacturerDirectory;
 use crate::store::model::{Id, IssuedCertificate, KnownDevice, Millis, Sha256};
 use crate::store::{Store, StoreError};
@@ -26,8 +28,8 @@ use crate::tls::peer::Peer;
 
 /// Everything that a request may need.
 pub struct App {
-    /// The configuration.
-    pub config: Config,
+    /// The configuration, as of the last reload.
+    pub config: Arc<ArcSwap<Config>>,
     /// What is known.
     pub store: Arc<dyn Store>,
     /// The time.
@@ -44,6 +46,8 @@ pub struct App {
     pub locks: Locks,
     /// Requests answered since the start.
     pub requests: AtomicU64,
+    /// Where everything is counted.
+    pub metrics: Arc<Metrics>,
 }
 
 /// A request whose peer was judged.
@@ -68,8 +72,8 @@ impl App {
     ///
     /// # Errors
     /// [`Refusal::Internal`] if the configuration has no profile of that name any more.
-    pub fn profile(&self, name: &str) -> Result<&Profile, Refusal> {
-        self.config.profiles.get(name).ok_or_else(|| Refusal::Internal {
+    pub fn profile(&self, name: &str) -> Result<Arc<Profile>, Refusal> {
+        self.config.load().profiles.get(name).cloned().ok_or_else(|| Refusal::Internal {
             reason: format!("the configuration has no profile {name:?}"),
         })
     }
@@ -85,10 +89,13 @@ impl App {
             peer: peer.address.to_string(),
             correlation: random_id().to_string(),
         };
-        let outcome = match self.judge(&peer, visit.now).await {
+        Span::current().record("correlation", visit.correlation.as_str());
+        let judged = self.judge(&peer, visit.now).instrument(debug_span!("judge")).await;
+        let outcome = match judged {
             Err(refusal) => Err(Refused::from(refusal)),
             Ok(identity) => {
                 visit.peer = format!("{} {}", peer.address, identity.describe());
+                Span::current().record("peer", visit.peer.as_str());
                 let arrival = Arrival { visit: visit.clone(), identity, exporter: peer.exporter };
                 work(&self, &arrival).await
             }
@@ -118,34 +125,24 @@ impl App {
         Ok(device.map(|device| (certificate, device)))
     }
 
-    /// Writes what was decided, and says so in the log.
+    /// Writes what was decided; whoever watches the store says so in the log.
     ///
     /// # Errors
     /// As [`Store::commit`]; then nothing was written.
     pub async fn commit(&self, decision: Decision) -> Result<(), StoreError> {
-        let events = decision.events.clone();
-        self.store.commit(decision.changes, decision.events).await?;
-        for event in events {
-            info!(
-                kind = event.kind,
-                verdict = event.verdict.as_str(),
-                device = event.device.as_ref().map(Id::as_str),
-                peer = %event.peer.escape_debug(),
-                clause = event.clause,
-                correlation = %event.correlation,
-                "{}", event.detail.escape_debug(),
-            );
-        }
-        Ok(())
+        self.store.commit(decision.changes, decision.events).instrument(debug_span!("commit")).await
     }
 
     async fn refuse(&self, visit: &Visit, refused: Refused) -> Response {
         let Refused { refusal, device, mut decision } = refused;
-        if refusal.leaves_event() {
-            decision.events.push(visit.refused(&refusal, device.as_ref()));
+        let event = visit.refused(&refusal, device.as_ref());
+        match refusal.leaves_event() {
+            true => decision.events.push(event),
+            false => decision::tell_unwritten(&event),
         }
         if let Err(failure) = self.commit(decision).await {
-            error!(%failure, refusal = refusal.kind(), "cannot record a refusal");
+            let (peer, correlation) = (&visit.peer, &visit.correlation);
+            error!(%failure, refusal = refusal.kind(), peer, correlation, "cannot record a refusal");
             return status::response(&Refusal::Store(failure));
         }
         status::response(&refusal)

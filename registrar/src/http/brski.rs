@@ -228,10 +228,10 @@ async fn admission(
         }
     };
     let name = known.as_ref().map_or(DEFAULT_PROFILE, |known| &known.device.profile).to_owned();
-    let profile = app.profile(&name)?;
+    let profile = &*app.profile(&name)?;
     let placement = Placement { profile: &name, template: &profile.name, zone: &profile.zone };
     let applicant = Applicant { idevid, peer: &visit.peer, now: visit.now };
-    let unexpected = app.config.policy.unexpected;
+    let unexpected = app.config.load().policy.unexpected;
     Ok(decide(applicant, known, question, unexpected, placement, &random_id())?)
 }
 

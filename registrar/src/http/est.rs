@@ -14,6 +14,7 @@ use brski_est::transfer::{self, Folding};
 use http::header::{CONTENT_TYPE, USER_AGENT};
 use http::request::Parts;
 use http::{HeaderValue, Method};
+use tracing::{Instrument as _, debug_span};
 
 use super::app::{App, Arrival, Refused};
 use super::{body, headers};
@@ -66,7 +67,7 @@ fn require_method(parts: &Parts, method: &Method, allowed: &'static str) -> Resu
 /// A label selects a profile (RFC 7030 §3.2.2).
 fn require_profile(app: &App, label: Option<&Label>) -> Result<(), Refusal> {
     match label {
-        Some(label) if !app.config.profiles.contains_key(label.as_str()) => {
+        Some(label) if !app.config.load().profiles.contains_key(label.as_str()) => {
             Err(Refusal::UnknownLabel { label: label.to_string() })
         }
         _ => Ok(()),
@@ -102,12 +103,12 @@ async fn csr_attributes(
     let body = match admitted(app, &arrival.identity).await? {
         Some(admitted) => {
             require_own_profile(&admitted, label)?;
-            let profile = app.profile(&admitted.device().profile)?;
+            let profile = &*app.profile(&admitted.device().profile)?;
             distribution::csr_attributes(profile, Some(admitted.name()))
         }
         None => {
             let name = label.map_or("default", Label::as_str);
-            distribution::csr_attributes(app.profile(name)?, None)
+            distribution::csr_attributes(&*app.profile(name)?, None)
         }
     };
     Ok(answer(&body, media_type::CSR_ATTRS, &[], parts))
@@ -153,7 +154,7 @@ async fn simple_enroll(
     let admitted = enroll::gate(&arrival.identity, known).map_err(refused)?;
     require_own_profile(&admitted, label).map_err(refused)?;
     headers::require_media_type(&parts.headers, media_type::PKCS10).map_err(refused)?;
-    let profile = app.profile(&admitted.device().profile)?;
+    let profile = &*app.profile(&admitted.device().profile)?;
     let csr = enroll::read(content).map_err(refused)?;
     let approved =
         ApprovedCsr::approve(admitted, csr, profile, arrival.exporter.as_ref()).map_err(refused)?;
@@ -171,7 +172,7 @@ async fn certificate(
     approved: &ApprovedCsr,
 ) -> Result<IssuedCertificate, Refused> {
     let device = approved.admitted().device();
-    let profile = app.profile(&device.profile)?;
+    let profile = &*app.profile(&device.profile)?;
     let issuer = issuer(app, &profile.issuer)?;
     let key = enroll::key(&device.profile, &device.id, approved.csr());
     let enrollment = {
@@ -199,7 +200,7 @@ async fn certificate(
             }
         }
     };
-    issuer.wait(&enrollment.id, profile.hold).await;
+    issuer.wait(&enrollment.id, profile.hold).instrument(debug_span!("wait")).await;
     match find(app, &key).await? {
         Standing::Issued(certificate) => Ok(*certificate),
         Standing::Ended(refusal) => Err(Refused::of(&device.id, refusal)),
@@ -236,7 +237,8 @@ pub async fn submit(
     enrollment: &Enrollment,
     approved: &ApprovedCsr,
 ) -> Result<(), Refused> {
-    match issuer.submit(&enrollment.id, approved, app.now()).await {
+    let span = debug_span!("submit", issuer = enrollment.issuer);
+    match issuer.submit(&enrollment.id, approved, app.now()).instrument(span).await {
         Ok(Submission::Ordered) => Ok(()),
         Ok(Submission::Issued(chain)) => {
             let ending = Ending::Issued(chain);

@@ -19,6 +19,8 @@ use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt as _;
 use tracing::debug;
 
+use crate::observe::metrics::Metrics;
+use crate::observe::metrics::labels::{HandshakeFailure, Listener};
 use crate::tls::peer::Peer;
 
 /// How long a TLS handshake may take.
@@ -30,15 +32,31 @@ const SHUTDOWN_LIMIT: Duration = Duration::from_secs(15);
 /// The longest header that is read, in octets.
 const HEADER_OCTETS: usize = 16 * 1024;
 
+/// How many connections there may be at once, and where they are counted.
+#[derive(Clone, Debug)]
+pub struct Bounds {
+    connections: usize,
+    metrics: Arc<Metrics>,
+    listener: Listener,
+}
+
+impl Bounds {
+    /// So many connections, counted as this listener's.
+    #[must_use]
+    pub fn new(connections: usize, metrics: &Arc<Metrics>, listener: Listener) -> Self {
+        Self { connections, metrics: Arc::clone(metrics), listener }
+    }
+}
+
 /// Accepts connections until `shutdown` turns true, then lets open requests end.
 pub async fn run(
     listener: TcpListener,
     acceptor: TlsAcceptor,
     router: Router,
-    connections: usize,
+    bounds: Bounds,
     mut shutdown: watch::Receiver<bool>,
 ) {
-    let permits = Arc::new(Semaphore::new(connections));
+    let permits = Arc::new(Semaphore::new(bounds.connections));
     let graceful = GracefulShutdown::new();
     loop {
         // The permit comes first, so that above the limit clients wait in the kernel's queue.
@@ -51,13 +69,15 @@ pub async fn run(
         };
         let acceptor = acceptor.clone();
         let router = router.clone();
+        let bounds = bounds.clone();
         let watcher = graceful.watcher();
         tokio::spawn(async move {
             let _permit = permit;
-            let Some(connection) = handshake(acceptor, stream, address).await else {
+            let Some(connection) = handshake(acceptor, stream, address, &bounds).await else {
                 return;
             };
             let peer = Arc::new(Peer::capture(address, connection.get_ref().1));
+            let _open = bounds.metrics.connected(bounds.listener, peer.session);
             let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
                 request.extensions_mut().insert(Arc::clone(&peer));
                 router.clone().oneshot(request.map(Body::new))
@@ -98,6 +118,7 @@ async fn handshake(
     acceptor: TlsAcceptor,
     stream: TcpStream,
     address: SocketAddr,
+    bounds: &Bounds,
 ) -> Option<tokio_rustls::server::TlsStream<TcpStream>> {
     // Without this, an answer of two segments waits 40 ms for the client's acknowledgement.
     if let Err(error) = stream.set_nodelay(true) {
@@ -107,10 +128,12 @@ async fn handshake(
         Ok(Ok(connection)) => Some(connection),
         Ok(Err(error)) => {
             debug!(%address, %error, "TLS handshake failed");
+            bounds.metrics.handshake_failed(bounds.listener, HandshakeFailure::Failed);
             None
         }
         Err(_) => {
             debug!(%address, "TLS handshake took too long");
+            bounds.metrics.handshake_failed(bounds.listener, HandshakeFailure::Timeout);
             None
         }
     }

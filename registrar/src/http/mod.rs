@@ -7,4 +7,5 @@ pub mod est;
 pub mod headers;
 pub mod listener;
 pub mod locks;
+pub mod measure;
 pub mod status;

@@ -9,6 +9,7 @@ use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, StatusCode};
 
 use crate::flow::refusal::Refusal;
+use crate::observe::metrics::labels::Outcome;
 
 /// How long a peer waits after a failure of the store, in seconds.
 const STORE_RETRY_SECS: u32 = 10;
@@ -76,6 +77,8 @@ fn mirrored(masa: u16) -> StatusCode {
 pub fn response(refusal: &Refusal) -> Response {
     let mut response = Response::new(Body::from(format!("{refusal}\n")));
     *response.status_mut() = status(refusal);
+    // For whoever counts; nothing of it is sent.
+    response.extensions_mut().insert(Outcome::of(refusal));
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     if let Some(seconds) = retry_after_secs(refusal) {

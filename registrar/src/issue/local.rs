@@ -5,6 +5,7 @@
 //! is written here, and nothing of the CSR but its key and the assigned name.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -16,9 +17,13 @@ use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
 use thiserror::Error;
 use time::OffsetDateTime;
+use tokio::time::Instant;
 
 use super::{ApprovedCsr, IssueError, IssuedChain, Issuer, Submission};
 use crate::entropy::random_bytes;
+use crate::flow::fault::Fault;
+use crate::observe::metrics::Metrics;
+use crate::observe::metrics::labels::{Outcome, Phase};
 use crate::store::model::{Id, Millis};
 
 /// How far certificates are backdated, for devices whose clock is slow.
@@ -33,6 +38,7 @@ pub struct LocalIssuer {
     issuer: rcgen::Issuer<'static, KeyPair>,
     certificate: Vec<CertificateDer<'static>>,
     validity_days: u32,
+    metrics: Arc<Metrics>,
 }
 
 /// Why the device CA cannot be used.
@@ -69,6 +75,7 @@ impl LocalIssuer {
         certificate: &Path,
         key: &Path,
         validity_days: u32,
+        metrics: Arc<Metrics>,
     ) -> Result<Self, LocalIssuerError> {
         let read = |path: &Path| {
             std::fs::read_to_string(path).map_err(|source| LocalIssuerError::Read {
@@ -82,7 +89,8 @@ impl LocalIssuer {
         })?;
         let key = KeyPair::from_pem(&read(key)?)?;
         let issuer = rcgen::Issuer::from_ca_cert_der(&der, key)?;
-        Ok(Self { name: name.to_owned(), issuer, certificate: vec![der], validity_days })
+        let (name, certificate) = (name.to_owned(), vec![der]);
+        Ok(Self { name, issuer, certificate, validity_days, metrics })
     }
 
     fn sign(
@@ -135,7 +143,14 @@ impl Issuer for LocalIssuer {
         csr: &ApprovedCsr,
         now: Millis,
     ) -> Result<Submission, IssueError> {
-        let leaf = self.sign(csr, now).map_err(|error| IssueError::Issuer {
+        let since = Instant::now();
+        let signed = self.sign(csr, now);
+        let outcome = match &signed {
+            Ok(_) => Outcome::Done,
+            Err(_) => Outcome::Error(Fault::Local),
+        };
+        self.metrics.phase(Phase::LocalIssue, outcome, since.elapsed());
+        let leaf = signed.map_err(|error| IssueError::Issuer {
             issuer: self.name.clone(),
             reason: error.to_string(),
         })?;

@@ -1,17 +1,21 @@
 //! The bridge's orders in the registrar's store: an order's end and its enrollment's end are one transaction.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use acme_bridge::{
     AccountRecord, ChallengeAnswer, IssuerName, OrderId, OrderRecord, OrderState, OrderStore,
     OrderStoreError, ProblemKind,
 };
 use async_trait::async_trait;
-use tracing::info;
+use tracing::{Instrument as _, debug, debug_span};
 
 use super::IssuedChain;
 use crate::flow::Decision;
 use crate::flow::enroll::{self, Ending};
+use crate::flow::fault::Fault;
+use crate::observe::metrics::Metrics;
+use crate::observe::metrics::labels::{Outcome, Phase};
 use crate::store::model::{EnrollmentState, Id, Millis};
 use crate::store::{Change, Conflict, Store, StoreError};
 
@@ -21,17 +25,29 @@ const ATTEMPTS: u32 = 3;
 /// The bridge's view of the store.
 pub struct Orders {
     store: Arc<dyn Store>,
+    metrics: Arc<Metrics>,
+}
+
+/// What an order's state means for its enrollment, and since when that waits.
+#[derive(Default)]
+struct Consequence {
+    decision: Decision,
+    since: Option<Millis>,
 }
 
 impl Orders {
-    /// A view of this store.
+    /// A view of this store, which counts the orders that end.
     #[must_use]
-    pub fn new(store: Arc<dyn Store>) -> Self {
-        Self { store }
+    pub fn new(store: Arc<dyn Store>, metrics: Arc<Metrics>) -> Self {
+        Self { store, metrics }
     }
 
     /// What an order's state means for its enrollment, which has the same identifier.
-    async fn consequence(&self, order: &OrderRecord, now: Millis) -> Result<Decision, StoreError> {
+    async fn consequence(
+        &self,
+        order: &OrderRecord,
+        now: Millis,
+    ) -> Result<Consequence, StoreError> {
         let ending = match &order.state {
             OrderState::Issued { chain } => match chain.split_first() {
                 Some((leaf, above)) => {
@@ -43,16 +59,33 @@ impl Orders {
                 ProblemKind::Refused => Ending::Refused { reason: problem.to_string() },
                 _ => Ending::Failed { reason: problem.to_string() },
             },
-            _ => return Ok(Decision::default()),
+            _ => return Ok(Consequence::default()),
         };
         let id = Id::from_stored(order.id.as_str().to_owned());
         let Some(enrollment) = self.store.enrollment(&id).await? else {
-            return Ok(Decision::default());
+            return Ok(Consequence::default());
         };
-        match self.store.device(&enrollment.device).await? {
-            Some(known) => Ok(enroll::completed(&enrollment, known.device.state, ending, now)),
-            None => Ok(Decision::default()),
-        }
+        let decision = match self.store.device(&enrollment.device).await? {
+            Some(known) => enroll::completed(&enrollment, known.device.state, ending, now),
+            None => Decision::default(),
+        };
+        Ok(Consequence { decision, since: Some(enrollment.created_at) })
+    }
+
+    /// Counts an order that ended.
+    fn count(&self, order: &OrderRecord, since: Option<Millis>, now: Millis) {
+        let outcome = match &order.state {
+            OrderState::Issued { .. } => Outcome::Done,
+            OrderState::Invalid { problem } => Outcome::Error(match problem.kind {
+                // Our DNS most likely, or our account.
+                ProblemKind::Validation | ProblemKind::Account => Fault::Local,
+                _ => Fault::Ca,
+            }),
+            _ => return,
+        };
+        let millis = since.map_or(0, |since| now.0.saturating_sub(since.0));
+        let took = Duration::from_millis(u64::try_from(millis).unwrap_or(0));
+        self.metrics.phase(Phase::AcmeOrder, outcome, took);
     }
 }
 
@@ -105,24 +138,31 @@ impl OrderStore for Orders {
         now: i64,
     ) -> Result<(), OrderStoreError> {
         let at = Millis(now);
-        info!(order = %order.id, state = order.state.name(), "{}", step.escape_debug());
+        debug!(order = %order.id, state = order.state.name(), step, "order");
         let mut attempt = 1;
         loop {
-            let mut decision = self.consequence(order, at).await.map_err(failed)?;
+            let Consequence { mut decision, since } =
+                self.consequence(order, at).await.map_err(failed)?;
             decision.changes.push(Change::AdvanceOrder {
                 order: order.clone(),
                 node: node.to_owned(),
                 step: step.to_owned(),
                 at,
             });
-            match self.store.commit(decision.changes, decision.events).await {
+            let commit = self.store.commit(decision.changes, decision.events);
+            let span = debug_span!("order", state = order.state.name(), correlation = %order.id);
+            match commit.instrument(span).await {
                 // An operator cancelled the enrollment or barred the device meanwhile: decided anew.
                 Err(StoreError::Conflict(Conflict::Missing | Conflict::DeviceBarred))
                     if attempt < ATTEMPTS =>
                 {
                     attempt += 1;
                 }
-                result => return result.map_err(failed),
+                result => {
+                    result.map_err(failed)?;
+                    self.count(order, since, at);
+                    return Ok(());
+                }
             }
         }
     }

@@ -33,7 +33,7 @@ async fn again(app: &App, enrollment: &Enrollment) -> Result<(), Refused> {
     let known = app.store.device(&enrollment.device).await?.ok_or(Refusal::NoVoucher)?;
     let admitted = readmit_stored(known)?;
     let csr = enroll::read(&enrollment.csr)?;
-    let profile = app.profile(&enrollment.profile)?;
+    let profile = &*app.profile(&enrollment.profile)?;
     let approved = ApprovedCsr::approve_again(admitted, csr, profile)?;
     let issuer = app.issuers.get(&enrollment.issuer).ok_or_else(|| Refusal::Internal {
         reason: format!("the configuration has no issuer {:?}", enrollment.issuer),

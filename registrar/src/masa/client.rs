@@ -19,12 +19,17 @@ use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::{CertificateDer, ServerName};
 use thiserror::Error;
 use tokio::net::TcpStream;
+use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
+use tracing::{Instrument as _, debug_span};
 
 use brski_voucher::idevid::MasaUrl;
 
 use super::address::{HostRule, host_rule, is_public};
+use crate::flow::fault::Fault;
 use crate::identity::RegistrarIdentity;
+use crate::observe::metrics::Metrics;
+use crate::observe::metrics::labels::{Outcome, Phase};
 
 /// The longest answer that is read, in octets.
 const ANSWER_OCTETS: usize = 64 * 1024;
@@ -148,6 +153,7 @@ pub struct MasaClient {
     identity: Arc<RegistrarIdentity>,
     system_anchors: Arc<RootCertStore>,
     timeout: Duration,
+    metrics: Arc<Metrics>,
     configurations: Mutex<HashMap<Vec<CertificateDer<'static>>, Arc<ClientConfig>>>,
 }
 
@@ -161,8 +167,10 @@ impl MasaClient {
         identity: Arc<RegistrarIdentity>,
         system_anchors: Arc<RootCertStore>,
         timeout: Duration,
+        metrics: Arc<Metrics>,
     ) -> Self {
-        Self { provider, identity, system_anchors, timeout, configurations: Mutex::default() }
+        let configurations = Mutex::default();
+        Self { provider, identity, system_anchors, timeout, metrics, configurations }
     }
 
     /// Sends a request and reads the whole answer.
@@ -170,9 +178,18 @@ impl MasaClient {
     /// # Errors
     /// [`MasaError`]; those with [`MasaError::is_permanent`] come before anything is sent.
     pub async fn call(&self, request: MasaRequest<'_>) -> Result<MasaAnswer, MasaError> {
-        tokio::time::timeout(self.timeout, self.exchange(request))
-            .await
-            .unwrap_or(Err(MasaError::Timeout(self.timeout)))
+        let since = Instant::now();
+        let span = debug_span!(
+            "masa",
+            otel.kind = "client",
+            host = request.url.host(),
+            operation = request.operation,
+        );
+        let exchange = tokio::time::timeout(self.timeout, self.exchange(request));
+        let answer =
+            exchange.instrument(span).await.unwrap_or(Err(MasaError::Timeout(self.timeout)));
+        self.metrics.phase(Phase::Masa, outcome(&answer), since.elapsed());
+        answer
     }
 
     async fn exchange(&self, request: MasaRequest<'_>) -> Result<MasaAnswer, MasaError> {
@@ -240,6 +257,24 @@ impl MasaClient {
         let configuration = Arc::new(configuration);
         configurations.insert(anchors.to_vec(), Arc::clone(&configuration));
         Ok(configuration)
+    }
+}
+
+/// What an answer is to whoever counts.
+fn outcome(answer: &Result<MasaAnswer, MasaError>) -> Outcome {
+    match answer {
+        Ok(answer) => match answer.status {
+            202 => Outcome::Waiting,
+            200..300 => Outcome::Done,
+            _ => Outcome::Error(Fault::Masa),
+        },
+        Err(MasaError::HostRefused { .. } | MasaError::AddressRefused { .. }) => {
+            Outcome::Error(Fault::Policy)
+        }
+        Err(MasaError::Setup(_) | MasaError::Request(_)) => Outcome::Error(Fault::Local),
+        // The MASA's address comes from the IDevID.
+        Err(MasaError::Host { .. }) => Outcome::Error(Fault::Pledge),
+        Err(_) => Outcome::Error(Fault::Masa),
     }
 }
 

@@ -1,6 +1,7 @@
 //! What the operator's rules say: which devices may join, under which names, with which CSRs. Pure.
 
 pub mod admission;
+pub mod attempts;
 pub mod manufacturers;
 pub mod name;
 pub mod profile;

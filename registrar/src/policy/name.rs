@@ -5,6 +5,7 @@
 //! 8 hexadecimal digits of SHA-256(manufacturer NUL serial) are added, so that two serial numbers never share a name.
 
 use aws_lc_rs::digest;
+use thiserror::Error;
 
 use crate::store::model::hex;
 
@@ -45,6 +46,46 @@ pub fn candidates(template: &str, zone: &str, source: NameSource<'_>) -> Vec<Str
         vec![distinct]
     };
     labels.into_iter().map(|label| format!("{label}.{zone}")).collect()
+}
+
+/// A name that an operator writes, and why it is none.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{written:?} is no name for a device: {reason}")]
+pub struct NameError {
+    /// What was written.
+    pub written: String,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
+/// The whole name that an operator means: one label, alone or followed by the zone.
+///
+/// `zone`: of the device's profile, lower case. Gives lower case.
+///
+/// # Errors
+/// [`NameError`] if it is longer than a label, has other characters than letters, digits and inner hyphens,
+/// or lies in another zone.
+pub fn device_name(written: &str, zone: &str) -> Result<String, NameError> {
+    let wrong = |reason: String| {
+        let written = written.chars().take(300).collect();
+        Err(NameError { written, reason })
+    };
+    let lower = written.to_ascii_lowercase();
+    let label = match lower.strip_suffix(zone).and_then(|rest| rest.strip_suffix('.')) {
+        Some(label) => label,
+        None if lower.contains('.') => {
+            return wrong(format!("it is not one label below the zone {zone} of its profile"));
+        }
+        None => lower.as_str(),
+    };
+    let is_legal = (1..=LABEL_OCTETS).contains(&label.len())
+        && !label.starts_with('-')
+        && !label.ends_with('-')
+        && label.bytes().all(|each| each.is_ascii_alphanumeric() || each == b'-');
+    if !is_legal {
+        return wrong("a label is 1 to 63 letters, digits and inner hyphens".to_owned());
+    }
+    Ok(format!("{label}.{zone}"))
 }
 
 fn distinction(source: NameSource<'_>) -> String {
@@ -131,6 +172,30 @@ mod tests {
         let names = names("{opaque}", "0042");
         assert!(!names[0].contains("0042"));
         assert_eq!(names[0].split('.').next().unwrap().len(), 16);
+    }
+
+    #[test]
+    fn an_operator_writes_a_label_or_the_whole_name() {
+        for written in ["Pump-7", "pump-7.iot.example.org", "PUMP-7.IOT.EXAMPLE.ORG"] {
+            let name = device_name(written, "iot.example.org").unwrap();
+            assert_eq!(name, "pump-7.iot.example.org");
+        }
+        for written in [
+            "",
+            "-a",
+            "a-",
+            "a b",
+            "a.b",
+            "*.iot.example.org",
+            "a.b.iot.example.org",
+            "a.eviliot.example.org",
+            ".iot.example.org",
+            "a.example.org",
+            "pümp",
+            &"x".repeat(64),
+        ] {
+            device_name(written, "iot.example.org").unwrap_err();
+        }
     }
 
     #[test]

@@ -11,10 +11,10 @@ use async_trait::async_trait;
 use thiserror::Error;
 
 use self::model::{
-    Approval, ApprovalState, ChainCertificate, Checkpoint, Credential, DeviceFilter, DevicePlace,
-    DeviceState, Enrollment, EnrollmentState, Event, EventFilter, EventPlace, Head, Id,
-    IssuedCertificate, KnownDevice, Manufacturer, Millis, SeenIdevid, Sha256, StoredEvent,
-    VoucherExchange, VoucherState,
+    Approval, ApprovalState, CertificateEnds, ChainCertificate, Checkpoint, Credential,
+    DeviceFilter, DevicePlace, DeviceState, Enrollment, EnrollmentState, Event, EventFilter,
+    EventPlace, Head, Id, IssuedCertificate, KnownDevice, Manufacturer, Millis, Queues, SeenIdevid,
+    Sha256, StoredEvent, VoucherExchange, VoucherState,
 };
 
 pub mod chain;
@@ -23,8 +23,9 @@ mod open;
 pub mod postgres;
 mod sql;
 pub mod sqlite;
+pub mod watch;
 
-pub use self::open::{open, url};
+pub use self::open::{open, open_watched, url};
 pub use self::sql::OpenError;
 
 /// One change to what is known. A commit is a list of them, applied in order.
@@ -419,6 +420,12 @@ pub trait Store: Send + Sync + 'static {
         now: Millis,
         limit: u32,
     ) -> Result<Vec<OrderRecord>, StoreError>;
+
+    /// What waits, as of `now`; for the metrics.
+    async fn queues(&self, now: Millis) -> Result<Queues, StoreError>;
+
+    /// How many certificates end before each of `times`, which ascend; for the metrics.
+    async fn certificate_ends(&self, times: &[Millis]) -> Result<CertificateEnds, StoreError>;
 
     /// The ACME account of an issuer.
     async fn account(&self, issuer: &str) -> Result<Option<AccountRecord>, StoreError>;

@@ -10,10 +10,12 @@ use serde::{Deserialize, Serialize};
 
 pub use self::operator::{Approval, ApprovalReason, ApprovalState, Credential};
 pub use self::page::{DeviceFilter, DevicePlace, EventFilter, EventPlace};
+pub use self::survey::{CertificateEnds, OrderQueue, Queues};
 pub use self::trail::{Checkpoint, CheckpointKind, Event, Head, StoredEvent, Verdict};
 
 mod operator;
 mod page;
+mod survey;
 mod trail;
 
 /// An identifier of ours: 16 random bytes as 32 lower-case hexadecimal digits.
@@ -89,6 +91,22 @@ impl Sha256 {
         let mut octets = [0; 32];
         octets.iter_mut().zip(digest.as_ref()).for_each(|(octet, byte)| *octet = *byte);
         Self(octets)
+    }
+
+    /// Reads 64 hexadecimal digits in any case; colons between them do not matter.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let digits: Vec<u8> = text.bytes().filter(|each| *each != b':').collect();
+        let mut octets = [0; 32];
+        let (pairs, rest) = digits.as_chunks::<2>();
+        if pairs.len() != octets.len() || !rest.is_empty() {
+            return None;
+        }
+        for (octet, [high, low]) in octets.iter_mut().zip(pairs) {
+            let value = |digit: u8| char::from(digit).to_digit(16);
+            *octet = u8::try_from(value(*high)? * 16 + value(*low)?).ok()?;
+        }
+        Some(Self(octets))
     }
 }
 

@@ -7,6 +7,7 @@ use rustls::RootCertStore;
 
 use super::postgres::PostgresStore;
 use super::sqlite::SqliteStore;
+use super::watch::{Unwatched, Watcher};
 use super::{OpenError, Store};
 use crate::config::{Database, StoreConfig};
 use crate::identity::{IdentityError, check_mode, read_certificates};
@@ -19,12 +20,24 @@ const URL_OCTETS: usize = 4096;
 /// # Errors
 /// [`OpenError`], naming the file, or host and database.
 pub async fn open(config: &StoreConfig, node: &str) -> Result<Arc<dyn Store>, OpenError> {
+    open_watched(config, node, Arc::new(Unwatched)).await
+}
+
+/// Opens the store, which tells `watcher` how it does.
+///
+/// # Errors
+/// As [`open`].
+pub async fn open_watched(
+    config: &StoreConfig,
+    node: &str,
+    watcher: Arc<dyn Watcher>,
+) -> Result<Arc<dyn Store>, OpenError> {
     match &config.database {
-        Database::File(path) => Ok(Arc::new(SqliteStore::open(path, node)?)),
+        Database::File(path) => Ok(Arc::new(SqliteStore::open_watched(path, node, watcher)?)),
         Database::Postgres { url_file, ca } => {
             let url = url(url_file)?;
             let anchors = anchors(ca.as_deref())?;
-            Ok(Arc::new(PostgresStore::open(&url, anchors, node).await?))
+            Ok(Arc::new(PostgresStore::open_watched(&url, anchors, node, watcher).await?))
         }
     }
 }

@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use acme_bridge::Clock;
+use arc_swap::ArcSwap;
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use tracing::{info, warn};
 
 use super::{SealError, seal};
-use crate::config::Retention;
+use crate::config::Config;
 use crate::identity::RegistrarIdentity;
 use crate::store::chain::sign_checkpoint;
 use crate::store::model::{CheckpointKind, Millis};
@@ -35,8 +36,8 @@ pub struct Keeper {
     pub identity: Arc<RegistrarIdentity>,
     /// This node's name.
     pub node: String,
-    /// How long what is over is kept.
-    pub retention: Retention,
+    /// The configuration, which says how long what is over is kept.
+    pub config: Arc<ArcSwap<Config>>,
 }
 
 impl Keeper {
@@ -79,11 +80,12 @@ impl Keeper {
     /// [`SealError`]; what was removed before stays removed, with its checkpoint.
     pub async fn prune(&self) -> Result<(), SealError> {
         let now = Millis(self.clock.now());
+        let retention = self.config.load().store.retention;
         let days = |days: u32| now.plus(-i64::from(days).saturating_mul(DAY_MILLIS));
         for node in self.store.nodes().await? {
-            self.prune_events(&node, days(self.retention.events_days), now).await?;
+            self.prune_events(&node, days(retention.events_days), now).await?;
         }
-        let before = days(self.retention.orders_days);
+        let before = days(retention.orders_days);
         loop {
             let orders = self.store.ended_orders(before, STEP).await?;
             if orders.is_empty() {

@@ -12,6 +12,7 @@ use crate::store::model::{CheckpointKind, Millis};
 use crate::store::{Change, Store, StoreError};
 
 pub mod keeper;
+pub mod kinds;
 
 /// How many rows are read at once.
 const ROWS: u32 = 1000;

@@ -8,6 +8,7 @@ mod place;
 mod rows;
 mod sqlite;
 mod suite;
+mod survey;
 
 use brski_tests::postgres::Cluster;
 
@@ -69,5 +70,8 @@ behaviours! {
     chain::exchanged_rows_are_found,
     chain::a_chain_computed_anew_is_found_by_its_checkpoint,
     chain::a_forged_checkpoint_is_found,
+    survey::what_waits_is_counted,
+    survey::the_newest_certificate_of_each_device_is_counted_by_its_end,
+    survey::a_watcher_hears_what_was_written_and_what_failed,
     chain::pruning_leaves_a_checkpoint_that_verifies,
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use brski_registrar::store::postgres::PostgresStore;
 use brski_registrar::store::sqlite::SqliteStore;
+use brski_registrar::store::watch::{Unwatched, Watcher};
 use brski_registrar::store::{OpenError, Store};
 use brski_tests::postgres::Cluster;
 use rustls::RootCertStore;
@@ -30,12 +31,31 @@ impl Place {
     }
 
     pub(super) async fn try_open(&self, node: &str) -> Result<Arc<dyn Store>, OpenError> {
+        self.try_open_watched(node, Arc::new(Unwatched)).await
+    }
+
+    async fn try_open_watched(
+        &self,
+        node: &str,
+        watcher: Arc<dyn Watcher>,
+    ) -> Result<Arc<dyn Store>, OpenError> {
         Ok(match self {
-            Self::Sqlite(folder) => Arc::new(SqliteStore::open(&Self::file(folder), node)?),
+            Self::Sqlite(folder) => {
+                Arc::new(SqliteStore::open_watched(&Self::file(folder), node, watcher)?)
+            }
             Self::Postgres(_, url) => {
-                Arc::new(PostgresStore::open(url, RootCertStore::empty(), node).await?)
+                let anchors = RootCertStore::empty();
+                Arc::new(PostgresStore::open_watched(url, anchors, node, watcher).await?)
             }
         })
+    }
+
+    pub(super) async fn open_watched(
+        &self,
+        node: &str,
+        watcher: Arc<dyn Watcher>,
+    ) -> Arc<dyn Store> {
+        self.try_open_watched(node, watcher).await.unwrap()
     }
 
     pub(super) async fn open(&self, node: &str) -> Arc<dyn Store> {

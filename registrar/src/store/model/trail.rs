@@ -19,6 +19,9 @@ pub enum Verdict {
 }
 
 impl Verdict {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Done, Self::Refused, Self::Waiting, Self::Failed];
+
     /// The word that the store and the command line use.
     #[must_use]
     pub fn as_str(self) -> &'static str {

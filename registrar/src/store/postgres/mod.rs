@@ -22,6 +22,7 @@ use super::sql::migrations;
 use super::sql::session::{Dialect, Engine, Pending, Result, Session};
 use super::sql::writer::{Answer, Jobs, Node, Queue, Work, gather, queue, refuse};
 use super::sql::{OpenError, SqlStore};
+use super::watch::{Unwatched, Watcher};
 
 mod session;
 
@@ -101,6 +102,19 @@ impl PostgresStore {
         anchors: RootCertStore,
         node: &str,
     ) -> std::result::Result<Self, OpenError> {
+        Self::open_watched(url, anchors, node, Arc::new(Unwatched)).await
+    }
+
+    /// As [`PostgresStore::open`]; the store tells `watcher` how it does.
+    ///
+    /// # Errors
+    /// As [`PostgresStore::open`].
+    pub async fn open_watched(
+        url: &str,
+        anchors: RootCertStore,
+        node: &str,
+        watcher: Arc<dyn Watcher>,
+    ) -> std::result::Result<Self, OpenError> {
         let access = Access::new(url, anchors)?;
         access.migrate().await?;
         let session = access.take_over(node).await?;
@@ -118,8 +132,9 @@ impl PostgresStore {
             .build()
             .map_err(|error| access.cannot(error))?;
         let (queue, jobs) = queue();
-        tokio::spawn(write(access, node.to_owned(), session, jobs));
-        Ok(SqlStore::new(Postgres { queue, pool }))
+        let writer = Writer { access, node: node.to_owned(), watcher: Arc::clone(&watcher) };
+        tokio::spawn(writer.run(session, jobs));
+        Ok(SqlStore::new(Postgres { queue, pool }, watcher))
     }
 }
 
@@ -260,39 +275,51 @@ async fn version(client: &Client) -> std::result::Result<i64, tokio_postgres::Er
 }
 
 /// The writing task: it connects again when the database was away.
-async fn write(access: Access, node: String, session: WriterSession, mut jobs: Jobs) {
-    let mut writer = Node::new(&node);
-    let mut session = Some(session);
-    while let Some(first) = jobs.recv().await {
-        let group = gather(first, &mut jobs);
-        if session.as_ref().is_none_or(WriterSession::is_closed) {
-            writer = Node::new(&node);
-            session = again(&access, &node).await;
-        }
-        let Some(connected) = &mut session else {
-            refuse(group, "the database cannot be reached");
-            continue;
-        };
-        if timeout(ANSWER, writer.perform(connected, group)).await.is_err() {
-            warn!("the database does not answer; its connection is given up");
-            session = None;
-        }
-    }
+struct Writer {
+    access: Access,
+    node: String,
+    watcher: Arc<dyn Watcher>,
 }
 
-async fn again(access: &Access, node: &str) -> Option<WriterSession> {
-    match access.writer(node).await {
-        Ok(Some(session)) => {
-            info!("connected to the database again");
-            Some(session)
+impl Writer {
+    async fn run(self, session: WriterSession, mut jobs: Jobs) {
+        let mut writer = self.begin();
+        let mut session = Some(session);
+        while let Some(first) = jobs.recv().await {
+            let group = gather(first, &mut jobs);
+            if session.as_ref().is_none_or(WriterSession::is_closed) {
+                writer = self.begin();
+                session = self.again().await;
+            }
+            let Some(connected) = &mut session else {
+                refuse(group, "the database cannot be reached");
+                continue;
+            };
+            if timeout(ANSWER, writer.perform(connected, group)).await.is_err() {
+                warn!("the database does not answer; its connection is given up");
+                session = None;
+            }
         }
-        Ok(None) => {
-            warn!(node, "another connection still writes for this node");
-            None
-        }
-        Err(error) => {
-            warn!(%error, "the database is away");
-            None
+    }
+
+    fn begin(&self) -> Node {
+        Node::new(&self.node, Arc::clone(&self.watcher))
+    }
+
+    async fn again(&self) -> Option<WriterSession> {
+        match self.access.writer(&self.node).await {
+            Ok(Some(session)) => {
+                info!("connected to the database again");
+                Some(session)
+            }
+            Ok(None) => {
+                warn!(node = self.node, "another connection still writes for this node");
+                None
+            }
+            Err(error) => {
+                warn!(%error, "the database is away");
+                None
+            }
         }
     }
 }

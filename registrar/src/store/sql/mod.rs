@@ -1,18 +1,21 @@
 //! The store in SQL, written once for both databases; an [`Engine`] runs it.
 
 use std::error::Error;
+use std::sync::Arc;
 
 use acme_bridge::{AccountRecord, OrderId, OrderRecord};
 use async_trait::async_trait;
 use thiserror::Error;
 
-use self::session::Engine;
-use self::writer::{Claim, Work};
+use self::session::{Engine, Pending, Session};
+use self::writer::{Answer, Claim, Work};
 use super::model::{
-    Approval, ApprovalState, ChainCertificate, Checkpoint, Credential, DeviceFilter, DevicePlace,
-    Enrollment, Event, EventFilter, EventPlace, Head, Id, IssuedCertificate, KnownDevice,
-    Manufacturer, Millis, Sha256, StoredEvent, VoucherExchange,
+    Approval, ApprovalState, CertificateEnds, ChainCertificate, Checkpoint, Credential,
+    DeviceFilter, DevicePlace, Enrollment, Event, EventFilter, EventPlace, Head, Id,
+    IssuedCertificate, KnownDevice, Manufacturer, Millis, Queues, Sha256, StoredEvent,
+    VoucherExchange,
 };
+use super::watch::{Access, Watcher};
 use super::{Change, Store, StoreError};
 
 mod apply;
@@ -21,6 +24,7 @@ mod pages;
 mod read;
 mod rows;
 pub(super) mod session;
+mod survey;
 mod trail;
 pub(super) mod writer;
 
@@ -77,19 +81,40 @@ pub enum OpenError {
 /// A store on a database.
 pub struct SqlStore<E> {
     engine: E,
+    watcher: Arc<dyn Watcher>,
 }
 
 #[expect(private_bounds, reason = "an engine is a matter of this store alone")]
 impl<E: Engine> SqlStore<E> {
-    pub(super) fn new(engine: E) -> Self {
-        Self { engine }
+    pub(super) fn new(engine: E, watcher: Arc<dyn Watcher>) -> Self {
+        Self { engine, watcher }
+    }
+
+    async fn read<T, Q>(&self, query: Q) -> session::Result<T>
+    where
+        T: Send + 'static,
+        Q: for<'s> FnOnce(&'s mut dyn Session) -> Pending<'s, T> + Send + 'static,
+    {
+        let answer = self.engine.read(query).await;
+        if answer.is_err() {
+            self.watcher.failed(Access::Read);
+        }
+        answer
+    }
+
+    async fn write(&self, work: Work) -> Answer {
+        let answer = self.engine.write(work).await;
+        if matches!(&answer, Err(error) if !matches!(error, StoreError::Conflict(_))) {
+            self.watcher.failed(Access::Write);
+        }
+        answer
     }
 }
 
 /// Runs one of the queries with owned copies of its arguments.
 macro_rules! query {
     ($store:ident, $function:path $(, $argument:expr)*) => {
-        $store.engine.read(move |session| Box::pin(async move { $function(session $(, $argument)*).await })).await
+        $store.read(move |session| Box::pin(async move { $function(session $(, $argument)*).await })).await
     };
 }
 
@@ -99,7 +124,7 @@ impl<E: Engine> Store for SqlStore<E> {
         if changes.is_empty() && events.is_empty() {
             return Ok(());
         }
-        self.engine.write(Work::Commit { changes, events }).await.map(|_| ())
+        self.write(Work::Commit { changes, events }).await.map(|_| ())
     }
 
     async fn generation(&self) -> Result<i64, StoreError> {
@@ -314,7 +339,16 @@ impl<E: Engine> Store for SqlStore<E> {
         limit: u32,
     ) -> Result<Vec<OrderRecord>, StoreError> {
         let (issuer, node) = (issuer.to_owned(), node.to_owned());
-        self.engine.write(Work::Claim(Claim { issuer, node, lease_until, now, limit })).await
+        self.write(Work::Claim(Claim { issuer, node, lease_until, now, limit })).await
+    }
+
+    async fn queues(&self, now: Millis) -> Result<Queues, StoreError> {
+        query!(self, survey::queues, now)
+    }
+
+    async fn certificate_ends(&self, times: &[Millis]) -> Result<CertificateEnds, StoreError> {
+        let times = times.to_vec();
+        query!(self, survey::certificate_ends, &times)
     }
 
     async fn account(&self, issuer: &str) -> Result<Option<AccountRecord>, StoreError> {

@@ -4,12 +4,16 @@
 //! Nobody hears of success before the transaction around all of them is on the disk.
 //! The writer alone knows the head of its node's event chain, since nobody else appends to it.
 
+use std::sync::Arc;
+use std::time::Instant;
+
 use acme_bridge::OrderRecord;
 use tokio::sync::{mpsc, oneshot};
 
 use super::session::{Dialect, Session};
 use super::{apply, trail};
 use crate::store::model::{Event, Head, Millis};
+use crate::store::watch::Watcher;
 use crate::store::{Change, StoreError};
 
 /// How many commits may wait.
@@ -38,6 +42,8 @@ pub(in crate::store) enum Work {
 /// Work, and whoever waits for it.
 pub(in crate::store) struct Job {
     work: Work,
+    /// When it was asked for.
+    since: Instant,
     answer: oneshot::Sender<Answer>,
 }
 
@@ -60,7 +66,8 @@ impl Queue {
     /// Has work done; whoever stops waiting does not stop it.
     pub(in crate::store) async fn perform(&self, work: Work) -> Answer {
         let (answer, waiting) = oneshot::channel();
-        if self.jobs.send(Job { work, answer }).await.is_err() {
+        let job = Job { work, since: Instant::now(), answer };
+        if self.jobs.send(job).await.is_err() {
             return Err(gone());
         }
         waiting.await.unwrap_or_else(|_| Err(gone()))
@@ -94,11 +101,12 @@ pub(in crate::store) struct Node {
     name: String,
     /// The head of its chain; unknown at the start, and after a transaction of unknown end.
     head: Option<Head>,
+    watcher: Arc<dyn Watcher>,
 }
 
 impl Node {
-    pub(in crate::store) fn new(name: &str) -> Self {
-        Self { name: name.to_owned(), head: None }
+    pub(in crate::store) fn new(name: &str, watcher: Arc<dyn Watcher>) -> Self {
+        Self { name: name.to_owned(), head: None, watcher }
     }
 
     /// Performs all jobs in one transaction and answers them. If that cannot be committed, none of them happened.
@@ -111,9 +119,19 @@ impl Node {
                 return refuse(jobs, &reason(&error));
             }
         };
+        let mut written = Vec::with_capacity(jobs.len());
         for (job, answer) in jobs.into_iter().zip(answers) {
+            if answer.is_ok() {
+                written.push((job.work, job.since.elapsed()));
+            }
             // Whoever asked may have gone; what was written stays written.
             let _ = job.answer.send(answer);
+        }
+        self.watcher.grouped(written.len());
+        for (work, took) in written {
+            if let Work::Commit { events, .. } = work {
+                self.watcher.committed(&events, took);
+            }
         }
     }
 

@@ -17,6 +17,7 @@ use super::sql::migrations;
 use super::sql::session::{Dialect, Engine, Pending, Result, Session};
 use super::sql::writer::{Answer, Jobs, Node, Queue, Work, gather, queue};
 use super::sql::{OpenError, SqlStore};
+use super::watch::{Unwatched, Watcher};
 
 mod lock;
 mod session;
@@ -45,6 +46,18 @@ impl SqliteStore {
     /// # Errors
     /// [`OpenError`], naming the file; a file of a newer version is left as it is.
     pub fn open(path: &Path, node: &str) -> std::result::Result<Self, OpenError> {
+        Self::open_watched(path, node, Arc::new(Unwatched))
+    }
+
+    /// As [`SqliteStore::open`]; the store tells `watcher` how it does.
+    ///
+    /// # Errors
+    /// As [`SqliteStore::open`].
+    pub fn open_watched(
+        path: &Path,
+        node: &str,
+        watcher: Arc<dyn Watcher>,
+    ) -> std::result::Result<Self, OpenError> {
         let place = path.display().to_string();
         let cannot = |source: Box<dyn std::error::Error + Send + Sync>| OpenError::Database {
             place: place.clone(),
@@ -71,13 +84,13 @@ impl SqliteStore {
                 reason: error.to_string(),
             })?;
         let (queue, jobs) = queue();
-        let writer = Node::new(node);
+        let writer = Node::new(node, Arc::clone(&watcher));
         thread::Builder::new()
             .name("store-writer".to_owned())
             .spawn(move || write(connection, writer, jobs))
             .map_err(|error| cannot(error.into()))?;
         let engine = Sqlite { path: path.to_owned(), queue, readers: Arc::default(), _lock: lock };
-        Ok(SqlStore::new(engine))
+        Ok(SqlStore::new(engine, watcher))
     }
 }
 

@@ -1,0 +1,24 @@
+//! How a running daemon does.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// How a running daemon does.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize, ToSchema)]
+pub struct Counters {
+    /// Requests answered since the start.
+    pub requests: u64,
+    /// DNS queries since the start.
+    pub dns_queries: u64,
+    /// DNS queries that were answered with a challenge's value.
+    pub dns_answers: u64,
+}
+
+/// What came of reading the configuration again.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+pub struct Reloaded {
+    /// The keys whose new value applies now.
+    pub applied: Vec<String>,
+    /// The keys whose new value applies after a restart.
+    pub needs_restart: Vec<String>,
+}

@@ -1,0 +1,18 @@
+//! The daemon itself.
+
+use super::{Answer, State};
+use crate::admin::api::status::{Counters, Reloaded};
+
+/// How the daemon does
+#[utoipa::path(get, path = "/v1/status", operation_id = "showStatus",
+    responses((status = 200, description = "Counters since its start", body = Counters)))]
+pub(super) async fn status(State { 0: service }: State) -> Answer<Counters> {
+    service.counters().map(axum::Json)
+}
+
+/// Read the configuration again (operator)
+#[utoipa::path(post, path = "/v1/reload", operation_id = "reloadConfiguration",
+    responses((status = 200, description = "What applies now and what does not", body = Reloaded)))]
+pub(super) async fn reload(State { 0: service }: State) -> Answer<Reloaded> {
+    service.reload().await.map(axum::Json)
+}

@@ -1,0 +1,196 @@
+//! What an operator can do, as methods on the store: one file for each thing.
+//!
+//! Facts are read, [`flow::operator`](crate::flow::operator) decides, the decision is committed.
+
+use std::sync::Arc;
+
+use acme_bridge::Clock;
+use arc_swap::ArcSwap;
+use async_trait::async_trait;
+
+use super::api::status::{Counters, Reloaded};
+use super::api::{MOST, PAGE};
+use super::problem::{Kind, Problem};
+use crate::config::{Config, Profile};
+use crate::flow::Decision;
+use crate::flow::operator::DeviceFacts;
+use crate::store::Store;
+use crate::store::model::{Id, KnownDevice, Millis};
+
+mod approvals;
+mod certificates;
+mod credentials;
+mod devices;
+mod events;
+mod import;
+mod manufacturers;
+
+/// The daemon, which must hear of some changes at once.
+#[async_trait]
+pub trait Observer: Send + Sync + 'static {
+    /// The manufacturers changed.
+    async fn manufacturers_changed(&self);
+    /// How the daemon does; `None` where none runs.
+    fn counters(&self) -> Option<Counters>;
+    /// Reads the configuration again and applies what can be applied.
+    ///
+    /// # Errors
+    /// What is wrong with it, line by line; then nothing was applied.
+    async fn reload(&self) -> Result<Reloaded, Vec<String>>;
+}
+
+/// An observer for commands without a daemon.
+pub struct NoDaemon;
+
+#[async_trait]
+impl Observer for NoDaemon {
+    async fn manufacturers_changed(&self) {}
+
+    fn counters(&self) -> Option<Counters> {
+        None
+    }
+
+    async fn reload(&self) -> Result<Reloaded, Vec<String>> {
+        Ok(Reloaded::default())
+    }
+}
+
+/// The operator's side of the registrar.
+pub struct Service {
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    observer: Arc<dyn Observer>,
+    config: Arc<ArcSwap<Config>>,
+    /// The SubjectPublicKeyInfo, DER, of the key that signs the trail.
+    key: Vec<u8>,
+}
+
+impl Service {
+    /// A service on this store. `key`: the SubjectPublicKeyInfo, DER, of the key that signs the trail.
+    #[must_use]
+    pub fn new(
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        observer: Arc<dyn Observer>,
+        config: Arc<ArcSwap<Config>>,
+        key: Vec<u8>,
+    ) -> Self {
+        Self { store, clock, observer, config, key }
+    }
+
+    /// The store.
+    #[must_use]
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.store
+    }
+
+    /// The time.
+    #[must_use]
+    pub fn now(&self) -> Millis {
+        Millis(self.clock.now())
+    }
+
+    /// How the daemon does.
+    ///
+    /// # Errors
+    /// If none runs.
+    pub fn counters(&self) -> Result<Counters, Problem> {
+        self.observer.counters().ok_or_else(no_daemon)
+    }
+
+    /// Reads the configuration again.
+    ///
+    /// # Errors
+    /// What is wrong with it; if no daemon runs.
+    pub async fn reload(&self) -> Result<Reloaded, Problem> {
+        if self.observer.counters().is_none() {
+            return Err(no_daemon());
+        }
+        self.observer.reload().await.map_err(|lines| {
+            Problem::invalid(lines.join("\n"), "nothing was applied; mend the file and repeat")
+        })
+    }
+
+    async fn commit(&self, decision: Decision) -> Result<(), Problem> {
+        Ok(self.store.commit(decision.changes, decision.events).await?)
+    }
+
+    /// The profile of this name.
+    fn profile(&self, name: &str) -> Result<Profile, Problem> {
+        let config = self.config.load();
+        config.profiles.get(name).map(|profile| Profile::clone(profile)).ok_or_else(|| {
+            let known: Vec<&str> = config.profiles.keys().map(String::as_str).collect();
+            Problem::invalid(
+                format!("the configuration has no profile {name:?}"),
+                format!("there is {}", known.join(", ")),
+            )
+        })
+    }
+
+    /// The one device whose identifier, name or serial number is `text`.
+    async fn find(&self, text: &str) -> Result<KnownDevice, Problem> {
+        let mut found = self.store.find_devices(text).await?;
+        match (found.pop(), found.is_empty()) {
+            (None, _) => Err(Problem::new(
+                Kind::NotFound,
+                format!("no device has the identifier, name or serial number {text:?}"),
+                "'registrar device list' shows all of them",
+            )),
+            (Some(only), true) => Ok(only),
+            (Some(last), false) => {
+                found.push(last);
+                let candidates: Vec<String> = found
+                    .iter()
+                    .map(|known| {
+                        let name = known.device.name.as_deref().unwrap_or("no name yet");
+                        format!("{} ({name})", known.device.id)
+                    })
+                    .collect();
+                Err(Problem::new(
+                    Kind::Ambiguous,
+                    format!("{text:?} fits {} devices: {}", found.len(), candidates.join(", ")),
+                    "name one by its identifier",
+                ))
+            }
+        }
+    }
+
+    /// Everything that is known of a device.
+    async fn facts(&self, known: KnownDevice) -> Result<DeviceFacts, Problem> {
+        let device = known.device.id.clone();
+        Ok(DeviceFacts {
+            known,
+            enrollments: self.store.enrollments_of(&device).await?,
+            certificates: self.store.certificates_of(&device).await?,
+            approvals: self.store.approvals_of(&device).await?,
+        })
+    }
+
+    /// The operator's name for a manufacturer.
+    async fn manufacturer_names(&self) -> Result<impl Fn(&Id) -> String + use<>, Problem> {
+        let manufacturers = self.store.manufacturers().await?;
+        Ok(move |id: &Id| {
+            let found = manufacturers.iter().find(|row| row.id == *id);
+            found.map_or_else(|| id.to_string(), |row| row.name.clone())
+        })
+    }
+}
+
+fn no_daemon() -> Problem {
+    Problem::new(
+        Kind::NoDaemon,
+        "no daemon runs on this configuration",
+        "start one with 'registrar serve --config FILE'",
+    )
+}
+
+/// How many things a page has.
+fn limit(wanted: Option<u32>) -> Result<u32, Problem> {
+    match wanted.unwrap_or(PAGE) {
+        limit @ 1..=MOST => Ok(limit),
+        other => Err(Problem::invalid(
+            format!("'limit' is {other}"),
+            format!("give a number from 1 to {MOST}"),
+        )),
+    }
+}

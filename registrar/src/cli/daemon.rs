@@ -1,0 +1,85 @@
+//! The commands about the daemon itself: run it, check it, ask it, and save what it knows.
+
+use std::path::{Path, PathBuf};
+
+use acme_bridge::Clock as _;
+use clap::Args;
+
+use super::Failed;
+use super::options::{ConfigOption, ReadOptions, print_json};
+use crate::admin::api::status::{Counters, Reloaded};
+use crate::clock::SystemClock;
+use crate::config::check::Daemon;
+use crate::config::{Config, Database};
+use crate::store::model::Millis;
+use crate::store::sqlite;
+
+#[derive(Debug, Args)]
+pub(super) struct BackupOptions {
+    /// The new file
+    file: PathBuf,
+    #[command(flatten)]
+    config: ConfigOption,
+}
+
+pub(super) async fn serve(option: &ConfigOption) -> Result<(), Failed> {
+    let config = Config::load(&option.config)?;
+    crate::daemon::run(config).await.map_err(|error| Failed::new(format!("{error:#}")))
+}
+
+pub(super) async fn check(file: &Path) -> Result<(), Failed> {
+    let config = Config::load(file)?;
+    let daemon = match tokio::net::UnixStream::connect(config.admin_socket()).await {
+        Ok(_) => Daemon::Running,
+        Err(_) => Daemon::Stopped,
+    };
+    let problems = crate::config::check::check(&config, daemon, Millis(SystemClock.now()));
+    if !problems.is_empty() {
+        return Err(problems.into());
+    }
+    println!("ok");
+    Ok(())
+}
+
+pub(super) async fn status(read: &ReadOptions) -> Result<(), Failed> {
+    let counters: Counters = read.config.open().await?.get("/v1/status", &()).await?;
+    if read.json {
+        return print_json(&counters);
+    }
+    println!("requests     {}", counters.requests);
+    println!("dns queries  {}", counters.dns_queries);
+    println!("dns answers  {}", counters.dns_answers);
+    Ok(())
+}
+
+pub(super) async fn reload(option: &ConfigOption) -> Result<(), Failed> {
+    let reloaded: Reloaded = option.open().await?.post("/v1/reload", &()).await?;
+    if reloaded.applied.is_empty() && reloaded.needs_restart.is_empty() {
+        println!("nothing changed");
+    }
+    for key in &reloaded.applied {
+        println!("{key}: applies now");
+    }
+    for key in &reloaded.needs_restart {
+        println!("{key}: applies after a restart");
+    }
+    Ok(())
+}
+
+/// Copies the database of a running or stopped registrar.
+pub(super) async fn backup(options: &BackupOptions) -> Result<(), Failed> {
+    let config = Config::load(&options.config.config)?;
+    let Database::File(path) = config.store.database else {
+        return Err(Failed::usage(
+            "the store is PostgreSQL: use pg_dump, or its continuous archiving; \
+             docs/OPERATING.md says what belongs together",
+        ));
+    };
+    let target = options.file.clone();
+    let copied = tokio::task::spawn_blocking(move || sqlite::backup(&path, &target)).await;
+    copied
+        .map_err(|error| Failed::new(error.to_string()))?
+        .map_err(|error| Failed::new(format!("{error}; nothing was kept of the copy")))?;
+    println!("saved to {}", options.file.display());
+    Ok(())
+}

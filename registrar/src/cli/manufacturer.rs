@@ -1,0 +1,82 @@
+//! `registrar manufacturer`: whose devices may join.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+use super::Failed;
+use super::options::{ConfigOption, ReadOptions, print_json, read};
+use super::table::render;
+use crate::admin::api::manufacturer::{ManufacturerView, NewManufacturer};
+
+const PATH: &str = "/v1/manufacturers";
+
+#[derive(Debug, Subcommand)]
+pub(super) enum ManufacturerCommand {
+    /// Let the devices of a manufacturer join; effective at once in a running registrar
+    Add(AddOptions),
+    /// List the manufacturers
+    List(ReadOptions),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct AddOptions {
+    #[command(flatten)]
+    config: ConfigOption,
+    /// A name of your choice
+    #[arg(long)]
+    name: String,
+    /// The CA of its IDevIDs, PEM
+    #[arg(long, value_name = "FILE")]
+    ca: PathBuf,
+    /// Where its MASA lives, if the IDevIDs do not say so
+    #[arg(long, value_name = "URL")]
+    masa_url: Option<String>,
+    /// The CA of its MASA's TLS certificate, PEM; the operating system's if left out
+    #[arg(long, value_name = "FILE")]
+    masa_ca: Option<PathBuf>,
+    /// A host at which its MASA may be called; any public one if left out
+    #[arg(long = "masa-host", value_name = "HOST")]
+    masa_hosts: Vec<String>,
+    /// The CA of its voucher signers, PEM; the one of --ca if left out
+    #[arg(long, value_name = "FILE")]
+    voucher_ca: Option<PathBuf>,
+}
+
+pub(super) async fn manufacturer(command: ManufacturerCommand) -> Result<(), Failed> {
+    match command {
+        ManufacturerCommand::Add(options) => {
+            let new = NewManufacturer {
+                name: options.name,
+                ca: read(&options.ca)?,
+                masa_url: options.masa_url,
+                masa_ca: options.masa_ca.as_deref().map(read).transpose()?,
+                masa_hosts: options.masa_hosts,
+                voucher_ca: options.voucher_ca.as_deref().map(read).transpose()?,
+            };
+            let client = options.config.open().await?;
+            let added: ManufacturerView = client.post(PATH, &new).await?;
+            println!("added manufacturer {} ({})", added.name, added.id);
+            Ok(())
+        }
+        ManufacturerCommand::List(read) => {
+            let client = read.config.open().await?;
+            let list: Vec<ManufacturerView> = client.get(PATH, &()).await?;
+            if read.json {
+                return print_json(&list);
+            }
+            let rows: Vec<Vec<String>> = list.into_iter().map(row).collect();
+            print!("{}", render(&["NAME", "ANCHORS", "MASA", "MASA HOSTS", "ADDED"], &rows));
+            Ok(())
+        }
+    }
+}
+
+fn row(view: ManufacturerView) -> Vec<String> {
+    let hosts = match view.masa_hosts.is_empty() {
+        true => "any public".to_owned(),
+        false => view.masa_hosts.join(" "),
+    };
+    let url = view.masa_url.unwrap_or_else(|| "from the IDevID".to_owned());
+    vec![view.name, view.anchors.to_string(), url, hosts, view.created_at]
+}

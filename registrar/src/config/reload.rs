@@ -1,0 +1,94 @@
+//! What of a changed configuration a running daemon takes up, and what waits for a restart. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::Config;
+
+/// Keys that apply at once, by how they begin. All others wait for a restart.
+const AT_ONCE: [&str; 8] = [
+    "admin.client",
+    "admin.token",
+    "admin.client_ca",
+    "log.level",
+    "policy.",
+    "profile.",
+    "store.keep_events_days",
+    "store.keep_orders_days",
+];
+
+/// What came of reading the configuration again.
+#[derive(Clone, Debug)]
+pub struct Reload {
+    /// What applies from now on.
+    pub config: Config,
+    /// The keys whose new value applies now.
+    pub applied: Vec<String>,
+    /// The keys whose new value applies after a restart.
+    pub needs_restart: Vec<String>,
+}
+
+/// Takes up what can be taken up.
+///
+/// A profile that names an issuer or a zone which does not run yet stays as it is, since they start with the daemon.
+#[must_use]
+pub fn merge(running: &Config, new: Config) -> Reload {
+    let mut config = running.clone();
+    let mut late_profiles = BTreeSet::new();
+    let mut profiles = BTreeMap::new();
+    for (name, profile) in new.profiles {
+        let runs =
+            running.issuers.contains_key(&profile.issuer) && running.zones.contains(&profile.zone);
+        if runs {
+            profiles.insert(name, profile);
+        } else {
+            late_profiles.insert(format!("profile.{name}."));
+            if let Some(old) = running.profiles.get(&name) {
+                profiles.insert(name, old.clone());
+            }
+        }
+    }
+    config.profiles = profiles;
+    config.policy = new.policy;
+    config.log.level = new.log.level;
+    config.store.retention = new.store.retention;
+    config.admin.client_ca = new.admin.client_ca;
+    config.admin.clients = new.admin.clients;
+    config.admin.tokens = new.admin.tokens;
+    let (mut applied, mut needs_restart) = (Vec::new(), Vec::new());
+    for key in changed(&running.written, &new.written) {
+        let is_late = late_profiles.iter().any(|profile| key.starts_with(profile.as_str()));
+        if !is_late && AT_ONCE.iter().any(|begin| key.starts_with(begin)) {
+            match new.written.get(&key) {
+                Some(value) => config.written.insert(key.clone(), value.clone()),
+                None => config.written.remove(&key),
+            };
+            applied.push(key);
+        } else {
+            needs_restart.push(key);
+        }
+    }
+    Reload { config, applied, needs_restart }
+}
+
+/// The keys whose values differ, or that only one of the two has.
+fn changed(old: &BTreeMap<String, String>, new: &BTreeMap<String, String>) -> BTreeSet<String> {
+    old.keys().chain(new.keys()).filter(|key| old.get(*key) != new.get(*key)).cloned().collect()
+}
+
+/// Every key that is written, dotted, with its value as TOML writes it.
+pub(super) fn flatten(table: &toml::Table) -> BTreeMap<String, String> {
+    let mut flat = BTreeMap::new();
+    let mut open: Vec<(String, &toml::Value)> =
+        table.iter().map(|(key, value)| (key.clone(), value)).collect();
+    while let Some((key, value)) = open.pop() {
+        match value {
+            toml::Value::Table(inner) => {
+                open.extend(inner.iter().map(|(name, value)| (format!("{key}.{name}"), value)));
+            }
+            value => {
+                flat.insert(key, value.to_string());
+            }
+        }
+    }
+    flat
+}
