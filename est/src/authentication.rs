@@ -47,7 +47,9 @@ pub enum CredentialsError {
 }
 
 /// A name and a password. Its debug form shows the name alone.
-#[derive(Clone, PartialEq, Eq)]
+///
+/// It is not compared with another: a server compares hashes of passwords, in constant time.
+#[derive(Clone)]
 pub struct Credentials {
     user: String,
     password: Zeroizing<String>,

@@ -92,8 +92,7 @@ pub fn encrypt_key(
     random: EnvelopeRandom,
 ) -> Result<Vec<u8>, EnvelopeError> {
     let package = Zeroizing::new(sequence(&[pkcs8]));
-    let mut content =
-        Zeroizing::new(signed::sign(oid::ASYMMETRIC_KEY_PACKAGE, &package, signer, chain)?);
+    let signed = signed::sign(oid::ASYMMETRIC_KEY_PACKAGE, &package, signer, chain)?;
     let failed = |_| EnvelopeError::Encryption;
     let (key, rest) = random.0.split_at_checked(32).ok_or(EnvelopeError::Encryption)?;
     let key = key.get(..recipient.cipher.key_octets()).ok_or(EnvelopeError::Encryption)?;
@@ -104,10 +103,11 @@ pub fn encrypt_key(
     };
     let cipher = UnboundCipherKey::new(recipient.cipher.algorithm(), key).map_err(failed)?;
     let context = EncryptionContext::Iv128(FixedLength::from(&vector));
-    // The plain text is overwritten in place; room for the padding keeps it from moving.
-    content.reserve(vector.len());
+    // The plain text is overwritten where it stands; with room for the padding it is not moved.
+    let mut content = Vec::with_capacity(signed.len().saturating_add(vector.len()));
+    content.extend_from_slice(&signed);
     PaddedBlockEncryptingKey::cbc_pkcs7(cipher)
-        .and_then(|key| key.less_safe_encrypt(&mut *content, context))
+        .and_then(|key| key.less_safe_encrypt(&mut content, context))
         .map_err(failed)?;
     let encrypted = sequence(&[
         &object_identifier(oid::SIGNED_DATA),

@@ -191,10 +191,9 @@ fn opened(kind: &[u8], plain: &[u8]) -> Result<Opened, OpenError> {
         false => plain,
     };
     let signed = signed::verify(signed_data)?;
-    let content = Zeroizing::new(signed.content);
     match signed.kind.as_slice() {
         oid::ASYMMETRIC_KEY_PACKAGE | oid::DATA => {
-            let key = private_key(&content).ok_or(OpenError::Content)?;
+            let key = private_key(&signed.content).ok_or(OpenError::Content)?;
             Ok(Opened { key, signer: signed.certificates })
         }
         _ => Err(OpenError::Content),

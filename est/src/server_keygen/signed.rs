@@ -2,6 +2,7 @@
 
 use aws_lc_rs::digest;
 use rustls_pki_types::CertificateDer;
+use zeroize::Zeroizing;
 
 use super::{EnvelopeError, OpenError};
 use crate::certificate::Fields;
@@ -26,7 +27,7 @@ pub(super) fn sign(
     content: &[u8],
     signer: &dyn Signer,
     chain: &[CertificateDer<'_>],
-) -> Result<Vec<u8>, EnvelopeError> {
+) -> Result<Zeroizing<Vec<u8>>, EnvelopeError> {
     let own = chain.first().ok_or(EnvelopeError::SignerCertificate)?;
     let fields = Fields::read(own).ok_or(EnvelopeError::SignerCertificate)?;
     if fields.spki != signer.spki_der() {
@@ -52,20 +53,24 @@ pub(super) fn sign(
         &tagged(OCTET_STRING, &signature),
     ]);
     let certificates: Vec<&[u8]> = chain.iter().map(AsRef::as_ref).collect();
+    // What holds the content is secret as the content is.
+    let content = Zeroizing::new(tagged(OCTET_STRING, content));
+    let content = Zeroizing::new(tagged(IMPLICIT_0, &content));
+    let encapsulated = Zeroizing::new(sequence(&[&object_identifier(kind), &content]));
     // The version says that the content is of another type than id-data (RFC 5652 §5.1).
-    Ok(sequence(&[
+    Ok(Zeroizing::new(sequence(&[
         VERSION_3,
         &tagged(SET, &digest_algorithm),
-        &sequence(&[&object_identifier(kind), &tagged(IMPLICIT_0, &tagged(OCTET_STRING, content))]),
+        &encapsulated,
         &tagged(IMPLICIT_0, &certificates.concat()),
         &tagged(SET, &signer_info),
-    ]))
+    ])))
 }
 
 /// A content whose signature holds, and the certificates that came with it, the signer's first.
 pub(super) struct Signed {
     pub(super) kind: Vec<u8>,
-    pub(super) content: Vec<u8>,
+    pub(super) content: Zeroizing<Vec<u8>>,
     pub(super) certificates: Vec<CertificateDer<'static>>,
 }
 
@@ -103,7 +108,7 @@ pub(super) fn verify(signed_data: &[u8]) -> Result<Signed, OpenError> {
         from.iter().take(1).chain(before).chain(from.iter().skip(1)).map(|der| der.to_vec());
     Ok(Signed {
         kind: kind.to_vec(),
-        content: content.to_vec(),
+        content: Zeroizing::new(content.to_vec()),
         certificates: signer_first.map(CertificateDer::from).collect(),
     })
 }
