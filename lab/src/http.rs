@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HOST, RETRY_AFTER};
-use http::{Method, Request};
+use http::{HeaderValue, Method, Request};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
@@ -144,12 +144,21 @@ impl Connection {
         content_type: &str,
         body: Bytes,
     ) -> Result<Answer, HttpError> {
-        let mut request =
-            Request::builder().method(method).uri(path).header(HOST, self.address.to_string());
+        let mut request = Request::builder().method(method).uri(path);
         if !content_type.is_empty() {
             request = request.header(CONTENT_TYPE, content_type);
         }
-        let request = request.body(Full::new(body))?;
+        self.request(request.body(body)?).await
+    }
+
+    /// Sends any request; the Host header is added.
+    ///
+    /// # Errors
+    /// [`HttpError`].
+    pub async fn request(&mut self, request: Request<Bytes>) -> Result<Answer, HttpError> {
+        let host = HeaderValue::try_from(self.address.to_string()).map_err(http::Error::from)?;
+        let mut request = request.map(Full::new);
+        request.headers_mut().insert(HOST, host);
         let exchange = async {
             self.sender.ready().await?;
             let response = self.sender.send_request(request).await?;

@@ -12,6 +12,7 @@ import sys
 import cbor2
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 
 
 def jws(message, key):
@@ -27,20 +28,30 @@ def jws(message, key):
 
 
 def cose(message, key):
-    from pycose.keys import EC2Key
-    from pycose.keys.curves import P256, P384, P521
     from pycose.messages import CoseMessage
 
-    curves = {"secp256r1": (P256, 32), "secp384r1": (P384, 48), "secp521r1": (P521, 66)}
-    curve, octets = curves[key.curve.name]
-    numbers = key.public_numbers()
     token = CoseMessage.decode(message)
-    token.key = EC2Key(
-        crv=curve, x=numbers.x.to_bytes(octets, "big"), y=numbers.y.to_bytes(octets, "big")
-    )
+    token.key = cose_key(key)
     if not token.verify_signature():
         sys.exit("the signature does not hold")
     return plain(cbor2.loads(token.payload))
+
+
+def cose_key(key):
+    from pycose.keys import EC2Key, OKPKey, RSAKey
+    from pycose.keys.curves import P256, P384, P521, Ed25519
+
+    if isinstance(key, ed25519.Ed25519PublicKey):
+        raw = serialization.Encoding.Raw, serialization.PublicFormat.Raw
+        return OKPKey(crv=Ed25519, x=key.public_bytes(*raw))
+    numbers = key.public_numbers()
+    if isinstance(key, rsa.RSAPublicKey):
+        n, e = (each.to_bytes((each.bit_length() + 7) // 8, "big") for each in (numbers.n, numbers.e))
+        return RSAKey(n=n, e=e)
+    curves = {"secp256r1": (P256, 32), "secp384r1": (P384, 48), "secp521r1": (P521, 66)}
+    curve, octets = curves[key.curve.name]
+    x, y = (each.to_bytes(octets, "big") for each in (numbers.x, numbers.y))
+    return EC2Key(crv=curve, x=x, y=y)
 
 
 def plain(value):

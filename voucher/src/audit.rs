@@ -348,16 +348,21 @@ pub enum AuditViolation {
     },
 }
 
-/// Compares a log with policy; gives everything that is against it, the oldest rule first.
+/// Compares a log with policy; gives everything that is against it: events as they stand, then omissions.
+///
+/// What an event before [`AuditPolicy::since`] says it left out does not matter, as the event does not;
+/// what the log as a whole left out has no date, and does.
 ///
 /// RFC 8995 §5.8.3.
 #[must_use]
 pub fn evaluate(log: &AuditLog, policy: &AuditPolicy) -> Vec<AuditViolation> {
     let matters =
         |event: &&AuditEvent| policy.since.is_none_or(|since| event.date.seconds() >= since);
+    let events = || log.events.iter().filter(matters);
     let mut violations: Vec<AuditViolation> =
-        log.events.iter().filter(matters).filter_map(|event| judge(event, policy)).collect();
-    violations.extend(judge_truncation(log, policy.truncation));
+        events().filter_map(|event| judge(event, policy)).collect();
+    let within = events().fold(0_u64, |sum, event| sum.saturating_add(event.truncated));
+    violations.extend(judge_truncation(log.truncation, within, policy.truncation));
     violations
 }
 
@@ -376,9 +381,13 @@ fn judge(event: &AuditEvent, policy: &AuditPolicy) -> Option<AuditViolation> {
     (event.nonce.is_none() && !may_lack_nonce).then_some(AuditViolation::Nonceless { date, domain })
 }
 
-fn judge_truncation(log: &AuditLog, rule: TruncationRule) -> Option<AuditViolation> {
-    let Truncation { nonced_duplicates, nonceless_duplicates, arbitrary } = log.truncation;
-    let within = log.events.iter().fold(0_u64, |sum, event| sum.saturating_add(event.truncated));
+/// `within`: how many events the others say they left out.
+fn judge_truncation(
+    truncation: Truncation,
+    within: u64,
+    rule: TruncationRule,
+) -> Option<AuditViolation> {
+    let Truncation { nonced_duplicates, nonceless_duplicates, arbitrary } = truncation;
     let duplicates = nonced_duplicates.saturating_add(nonceless_duplicates).saturating_add(within);
     let is_refused = match rule {
         TruncationRule::Accepted => false,

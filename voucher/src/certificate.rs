@@ -8,6 +8,8 @@
 //! RFC 5280 §4.1, RFC 8995 §2.3.
 
 use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
 
 use aws_lc_rs::digest;
 use rustls_pki_types::CertificateDer;
@@ -15,7 +17,7 @@ use thiserror::Error;
 
 use crate::tlv::{
     BIT_STRING, BOOLEAN, INTEGER, OBJECT_IDENTIFIER, OCTET_STRING, Reader, SEQUENCE, SET, Tlv,
-    TlvError, only,
+    TlvError, only, place,
 };
 
 /// The longest certificate that is read, in octets.
@@ -95,25 +97,26 @@ impl From<TlvError> for CertificateError {
     }
 }
 
-/// A certificate and the facts in it.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Certificate {
+/// A certificate and where the facts stand in it. A clone shares the octets.
+#[derive(Clone)]
+pub struct Certificate(Arc<Parts>);
+
+/// The octets, once, and where each part of them stands: hostile certificates have many small parts.
+struct Parts {
     der: CertificateDer<'static>,
     version: Version,
-    serial: Vec<u8>,
-    issuer: Vec<u8>,
-    subject: Vec<u8>,
-    spki: Vec<u8>,
+    serial: Range<usize>,
+    issuer: Range<usize>,
+    subject: Range<usize>,
+    spki: Range<usize>,
     not_before: i64,
     not_after: i64,
-    extensions: Vec<Extension>,
-    signature: SignedPart,
-}
-
-#[derive(Clone, PartialEq, Eq)]
-struct Extension {
-    oid: Vec<u8>,
-    value: Vec<u8>,
+    /// The contents of the list; empty if there is none.
+    extensions: Range<usize>,
+    signed: Range<usize>,
+    algorithm: Range<usize>,
+    inner_algorithm: Range<usize>,
+    signature: Range<usize>,
 }
 
 /// The versions that differ in what they may say about being a CA.
@@ -126,14 +129,13 @@ enum Version {
 }
 
 /// What the issuer signed, with what.
-#[derive(Clone, PartialEq, Eq)]
-pub(crate) struct SignedPart {
-    pub(crate) message: Vec<u8>,
+pub(crate) struct SignedPart<'a> {
+    pub(crate) message: &'a [u8],
     /// The contents of the algorithm identifier outside of what is signed.
-    pub(crate) algorithm: Vec<u8>,
+    pub(crate) algorithm: &'a [u8],
     /// The same inside of what is signed; both must be equal (RFC 5280 §4.1.1.2).
-    pub(crate) inner_algorithm: Vec<u8>,
-    pub(crate) signature: Vec<u8>,
+    pub(crate) inner_algorithm: &'a [u8],
+    pub(crate) signature: &'a [u8],
 }
 
 impl Certificate {
@@ -168,73 +170,77 @@ impl Certificate {
             date(validity.any()?).ok_or(CertificateError::Date { field: "notAfter" })?;
         let subject = fields.expect(SEQUENCE)?;
         let spki = fields.expect(SEQUENCE)?;
-        let mut extensions = Vec::new();
+        let mut extensions = &[][..];
         while !fields.is_empty() {
             let field = fields.any()?;
             if field.tag == EXTENSIONS {
-                extensions = read_extensions(field)?;
+                extensions = field.inside().expect(SEQUENCE)?.contents;
             }
         }
-        Ok(Self {
-            der: CertificateDer::from(der.to_vec()),
+        let place = |part: &[u8]| place(der, part);
+        Ok(Self(Arc::new(Parts {
             version,
-            serial: serial.contents.to_vec(),
-            issuer: issuer.whole.to_vec(),
-            subject: subject.whole.to_vec(),
-            spki: spki.whole.to_vec(),
+            serial: place(serial.contents),
+            issuer: place(issuer.whole),
+            subject: place(subject.whole),
+            spki: place(spki.whole),
             not_before,
             not_after,
-            extensions,
-            signature: SignedPart {
-                message: body.whole.to_vec(),
-                algorithm: algorithm.contents.to_vec(),
-                inner_algorithm: inner_algorithm.contents.to_vec(),
-                // The first octet counts unused bits; a signature that has some matches nothing.
-                signature: signature.contents.strip_prefix(&[0]).unwrap_or_default().to_vec(),
-            },
-        })
+            extensions: place(extensions),
+            signed: place(body.whole),
+            algorithm: place(algorithm.contents),
+            inner_algorithm: place(inner_algorithm.contents),
+            // The first octet counts unused bits; a signature that has some matches nothing.
+            signature: place(signature.contents.strip_prefix(&[0]).unwrap_or_default()),
+            der: CertificateDer::from(der.to_vec()),
+        })))
+    }
+
+    /// A part of the octets.
+    fn part(&self, range: &Range<usize>) -> &[u8] {
+        self.0.der.get(range.clone()).unwrap_or_default()
     }
 
     /// The certificate as it came.
     #[must_use]
     pub fn der(&self) -> &CertificateDer<'static> {
-        &self.der
+        &self.0.der
     }
 
     /// The whole SubjectPublicKeyInfo, DER.
     #[must_use]
     pub fn spki_der(&self) -> &[u8] {
-        &self.spki
+        self.part(&self.0.spki)
     }
 
     /// The subject's Name, DER.
     #[must_use]
     pub fn subject_der(&self) -> &[u8] {
-        &self.subject
+        self.part(&self.0.subject)
     }
 
     /// The issuer's Name, DER.
     #[must_use]
     pub fn issuer_der(&self) -> &[u8] {
-        &self.issuer
+        self.part(&self.0.issuer)
     }
 
     /// The certificate's own serial number: the contents octets of the INTEGER. Not the device's.
     #[must_use]
     pub fn serial(&self) -> &[u8] {
-        &self.serial
+        self.part(&self.0.serial)
     }
 
     /// Start of its validity, seconds since the Unix epoch.
     #[must_use]
     pub fn not_before(&self) -> i64 {
-        self.not_before
+        self.0.not_before
     }
 
     /// End of its validity, seconds since the Unix epoch; 253402300799 where it never ends.
     #[must_use]
     pub fn not_after(&self) -> i64 {
-        self.not_after
+        self.0.not_after
     }
 
     /// The serialNumber attribute (2.5.4.5) of the subject: the device's serial number (RFC 8995 §2.3.1).
@@ -242,7 +248,7 @@ impl Certificate {
     /// The first one, if it is a PrintableString, UTF8String or IA5String.
     #[must_use]
     pub fn subject_serial_number(&self) -> Option<&str> {
-        attribute(&self.subject, SERIAL_NUMBER_ATTRIBUTE)
+        attribute(self.subject_der(), SERIAL_NUMBER_ATTRIBUTE)
     }
 
     /// The serial number of the hardwareModuleName (1.3.6.1.5.5.7.8.4) among the subject alternative names.
@@ -269,25 +275,25 @@ impl Certificate {
     /// The common name of the subject.
     #[must_use]
     pub fn subject_common_name(&self) -> Option<&str> {
-        attribute(&self.subject, COMMON_NAME_ATTRIBUTE)
+        attribute(self.subject_der(), COMMON_NAME_ATTRIBUTE)
     }
 
     /// The subject as text, such as `CN=pump 7,O=Example`, in the order in which it stands.
     #[must_use]
     pub fn subject_text(&self) -> String {
-        name_text(&self.subject)
+        name_text(self.subject_der())
     }
 
     /// The issuer as text, as [`subject_text`](Self::subject_text) writes it.
     #[must_use]
     pub fn issuer_text(&self) -> String {
-        name_text(&self.issuer)
+        name_text(self.issuer_der())
     }
 
     /// The common name of the issuer, for people to read.
     #[must_use]
     pub fn issuer_common_name(&self) -> Option<&str> {
-        attribute(&self.issuer, COMMON_NAME_ATTRIBUTE)
+        attribute(self.issuer_der(), COMMON_NAME_ATTRIBUTE)
     }
 
     /// The MASA URL extension (1.3.6.1.5.5.7.1.32), IA5String or, as some encode it, UTF8String (RFC 8995 §2.3.2).
@@ -316,11 +322,19 @@ impl Certificate {
     /// Whether the extended key usage extension lists this purpose.
     #[must_use]
     pub fn has_extended_key_usage(&self, purpose: Oid) -> bool {
-        self.extension(EXTENDED_KEY_USAGE).and_then(|value| only(value, SEQUENCE).ok()).is_some_and(
-            |list| {
-                children(list).any(|oid| oid.tag == OBJECT_IDENTIFIER && oid.contents == purpose.0)
-            },
-        )
+        self.purposes().any(|found| found == purpose.0)
+    }
+
+    /// The purposes that the extended key usage extension lists, such as `1.3.6.1.5.5.7.3.28`, for people.
+    #[must_use]
+    pub fn extended_key_usages(&self) -> Vec<String> {
+        self.purposes().map(dotted).collect()
+    }
+
+    fn purposes(&self) -> impl Iterator<Item = &[u8]> {
+        let list = self.extension(EXTENDED_KEY_USAGE).and_then(|value| only(value, SEQUENCE).ok());
+        let purposes = list.into_iter().flat_map(children);
+        purposes.filter(|oid| oid.tag == OBJECT_IDENTIFIER).map(|oid| oid.contents)
     }
 
     /// The DNS names among the subject alternative names, as they stand.
@@ -340,7 +354,7 @@ impl Certificate {
     /// Whether subject and issuer are the same name.
     #[must_use]
     pub fn is_self_issued(&self) -> bool {
-        self.subject == self.issuer
+        self.subject_der() == self.issuer_der()
     }
 
     /// Whether basic constraints say CA:TRUE.
@@ -355,24 +369,29 @@ impl Certificate {
     /// SHA-256 of the certificate.
     #[must_use]
     pub fn fingerprint(&self) -> [u8; 32] {
-        sha256(&self.der)
+        sha256(self.der())
     }
 
-    pub(crate) fn signed_part(&self) -> &SignedPart {
-        &self.signature
+    pub(crate) fn signed_part(&self) -> SignedPart<'_> {
+        SignedPart {
+            message: self.part(&self.0.signed),
+            algorithm: self.part(&self.0.algorithm),
+            inner_algorithm: self.part(&self.0.inner_algorithm),
+            signature: self.part(&self.0.signature),
+        }
     }
 
     /// Whether it may be the issuer of others: it says so, or is a root of a time when none could.
     pub(crate) fn may_issue(&self) -> bool {
         match self.extension(BASIC_CONSTRAINTS) {
             Some(_) => self.is_ca(),
-            None => self.version == Version::One || self.is_self_issued(),
+            None => self.0.version == Version::One || self.is_self_issued(),
         }
     }
 
     /// The subject public key without its BIT STRING; empty if there is none.
     pub(crate) fn public_key(&self) -> &[u8] {
-        only(&self.spki, SEQUENCE)
+        only(self.spki_der(), SEQUENCE)
             .and_then(|spki| {
                 let mut fields = spki.inside();
                 fields.expect(SEQUENCE)?;
@@ -382,18 +401,28 @@ impl Certificate {
             .unwrap_or_default()
     }
 
+    /// The value of the first extension of this kind. What does not read as an extension is passed over.
     fn extension(&self, oid: Oid) -> Option<&[u8]> {
-        let found = self.extensions.iter().find(|extension| extension.oid == oid.0)?;
-        Some(&found.value)
+        values(self.part(&self.0.extensions))
+            .filter_map(extension)
+            .find_map(|(kind, value)| (kind == oid.0).then_some(value))
     }
 }
+
+impl PartialEq for Certificate {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.der == other.0.der
+    }
+}
+
+impl Eq for Certificate {}
 
 impl fmt::Debug for Certificate {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
             .debug_struct("Certificate")
             .field("subject_serial_number", &self.subject_serial_number())
-            .field("octets", &self.der.len())
+            .field("octets", &self.0.der.len())
             .finish_non_exhaustive()
     }
 }
@@ -404,7 +433,31 @@ impl fmt::Debug for Certificate {
 /// RFC 8995 §5.8.2.
 #[must_use]
 pub fn domain_id(pinned: &Certificate) -> Vec<u8> {
-    pinned.subject_key_identifier().map_or_else(|| sha256(&pinned.spki).to_vec(), <[u8]>::to_vec)
+    pinned
+        .subject_key_identifier()
+        .map_or_else(|| sha256(pinned.spki_der()).to_vec(), <[u8]>::to_vec)
+}
+
+/// An object identifier in digits and dots; in hexadecimal digits where an arc is too large for that.
+fn dotted(oid: &[u8]) -> String {
+    let mut arcs: Vec<u64> = Vec::new();
+    let mut arc = 0_u64;
+    for octet in oid {
+        let Some(upper) = arc.checked_mul(128) else {
+            return hex(oid);
+        };
+        arc = upper | u64::from(octet & 0x7f);
+        if octet & 0x80 == 0 {
+            // The first two arcs share a number (X.690 §8.19.4).
+            match arcs.is_empty() {
+                true => arcs.extend([(arc / 40).min(2), arc - 40 * (arc / 40).min(2)]),
+                false => arcs.push(arc),
+            }
+            arc = 0;
+        }
+    }
+    let arcs: Vec<String> = arcs.iter().map(ToString::to_string).collect();
+    arcs.join(".")
 }
 
 /// Lower-case hexadecimal digits, for people.
@@ -419,21 +472,21 @@ pub(crate) fn sha256(octets: &[u8]) -> [u8; 32] {
     digest
 }
 
-fn read_extensions(field: Tlv<'_>) -> Result<Vec<Extension>, TlvError> {
-    let mut list = field.inside().expect(SEQUENCE)?.inside();
-    let mut extensions = Vec::new();
-    while !list.is_empty() {
-        let mut extension = list.expect(SEQUENCE)?.inside();
-        let oid = extension.expect(OBJECT_IDENTIFIER)?;
-        extension.optional(BOOLEAN)?;
-        let value = extension.expect(OCTET_STRING)?;
-        extensions.push(Extension { oid: oid.contents.to_vec(), value: value.contents.to_vec() });
-    }
-    Ok(extensions)
+/// Object identifier and value of an extension.
+fn extension(extension: Tlv<'_>) -> Option<(&[u8], &[u8])> {
+    let mut fields = extension.inside();
+    let oid = fields.expect(OBJECT_IDENTIFIER).ok()?;
+    fields.optional(BOOLEAN).ok()?;
+    Some((oid.contents, fields.expect(OCTET_STRING).ok()?.contents))
 }
 
 fn children(list: Tlv<'_>) -> impl Iterator<Item = Tlv<'_>> {
-    let mut reader = list.inside();
+    values(list.contents)
+}
+
+/// The values in these octets, up to what does not read as one.
+fn values(octets: &[u8]) -> impl Iterator<Item = Tlv<'_>> {
+    let mut reader = Reader::new(octets);
     std::iter::from_fn(move || (!reader.is_empty()).then(|| reader.any().ok()).flatten())
 }
 

@@ -5,7 +5,7 @@
 use ciborium::Value as Item;
 use coset::iana::EnumI64 as _;
 use coset::{
-    CborSerializable as _, CoseSign1, CoseSign1Builder, HeaderBuilder, Label,
+    CborSerializable as _, CoseSign1, CoseSign1Builder, Header, HeaderBuilder, Label,
     RegisteredLabelWithPrivate, TaggedCborSerializable as _, iana,
 };
 use thiserror::Error;
@@ -33,6 +33,12 @@ pub enum CoseError {
     /// It is CBOR, but no COSE_Sign1.
     #[error("the CBOR is no COSE_Sign1")]
     NotSign1,
+    /// A key stands twice in a header, in both headers, or in a map inside of one (RFC 9052 §3).
+    #[error("the COSE_Sign1 has a header parameter twice")]
+    RepeatedParameter,
+    /// Something follows its end.
+    #[error("octets follow the end of the COSE_Sign1")]
+    TrailingOctets,
     /// It lacks the tag 18.
     #[error("the COSE_Sign1 has no tag 18")]
     Untagged,
@@ -61,6 +67,9 @@ pub(crate) fn parse(
 ) -> Result<(Vec<u8>, Seal), CoseError> {
     let mut message = read(octets, strictness, forgiven)?;
     let header = &message.protected.header;
+    if has_repeated_parameter(header, &message.unprotected) {
+        return Err(CoseError::RepeatedParameter);
+    }
     if !header.crit.is_empty() || !message.unprotected.crit.is_empty() {
         return Err(CoseError::Critical);
     }
@@ -85,10 +94,15 @@ fn read(
     forgiven: &mut Vec<Quirk>,
 ) -> Result<CoseSign1, CoseError> {
     cbor::scan(octets).map_err(CoseError::Cbor)?;
+    let refusal = |error| match error {
+        coset::CoseError::DuplicateMapKey => CoseError::RepeatedParameter,
+        coset::CoseError::ExtraneousData => CoseError::TrailingOctets,
+        _ => CoseError::NotSign1,
+    };
     if octets.first() == Some(&TAG_SIGN1) {
-        return CoseSign1::from_tagged_slice(octets).map_err(|_| CoseError::NotSign1);
+        return CoseSign1::from_tagged_slice(octets).map_err(refusal);
     }
-    let message = CoseSign1::from_slice(octets).map_err(|_| CoseError::NotSign1)?;
+    let message = CoseSign1::from_slice(octets).map_err(refusal)?;
     match strictness {
         Strictness::Standard => Err(CoseError::Untagged),
         Strictness::Lenient => {
@@ -96,6 +110,18 @@ fn read(
             Ok(message)
         }
     }
+}
+
+/// Whether a parameter stands in both headers, or a key twice in the value of one (RFC 9052 §3).
+fn has_repeated_parameter(protected: &Header, unprotected: &Header) -> bool {
+    let is_in_both =
+        |label: &Label| unprotected.rest.iter().any(|(unprotected, _)| unprotected == label);
+    let mut parameters = protected.rest.iter().chain(&unprotected.rest);
+    (protected.alg.is_some() && unprotected.alg.is_some())
+        || (protected.content_type.is_some() && unprotected.content_type.is_some())
+        || (!protected.key_id.is_empty() && !unprotected.key_id.is_empty())
+        || protected.rest.iter().any(|(label, _)| is_in_both(label))
+        || parameters.any(|(_, value)| cbor::repeated_key(value).is_some())
 }
 
 /// The certificates of both headers; an x5chain says which one is the signer's.

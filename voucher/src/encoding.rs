@@ -75,7 +75,8 @@ pub enum Strictness {
     #[default]
     Standard,
     /// More: base64 around DER, line breaks in base64, the other artefact's JSON root, an idevid-issuer that is
-    /// no extension value, COSE without its tag.
+    /// no extension value, COSE without its tag, an empty first POST
+    /// (see [`forgiven_by`](crate::verify::ParseError::forgiven_by)).
     Lenient,
 }
 
@@ -85,9 +86,9 @@ pub enum Strictness {
 pub enum Quirk {
     /// The content type of the CMS is id-data, not id-ct-animaJSONVoucher.
     ContentTypeData,
-    /// It is BER, not DER: indefinite lengths, or strings in pieces.
+    /// It is BER, not DER: indefinite lengths, lengths in more octets than needed, or strings in pieces.
     Ber,
-    /// The signature algorithm is the key's, or carries NULL parameters.
+    /// The signature algorithm is the key's, or carries parameters that it has not, NULL most often.
     SignatureAlgorithm,
     /// The signed attributes are not in DER order.
     AttributeOrder,
@@ -105,6 +106,8 @@ pub enum Quirk {
     RawIdevidIssuer,
     /// The COSE_Sign1 has no tag (lenient).
     Untagged,
+    /// There is nothing: a pledge that wants to see the registrar's certificate first (lenient).
+    EmptyPost,
 }
 
 impl Quirk {
@@ -123,6 +126,7 @@ impl Quirk {
             Self::ForeignRoot => "foreign-root",
             Self::RawIdevidIssuer => "raw-idevid-issuer",
             Self::Untagged => "untagged",
+            Self::EmptyPost => "empty-post",
         }
     }
 }

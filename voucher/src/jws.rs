@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use thiserror::Error;
 
 use crate::certificate::Certificate;
-use crate::content::{base64, json};
+use crate::content::{ContentError, base64, json};
 use crate::encoding::Strictness;
 use crate::envelope::{CERTIFICATES, CertificateOrder, Seal};
 use crate::signature::{RawAlgorithm, SignError, Signer};
@@ -20,9 +20,9 @@ const TYPE: &str = "voucher-jws+json";
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum JwsError {
-    /// It is no JSON, not the general serialization, or has a member twice.
+    /// It, or a protected header of it, is no JSON, not the general serialization, or has a member twice.
     #[error("the JWS cannot be read: {0}")]
-    Json(String),
+    Json(ContentError),
     /// A part of it is not base64url without padding.
     #[error("the JWS's {part} is not base64url")]
     Base64 {
@@ -98,7 +98,7 @@ impl<'de> Deserialize<'de> for Critical {
 
 /// Reads the payload and its signatures, each with what it signs.
 pub(crate) fn parse(octets: &[u8]) -> Result<(Vec<u8>, Vec<Seal>), JwsError> {
-    let jws: Jws = json::parse(octets).map_err(|error| JwsError::Json(error.to_string()))?;
+    let jws: Jws = json::parse(octets).map_err(JwsError::Json)?;
     if !(1..=SIGNATURES).contains(&jws.signatures.len()) {
         return Err(JwsError::Signatures { signatures: jws.signatures.len() });
     }
@@ -110,7 +110,7 @@ pub(crate) fn parse(octets: &[u8]) -> Result<(Vec<u8>, Vec<Seal>), JwsError> {
 fn seal(payload: &str, signature: &Signature) -> Result<Seal, JwsError> {
     let header = base64::decode_url(&signature.protected)
         .ok_or(JwsError::Base64 { part: "protected header" })?;
-    let header: Header = json::parse(&header).map_err(|error| JwsError::Json(error.to_string()))?;
+    let header: Header = json::parse(&header).map_err(JwsError::Json)?;
     if header.crit == Critical::Present {
         return Err(JwsError::Critical);
     }

@@ -31,8 +31,9 @@
 //! # Limits
 //!
 //! Held before anything is parsed: 64 KiB an artefact and an audit log, 16 KiB a status report and a certificate.
-//! Held while it is: 16 certificates, 4 signatures, 64 members, 512 CBOR items 16 deep, 4096 BER values 32 deep,
-//! 1024 audit events. No input makes a reader hold more than 16 times its size plus 64 KiB at once.
+//! Held while it is: 16 certificates, 4 signatures, 64 members, JSON 32 deep, 512 CBOR items 16 deep,
+//! 4096 BER values 32 deep, 1024 audit events. No member, key or header parameter may stand twice, at any depth.
+//! No input makes a reader hold more than 16 times its size plus 64 KiB at once.
 //! Signatures: see [`signature`].
 //!
 //! # A pledge

@@ -8,7 +8,7 @@ use thiserror::Error;
 use crate::artefact::{Assertion, Binding, Nonce, PledgeRequest, RegistrarRequest, VoucherFields};
 use crate::certificate::{CMC_RA, Certificate, hex};
 use crate::encoding::Strictness;
-use crate::idevid::{self, SerialNumber};
+use crate::idevid::{self, SerialNumber, SerialRules};
 use crate::trust::{Anchors, ChainError, ValidityTime, issuer_path, verify_chain};
 use crate::verify::{ParseError, Unverified, Verified, VerifyError};
 
@@ -17,8 +17,16 @@ use crate::verify::{ParseError, Unverified, Verified, VerifyError};
 #[non_exhaustive]
 pub enum RegistrarRequestRefusal {
     /// The signer is no registrar (RFC 8995 §5.5.4).
-    #[error("the request's signer has no extended key usage cmcRA (RFC 8995 §5.5.4)")]
-    NotARegistrar,
+    #[error(
+        "the request's signer {signer:?} has the extended key usages [{found}], and not \
+         1.3.6.1.5.5.7.3.28 (cmcRA) (RFC 8995 §5.5.4)"
+    )]
+    NotARegistrar {
+        /// The subject of its certificate.
+        signer: String,
+        /// The extended key usages of its certificate.
+        found: String,
+    },
     /// A request without a nonce is only for registrars that the MASA knows (RFC 8995 §5.5.4).
     #[error(
         "the request has no nonce, and its signer is no registrar of a known domain (RFC 8995 §5.5.4): {0}"
@@ -34,10 +42,12 @@ pub enum RegistrarRequestRefusal {
     #[error("there is no prior-signed-voucher-request (RFC 8995 §5.5.5)")]
     NoPriorRequest,
     /// The pledge's own request cannot be read.
-    #[error("the prior-signed-voucher-request cannot be read: {0}")]
+    #[error("the prior-signed-voucher-request cannot be read (RFC 8995 §5.5.5): {0}")]
     PriorUnreadable(ParseError),
     /// The pledge's own request is not signed by a device of this manufacturer.
-    #[error("the prior-signed-voucher-request is not of a device of this manufacturer: {0}")]
+    #[error(
+        "the prior-signed-voucher-request is not of a device of this manufacturer (RFC 8995 §5.5.5): {0}"
+    )]
     PriorUntrusted(VerifyError),
     /// The serial numbers differ (RFC 8995 §5.5.5).
     #[error(
@@ -83,10 +93,22 @@ pub enum RegistrarRequestRefusal {
     },
 }
 
+/// What a MASA knows of the devices of its manufacturer.
+#[derive(Clone, Debug, Default)]
+pub struct Devices {
+    /// The anchors of their IDevIDs.
+    pub anchors: Anchors,
+    /// Where an IDevID has the serial number.
+    pub serial_rules: SerialRules,
+    /// How strictly their requests are read.
+    pub strictness: Strictness,
+}
+
 /// Checks a registrar's request against the pledge's inside it, and gives that one back, verified.
 ///
 /// `request`: verified [by what it carries](Unverified::verify_presented) or by anchors of known domains.
-/// `devices`: the anchors of the manufacturer's IDevIDs; `time`: for their chains.
+/// `devices`: the anchors of the manufacturer's IDevIDs, which have their serial number where RFC 8995 puts it;
+/// see [`check_registrar_request_for`] for others. `time`: for their chains.
 /// The pledge's request is in the encoding of the registrar's; in COSE its signer's chain stands beside it
 /// in the registrar's (draft-ietf-anima-constrained-voucher §7).
 ///
@@ -99,16 +121,37 @@ pub fn check_registrar_request(
     devices: &Anchors,
     time: ValidityTime,
 ) -> Result<Verified<PledgeRequest>, RegistrarRequestRefusal> {
+    check_both(request, devices, &SerialRules::default(), Strictness::Standard, time)
+}
+
+/// As [`check_registrar_request`], for devices that differ from what RFC 8995 says.
+///
+/// # Errors
+/// [`RegistrarRequestRefusal`].
+pub fn check_registrar_request_for(
+    request: &Verified<RegistrarRequest>,
+    devices: &Devices,
+    time: ValidityTime,
+) -> Result<Verified<PledgeRequest>, RegistrarRequestRefusal> {
+    check_both(request, &devices.anchors, &devices.serial_rules, devices.strictness, time)
+}
+
+fn check_both(
+    request: &Verified<RegistrarRequest>,
+    anchors: &Anchors,
+    rules: &SerialRules,
+    strictness: Strictness,
+    time: ValidityTime,
+) -> Result<Verified<PledgeRequest>, RegistrarRequestRefusal> {
     use RegistrarRequestRefusal as Refusal;
 
     check_purpose(request.signer())?;
     let prior = request.prior_signed_voucher_request().ok_or(Refusal::NoPriorRequest)?;
-    let prior =
-        Unverified::<PledgeRequest>::parse_as(prior, request.encoding(), Strictness::Standard)
-            .map_err(Refusal::PriorUnreadable)?
-            .verify_by_anchors_among(devices, request.certificates(), time)
-            .map_err(Refusal::PriorUntrusted)?;
-    check_serial_number(request.serial_number(), prior.signer())?;
+    let prior = Unverified::<PledgeRequest>::parse_as(prior, request.encoding(), strictness)
+        .map_err(Refusal::PriorUnreadable)?
+        .verify_by_anchors_among(anchors, request.certificates(), time)
+        .map_err(Refusal::PriorUntrusted)?;
+    check_serial_number(request.serial_number(), prior.signer(), rules)?;
     check_nonce(request.nonce(), prior.nonce())?;
     check_proximity(request, &prior)?;
     check_idevid_issuer(request, prior.signer())?;
@@ -146,10 +189,13 @@ pub fn check_purpose(signer: &Certificate) -> Result<(), RegistrarRequestRefusal
     if signer.has_extended_key_usage(CMC_RA) {
         return Ok(());
     }
-    Err(RegistrarRequestRefusal::NotARegistrar)
+    Err(RegistrarRequestRefusal::NotARegistrar {
+        signer: signer.subject_text(),
+        found: signer.extended_key_usages().join(", "),
+    })
 }
 
-/// Checks that the registrar asks for the device that asked it.
+/// Checks that the registrar asks for the device that asked it. `rules`: where its IDevID has the serial number.
 ///
 /// # Errors
 /// [`RegistrarRequestRefusal::SerialNumberMismatch`].
@@ -158,8 +204,9 @@ pub fn check_purpose(signer: &Certificate) -> Result<(), RegistrarRequestRefusal
 pub fn check_serial_number(
     request: &SerialNumber,
     idevid: &Certificate,
+    rules: &SerialRules,
 ) -> Result<(), RegistrarRequestRefusal> {
-    let device = idevid::serial_number(idevid).ok();
+    let device = rules.read(idevid).ok();
     if device.as_ref() == Some(request) {
         return Ok(());
     }

@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use crate::artefact::{Nonce, Voucher};
+use crate::artefact::{Assertion, Nonce, Voucher};
 use crate::certificate::{Certificate, hex};
 use crate::idevid::{self, SerialNumber};
 use crate::trust::{Anchors, ChainError, ValidityTime, verify_chain};
@@ -104,6 +104,20 @@ pub enum VoucherRefusal {
         /// Of the pledge's IDevID.
         own: String,
     },
+    /// It has a nonce, and no request was made.
+    #[error("the voucher has nonce {voucher:?}, and none was expected (RFC 8366 §5.3)")]
+    UnexpectedNonce {
+        /// In the voucher.
+        voucher: String,
+    },
+    /// It asserts less than the pledge wants.
+    #[error("the voucher asserts {voucher}, the pledge accepts {accepted} (RFC 8366 §5.3)")]
+    Assertion {
+        /// What it asserts.
+        voucher: String,
+        /// What the pledge accepts.
+        accepted: String,
+    },
     /// It is over.
     #[error("the voucher expired at {expired}, it is {now} (Unix seconds, RFC 8366 §5.3)")]
     Expired {
@@ -116,7 +130,8 @@ pub enum VoucherRefusal {
 
 /// Checks a verified voucher against the request that it answers.
 ///
-/// A nonceless voucher answers no request here. `now`: [`ValidityTime::IgnoringExpiry`] for a pledge without a clock.
+/// A nonceless voucher answers no request: see [`check_nonceless_voucher`]. What it asserts is a matter of policy:
+/// see [`check_assertion`]. `now`: [`ValidityTime::IgnoringExpiry`] for a pledge without a clock.
 ///
 /// # Errors
 /// [`VoucherRefusal`].
@@ -133,6 +148,45 @@ pub fn check_voucher(
     check_nonce(voucher, nonce)?;
     check_idevid_issuer(voucher, idevid)?;
     check_expiry(voucher, now)
+}
+
+/// Checks a verified voucher that answers no request: one that was made ahead, for whoever owns the device.
+///
+/// Whether a pledge takes such a voucher at all is its policy.
+///
+/// # Errors
+/// [`VoucherRefusal`].
+///
+/// RFC 8995 §5.6.1, §7.2.
+pub fn check_nonceless_voucher(
+    voucher: &Verified<Voucher>,
+    serial: &SerialNumber,
+    idevid: &Certificate,
+    now: ValidityTime,
+) -> Result<(), VoucherRefusal> {
+    check_serial_number(voucher, serial)?;
+    if let Some(nonce) = voucher.nonce() {
+        return Err(VoucherRefusal::UnexpectedNonce { voucher: nonce.to_string() });
+    }
+    check_idevid_issuer(voucher, idevid)?;
+    check_expiry(voucher, now)
+}
+
+/// Checks that a voucher asserts what the pledge accepts.
+///
+/// # Errors
+/// [`VoucherRefusal::Assertion`].
+///
+/// RFC 8366 §5.3.
+pub fn check_assertion(voucher: &Voucher, accepted: &[Assertion]) -> Result<(), VoucherRefusal> {
+    if voucher.assertion().is_some_and(|assertion| accepted.contains(&assertion)) {
+        return Ok(());
+    }
+    let accepted: Vec<&str> = accepted.iter().map(|each| each.as_str()).collect();
+    Err(VoucherRefusal::Assertion {
+        voucher: voucher.assertion().map_or("nothing", Assertion::as_str).to_owned(),
+        accepted: accepted.join(" or "),
+    })
 }
 
 /// Checks that a voucher is for this device.

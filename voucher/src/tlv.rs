@@ -1,8 +1,10 @@
 //! A bounded reader of DER's tag-length-value triples that keeps every octet as it came, and their writer.
 //!
 //! Certificates of devices are odd in ways that typed parsers refuse; this reader looks only at what it is asked for.
-//! It takes definite lengths of up to three octets, in more octets than needed too, and single-octet tags.
+//! It takes definite lengths of up to four octets, in more octets than needed too, and single-octet tags.
 //! It never calls itself, so the depth of hostile input does not matter.
+
+use std::ops::Range;
 
 use thiserror::Error;
 
@@ -20,6 +22,9 @@ pub(crate) const OBJECT_IDENTIFIER: u8 = 0x06;
 pub(crate) const SEQUENCE: u8 = 0x30;
 /// Tag of SET.
 pub(crate) const SET: u8 = 0x31;
+
+/// The bit of a tag whose value holds values.
+pub(crate) const CONSTRUCTED: u8 = 0x20;
 
 /// What is wrong with the encoding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -62,6 +67,18 @@ impl<'a> Tlv<'a> {
     /// Reads the values inside this one.
     pub(crate) fn inside(&self) -> Reader<'a> {
         Reader::new(self.contents)
+    }
+
+    fn has_shortest_length(&self) -> bool {
+        let octets = self.whole.len().saturating_sub(self.contents.len()).saturating_sub(1);
+        octets
+            == match self.contents.len() {
+                0..0x80 => 1,
+                0x80..0x100 => 2,
+                0x100..0x1_0000 => 3,
+                0x1_0000..0x100_0000 => 4,
+                _ => 5,
+            }
     }
 }
 
@@ -133,19 +150,48 @@ pub(crate) fn only(octets: &[u8], tag: u8) -> Result<Tlv<'_>, TlvError> {
     Ok(value)
 }
 
+/// Where in `whole` a part of it stands; nowhere, if it is no part of it.
+pub(crate) fn place(whole: &[u8], part: &[u8]) -> Range<usize> {
+    let start = part.as_ptr().addr().checked_sub(whole.as_ptr().addr()).unwrap_or(whole.len());
+    start..start.saturating_add(part.len())
+}
+
 fn length(octets: &[u8]) -> Result<(usize, &[u8]), TlvError> {
     let (first, rest) = octets.split_first().ok_or(TlvError::Truncated)?;
     if *first < 0x80 {
         return Ok((usize::from(*first), rest));
     }
     let count = usize::from(first & 0x7f);
-    // Zero is an indefinite length; above three octets nothing fits into the bounds of this library.
-    if count == 0 || count > 3 {
+    // Zero is an indefinite length; some encoders always write four, and more fit into no bound of this library.
+    if count == 0 || count > 4 {
         return Err(TlvError::Length);
     }
     let digits = rest.get(..count).ok_or(TlvError::Truncated)?;
     let length = digits.iter().fold(0_usize, |sum, digit| (sum << 8) | usize::from(*digit));
     Ok((length, rest.get(count..).ok_or(TlvError::Truncated)?))
+}
+
+/// Whether every length in these octets, at every level, has as few octets as it could (X.690 §10.1).
+///
+/// Only constructed values are looked into, down to a level that no message reaches.
+pub(crate) fn has_shortest_lengths(octets: &[u8]) -> bool {
+    const LEVELS: usize = 32;
+
+    let mut open = vec![Reader::new(octets)];
+    while let Some(reader) = open.last_mut() {
+        match reader.any() {
+            Ok(value) if !value.has_shortest_length() => return false,
+            Ok(value) if value.tag & CONSTRUCTED != 0 && open.len() < LEVELS => {
+                open.push(value.inside());
+            }
+            Ok(_) => {}
+            // The end, or what is no value.
+            Err(_) => {
+                open.pop();
+            }
+        }
+    }
+    true
 }
 
 /// Writes a value with a definite length in as few octets as there are.
@@ -168,7 +214,7 @@ pub(crate) fn tagged(tag: u8, contents: &[u8]) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use super::{OCTET_STRING, Reader, SEQUENCE, TlvError, only, tagged};
+    use super::{OCTET_STRING, Reader, SEQUENCE, TlvError, has_shortest_lengths, only, tagged};
 
     #[test]
     fn reads_what_it_writes_at_every_length_form() {
@@ -187,9 +233,30 @@ mod tests {
 
     #[test]
     fn refuses_indefinite_and_overlong_lengths() {
-        for octets in [&[SEQUENCE, 0x80, 0, 0][..], &[SEQUENCE, 0x84, 0, 0, 0, 0]] {
+        for octets in [&[SEQUENCE, 0x80, 0, 0][..], &[SEQUENCE, 0x85, 0, 0, 0, 0, 0]] {
             assert_eq!(Reader::new(octets).any(), Err(TlvError::Length));
         }
+        let huge = [SEQUENCE, 0x84, 0xff, 0xff, 0xff, 0xff];
+        assert_eq!(Reader::new(&huge).any(), Err(TlvError::Truncated));
+    }
+
+    #[test]
+    fn tells_lengths_in_more_octets_than_needed_at_every_level() {
+        for length in [0, 1, 127, 128, 255, 256, 65535, 65536] {
+            let octets = tagged(SEQUENCE, &tagged(OCTET_STRING, &vec![7; length]));
+            assert!(has_shortest_lengths(&octets), "{length}");
+        }
+        for inside in [
+            &[OCTET_STRING, 0x81, 1, 9][..],
+            &[OCTET_STRING, 0x82, 0, 1, 9],
+            &[OCTET_STRING, 0x84, 0, 0, 0, 1, 9],
+            &[0x05, 0, SEQUENCE, 2, OCTET_STRING, 0, SEQUENCE, 0x81, 0],
+        ] {
+            assert!(only(&tagged(SEQUENCE, inside), SEQUENCE).is_ok());
+            assert!(!has_shortest_lengths(&tagged(SEQUENCE, inside)), "{inside:02x?}");
+        }
+        // What is inside of a primitive value is its own business.
+        assert!(has_shortest_lengths(&[OCTET_STRING, 4, OCTET_STRING, 0x81, 1, 9]));
     }
 
     #[test]

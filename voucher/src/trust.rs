@@ -192,10 +192,10 @@ fn is_issued_by(certificate: &Certificate, issuer: &Certificate) -> bool {
         && signed.algorithm == signed.inner_algorithm
         && signature::verify(
             issuer.spki_der(),
-            &signed.algorithm,
+            signed.algorithm,
             None,
-            &signed.message,
-            &signed.signature,
+            signed.message,
+            signed.signature,
         )
         .is_ok()
 }

@@ -28,6 +28,20 @@ pub enum ParseError {
     Content(#[from] ContentError),
 }
 
+impl ParseError {
+    /// What this strictness forgives although there is no artefact to read.
+    ///
+    /// Some pledges begin with an empty POST, to learn the registrar's certificate before they connect again.
+    /// To the lenient that is no attempt that failed: it gets its refusal, and nothing is held against the pledge.
+    #[must_use]
+    pub fn forgiven_by(&self, strictness: Strictness) -> Option<Quirk> {
+        match (self, strictness) {
+            (Self::Envelope(EnvelopeError::Empty), Strictness::Lenient) => Some(Quirk::EmptyPost),
+            _ => None,
+        }
+    }
+}
+
 /// Why an artefact is not to be trusted.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
@@ -98,14 +112,15 @@ impl<T> Unverified<T> {
         &self.envelope.certificates
     }
 
-    /// Those of the certificates that it carries whose keys made its signatures, for people to see.
-    ///
-    /// It proves nothing about who they are. Empty if it carries no certificate of its signer.
+    /// What it says about its signers by itself, for people to see; it proves nothing about who they are.
     #[must_use]
-    pub fn presented_signers(&self) -> Vec<Certificate> {
+    pub fn presented(&self) -> Presented {
         match self.signer(&[]) {
-            Ok((first, _)) => [vec![first], self.envelope.countersigners()].concat(),
-            Err(_) => Vec::new(),
+            Ok((first, forgiven)) => Presented {
+                signers: [vec![first], self.envelope.countersigners()].concat(),
+                forgiven,
+            },
+            Err(_) => Presented { signers: Vec::new(), forgiven: self.forgiven().to_vec() },
         }
     }
 
@@ -215,6 +230,17 @@ impl<T> Unverified<T> {
         }
         Err(error)
     }
+}
+
+/// What an artefact says about its signers by itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Presented {
+    /// Those of the certificates that it carries whose keys made its signatures.
+    ///
+    /// None if it does not carry the certificate of its first signer.
+    pub signers: Vec<Certificate>,
+    /// What was wrong with its encoding and forgiven; with that of its signature, where there are signers.
+    pub forgiven: Vec<Quirk>,
 }
 
 /// An artefact whose signature holds, by a signer that was asked for.

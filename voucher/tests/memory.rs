@@ -1,16 +1,31 @@
 //! No input makes a reader hold more than 16 times its size plus 64 KiB at once.
 
+// What clippy.toml allows in tests does not reach the helpers beside them.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a helper fails as a test does")]
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
 use brski_voucher::ARTEFACT_OCTETS;
-use brski_voucher::artefact::{PledgeRequest, RegistrarRequest, Voucher};
+use brski_voucher::artefact::{
+    Assertion, Nonce, PledgeRequest, PledgeRequestFields, RegistrarRequest, Voucher,
+};
 use brski_voucher::audit::AuditLog;
 use brski_voucher::certificate::Certificate;
 use brski_voucher::encoding::{Encoding, Strictness};
+use brski_voucher::idevid::SerialNumber;
+use brski_voucher::signature::PrivateKey;
 use brski_voucher::telemetry::Status;
+use brski_voucher::trust::{Anchors, ValidityTime};
 use brski_voucher::verify::Unverified;
 use peak_alloc::PeakAlloc;
+use rcgen::{BasicConstraints, CertificateParams, CustomExtension, DnType, IsCa, Issuer, KeyPair};
+use rustls_pki_types::UnixTime;
 
 #[global_allocator]
 static ALLOCATOR: PeakAlloc = PeakAlloc;
+/// The allocator counts for all threads, so that one test runs at a time.
+static ALONE: Mutex<()> = Mutex::new(());
 
 /// What `work` holds at its highest, beyond what was there before.
 fn peak<T>(work: impl FnOnce() -> T) -> usize {
@@ -86,9 +101,70 @@ fn hostile() -> Vec<Vec<u8>> {
     ]
 }
 
+/// One value of DER, with a length of three octets.
+fn der(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
+    let contents = parts.concat();
+    let [.., upper, middle, lower] = contents.len().to_be_bytes();
+    [&[tag, 0x83, upper, middle, lower], &contents[..]].concat()
+}
+
+/// A certificate that is little more than extensions, each as small as can be.
+fn certificate_of_extensions(count: usize) -> Vec<u8> {
+    let name = der(0x30, &[]);
+    let dates = der(0x30, &[&der(0x17, &[b"260101000000Z"]), &der(0x17, &[b"360101000000Z"])]);
+    let extensions = [0x30, 5, 0x06, 1, 0x2a, 0x04, 0].repeat(count);
+    let extensions = der(0xa3, &[&der(0x30, &[&extensions])]);
+    let version = der(0xa0, &[&[2, 1, 2]]);
+    let body = der(0x30, &[&version, &[2, 1, 1], &name, &name, &dates, &name, &name, &extensions]);
+    der(0x30, &[&body, &name, &der(0x03, &[&[0]])])
+}
+
+fn signed_data(certificates: &[u8]) -> Vec<u8> {
+    const DATA: &[u8] = &[0x06, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 7, 1];
+    const SIGNED_DATA: &[u8] = &[0x06, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 7, 2];
+    let content = der(0x30, &[DATA, &der(0xa0, &[&der(0x04, &[b"{}"])])]);
+    let (digests, certificates) = (der(0x31, &[]), der(0xa0, &[certificates]));
+    let inside = der(0x30, &[&[2, 1, 1], &digests, &content, &certificates, &digests]);
+    der(0x30, &[SIGNED_DATA, &der(0xa0, &[&inside])])
+}
+
+/// Inputs that are dear for a reader that copies parts, and parts of these.
+fn copied() -> Vec<Vec<u8>> {
+    let dense = certificate_of_extensions(2300);
+    assert!(Certificate::from_der(&dense).is_ok());
+    let in_cbor = [&[0x59][..], &u16::try_from(dense.len()).unwrap().to_be_bytes(), &dense];
+    let in_cbor = in_cbor.concat().repeat(3);
+    let cose = [0xd2, 0x84, 0x43, 0xa1, 0x01, 0x26, 0xa1, 0x18, 0x21, 0x83];
+    // A large string inside of many values. The indefinite length around it makes a reader look at all of it.
+    let nested = (0..28).fold(vec![0; 60_000], |inside, _| der(0x30, &[&inside]));
+    let rewritten = (0..28).fold(vec![0x04, 0], |inside, _| {
+        [&[0x30, 0x80], &inside[..], &der(0x04, &[&[0; 2000]]), &[0, 0]].concat()
+    });
+    vec![
+        dense.clone(),
+        signed_data(&dense.repeat(3)),
+        [&cose[..], &in_cbor, &[0x40, 0x40]].concat(),
+        [&[0x30, 0x80][..], &nested, &[0, 0]].concat(),
+        rewritten,
+        fill(&[0x30, 0x80], &[0x05, 0x00], &[0, 0]),
+        cut(fill(&[0x30, 0x80], &[0x05, 0x00], &[0, 0]), 8194),
+        // Names in JSON that must be told apart.
+        jws(&names(5500)),
+        jws(&cut(b"{\"a\":".repeat(9000), 48000)),
+        fill(br#"{"version":1,"events":[]"#, br#","\u0061":1"#, b"}"),
+    ]
+}
+
+/// An object of short names, all different.
+fn names(count: usize) -> Vec<u8> {
+    let members: Vec<String> = (0..count).map(|number| format!("\"{number:x}\":0")).collect();
+    format!("{{{}}}", members.join(",")).into_bytes()
+}
+
 #[test]
 fn no_reader_holds_much_more_than_it_was_given() {
-    for (number, octets) in hostile().iter().enumerate() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    for (number, octets) in [hostile(), copied()].concat().iter().enumerate() {
         let limit = 16 * octets.len() + 64 * 1024;
         let within = |name: &str, peak: usize| {
             assert!(peak <= limit, "{name} held {peak} for {} (input {number})", octets.len());
@@ -108,5 +184,56 @@ fn no_reader_holds_much_more_than_it_was_given() {
         within("certificate", peak(|| Certificate::from_der(octets)));
         within("audit log", peak(|| AuditLog::parse(octets)));
         within("status", peak(|| Status::parse(octets)));
+    }
+}
+
+/// A chain of as many certificates as are read, each as long as fits; the signer's key and chain.
+fn long_chain() -> (PrivateKey, Vec<Certificate>) {
+    let params = |number: usize| {
+        let mut params = CertificateParams::default();
+        params.distinguished_name.push(DnType::CommonName, number.to_string());
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let padding = CustomExtension::from_oid_content(&[1, 2, 3], vec![0; 2000]);
+        params.custom_extensions.push(padding);
+        params
+    };
+    let mut key = KeyPair::generate().unwrap();
+    let mut chain =
+        vec![Certificate::from_der(params(0).self_signed(&key).unwrap().der()).unwrap()];
+    for number in 1..16 {
+        let own = KeyPair::generate().unwrap();
+        let issuer = Issuer::new(params(number - 1), key);
+        let certificate = params(number).signed_by(&own, &issuer).unwrap();
+        chain.insert(0, Certificate::from_der(certificate.der()).unwrap());
+        key = own;
+    }
+    (PrivateKey::from_pkcs8_der(key.serialized_der()).unwrap(), chain)
+}
+
+#[test]
+fn no_verification_holds_much_more_than_it_was_given() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let (signer, chain) = long_chain();
+    let now = UnixTime::since_unix_epoch(Duration::from_secs(1_780_272_000));
+    let fields = PledgeRequestFields {
+        assertion: Assertion::Proximity,
+        serial_number: SerialNumber::parse("x").unwrap(),
+        nonce: Nonce::from_random([7; 16]),
+        created_on: None,
+        proximity_registrar_cert: chain[0].der().clone(),
+    };
+    let anchors = Anchors::new(&[chain[15].der().clone()]).unwrap();
+    for encoding in [Encoding::Cms, Encoding::Jws, Encoding::Cose] {
+        // A JWS is larger by two times base64.
+        let carried = if encoding == Encoding::Jws { &chain[..12] } else { &chain[..] };
+        let octets = fields.sign_as(encoding, &signer, carried, now).unwrap();
+        assert!(octets.len() > 30_000, "{}", octets.len());
+        let limit = 16 * octets.len() + 64 * 1024;
+        let parse =
+            || Unverified::<PledgeRequest>::parse_as(&octets, encoding, Strictness::Lenient);
+        let time = ValidityTime::At(now);
+        let presented = peak(|| parse().unwrap().verify_presented(time));
+        let by_anchors = peak(|| parse().unwrap().verify_by_anchors(&anchors, time));
+        assert!(presented <= limit && by_anchors <= limit, "{presented}, {by_anchors} > {limit}");
     }
 }

@@ -24,14 +24,22 @@ pub(super) fn render(header: &[&str], rows: &[Vec<String>]) -> String {
     text
 }
 
-/// A cell whose content a device or a CA chose must not move the cursor.
+/// A cell whose content a device or a CA chose must neither move the cursor nor turn the line around.
 pub(super) fn clean(text: &str) -> String {
     text.chars()
         .flat_map(|each| match each {
-            each if each.is_control() => each.escape_default().collect::<Vec<_>>(),
+            each if each.is_control() || is_directional(each) => {
+                each.escape_default().collect::<Vec<_>>()
+            }
             each => vec![each],
         })
         .collect()
+}
+
+/// Marks, embeddings, overrides and isolates of the Unicode bidirectional algorithm.
+fn is_directional(each: char) -> bool {
+    matches!(each,
+        '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 #[cfg(test)]

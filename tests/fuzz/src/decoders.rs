@@ -5,11 +5,13 @@
 // Each target uses one of these.
 #![allow(dead_code)]
 
+use std::fmt::Debug;
+
 use brski_est::csr::Csr;
 use brski_est::csr_attributes::CsrAttributes;
 use brski_est::{certs_only, transfer};
 use brski_voucher::artefact::{Artefact, PledgeRequest, RegistrarRequest, Voucher};
-use brski_voucher::audit::{AuditLog, AuditPolicy, evaluate};
+use brski_voucher::audit::{AuditLog, AuditPolicy, NoncelessRule, TruncationRule, evaluate};
 use brski_voucher::certificate::Certificate;
 use brski_voucher::encoding::{Encoding, Strictness};
 use brski_voucher::idevid;
@@ -33,28 +35,47 @@ pub fn cose(octets: &[u8]) {
 }
 
 fn artefacts(octets: &[u8], encoding: Encoding) {
-    for strictness in [Strictness::Standard, Strictness::Lenient] {
-        artefact::<PledgeRequest>(octets, encoding, strictness);
-        artefact::<RegistrarRequest>(octets, encoding, strictness);
-        artefact::<Voucher>(octets, encoding, strictness);
-    }
+    artefact::<PledgeRequest>(octets, encoding);
+    artefact::<RegistrarRequest>(octets, encoding);
+    artefact::<Voucher>(octets, encoding);
     if let Ok(voucher) = Unverified::<Voucher>::parse_as(octets, encoding, Strictness::Standard) {
         let forwarded = voucher.for_pledge();
         let again = Unverified::<Voucher>::parse_as(&forwarded, encoding, Strictness::Standard);
-        assert_eq!(again.expect("a forwarded voucher is one").content(), voucher.content());
+        let again = again.expect("a forwarded voucher is one");
+        assert_eq!(again.content(), voucher.content());
+        assert_eq!(again.payload(), voucher.payload());
     }
 }
 
-fn artefact<T: Artefact + Clone>(octets: &[u8], encoding: Encoding, strictness: Strictness) {
-    let Ok(artefact) = Unverified::<T>::parse_as(octets, encoding, strictness) else {
-        return;
+fn artefact<T: Artefact + Clone + PartialEq + Debug>(octets: &[u8], encoding: Encoding) {
+    let read = |strictness| Unverified::<T>::parse_as(octets, encoding, strictness);
+    let read = match (read(Strictness::Standard), read(Strictness::Lenient)) {
+        (Ok(standard), lenient) => {
+            let lenient = lenient.expect("the lenient read what the standard is");
+            assert_eq!(standard.content(), lenient.content());
+            assert_eq!(standard.forgiven(), lenient.forgiven());
+            standard
+        }
+        (Err(_), Ok(lenient)) => {
+            assert!(!lenient.forgiven().is_empty(), "what is not standard is forgiven");
+            lenient
+        }
+        (Err(_), Err(_)) => return,
     };
+    judge(&read);
+}
+
+/// Holds what was read to its promises.
+fn judge<T: Artefact + Clone>(artefact: &Unverified<T>) {
     if let Some(first) = artefact.certificates().first().cloned() {
         let _ = artefact.clone().verify_by_key(&first);
     }
+    let presented = artefact.presented();
     if let Ok(verified) = artefact.clone().verify_presented(ValidityTime::IgnoringExpiry) {
         assert_eq!(verified.payload(), artefact.payload());
-        assert!(!verified.signer_chain().is_empty());
+        assert_eq!(verified.signer_chain().first(), Some(verified.signer()));
+        assert_eq!(presented.signers.first(), Some(verified.signer()));
+        assert_eq!(presented.forgiven, verified.forgiven());
     }
 }
 
@@ -71,9 +92,12 @@ pub fn certificate(octets: &[u8]) {
         && let Ok(url) = idevid::MasaUrl::parse(url)
     {
         assert_eq!(idevid::MasaUrl::parse(&url.to_string()).as_ref(), Ok(&url));
+        assert!(url.endpoint("requestvoucher").starts_with("https://"));
     }
     let _ = (certificate.hardware_serial_number(), certificate.subject_text());
     let _ = (certificate.dns_names(), certificate.is_ca(), certificate.subject_key_identifier());
+    let _ =
+        (certificate.extended_key_usages(), certificate.issuer_text(), format!("{certificate:?}"));
 }
 
 /// A MASA's audit log.
@@ -81,6 +105,13 @@ pub fn audit_log(octets: &[u8]) {
     if let Ok(log) = AuditLog::parse(octets) {
         let violations = evaluate(&log, &AuditPolicy::default());
         assert!(violations.len() <= log.events().len() + 1);
+        let anything = AuditPolicy {
+            accepted: log.events().iter().map(|event| event.domain().clone()).collect(),
+            nonceless: NoncelessRule::AcceptedDomains,
+            truncation: TruncationRule::Accepted,
+            ..AuditPolicy::default()
+        };
+        assert_eq!(evaluate(&log, &anything), []);
     }
 }
 

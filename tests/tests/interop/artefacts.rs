@@ -77,7 +77,12 @@ impl Party {
 }
 
 /// Runs the oracle on a file; gives the payload that it verified, as JSON.
-fn ask(python: &Path, kind: &str, file: &Path, certificate: &Path) -> anyhow::Result<Value> {
+pub(crate) fn ask(
+    python: &Path,
+    kind: &str,
+    file: &Path,
+    certificate: &Path,
+) -> anyhow::Result<Value> {
     let script = programs::workspace().join("tests/oracles/verify.py");
     let arguments = [&script, Path::new(kind), file, certificate];
     let arguments: Vec<&str> = arguments.iter().filter_map(|each| each.to_str()).collect();
@@ -95,11 +100,14 @@ fn openssl_verifies_cms_of_the_published_keys() -> anyhow::Result<()> {
         return Ok(());
     };
     let folder = tempfile::tempdir()?;
+    let outside = PrivateKeyDer::from_pem_file(vectors.join("server_secp256k1.key"))?;
+    assert!(PrivateKey::from_der(&outside).is_err(), "a curve that BRSKI does not have");
     // 2021-05-01.
     for (certificate, key) in [
         ("idevid_00-D0-E5-F2-00-02.crt", "idevid_00-D0-E5-F2-00-02.key"),
         ("jrc_prime256v1.crt", "jrc_prime256v1.key"),
         ("masa.crt", "masa.key"),
+        ("masa_secp384r1.crt", "masa_secp384r1.key"),
         ("vendor.crt", "vendor.key"),
         ("ownerca_secp384r1.crt", "ownerca_secp384r1.key"),
     ] {
@@ -164,6 +172,8 @@ fn pycose_verifies_cose_of_the_published_keys() -> anyhow::Result<()> {
     for (certificate, key) in [
         ("pledge.pem", "keys/privkey_pledge.pem"),
         ("registrar.pem", "keys/privkey_registrar.pem"),
+        ("domain_ca.pem", "keys/privkey_domain_ca.pem"),
+        ("masa.pem", "keys/privkey_masa.pem"),
         ("masa_ca.pem", "keys/privkey_masa_ca.pem"),
     ] {
         // 2023-01-01.

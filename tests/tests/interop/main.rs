@@ -1,10 +1,12 @@
-//! Outside programs decide: OpenSSL, strongSwan's EST client, JOSE and COSE by other hands.
+//! Others decide: OpenSSL, strongSwan's EST client, JOSE and COSE by other hands, published artefacts.
 
 // A panic is how a test fails.
 #![allow(clippy::indexing_slicing, clippy::expect_used, clippy::unwrap_used, clippy::panic)]
 
+mod algorithms;
 mod artefacts;
 mod clients;
+mod inspect;
 
 use std::path::Path;
 use std::process::{Command, Output};

@@ -4,13 +4,14 @@
 //! so that signatures over certificates and attributes still match.
 //! Used only where the reader fails on the octets as received (RFC 5652 §5.1 allows BER outside of signed parts).
 
-use crate::tlv::{OCTET_STRING, Reader, TlvError, tagged};
+use std::borrow::Cow;
+
+use crate::tlv::{CONSTRUCTED, OCTET_STRING, Reader, Tlv, TlvError, tagged};
 
 /// The deepest nesting that is read; SignedData needs about ten.
 const DEPTH: usize = 32;
-/// The most values that are read, at every level: each is held for a while, and costs more than its octets.
+/// The most values that are read, at every level.
 const VALUES: usize = 4096;
-const CONSTRUCTED: u8 = 0x20;
 const CONSTRUCTED_OCTET_STRING: u8 = OCTET_STRING | CONSTRUCTED;
 const INDEFINITE: u8 = 0x80;
 const END_OF_CONTENTS: &[u8] = &[0, 0];
@@ -19,92 +20,105 @@ const END_OF_CONTENTS: &[u8] = &[0, 0];
 pub(crate) fn normalise(octets: &[u8]) -> Result<Option<Vec<u8>>, TlvError> {
     let mut left = VALUES;
     let (element, rest) = element(octets, DEPTH, &mut left)?;
-    match rest.len() {
-        0 => Ok((!element.is_verbatim).then_some(element.octets)),
-        left => Err(TlvError::Trailing(left)),
+    match (rest.len(), element.octets) {
+        (0, Cow::Owned(rewritten)) => Ok(Some(rewritten)),
+        (0, Cow::Borrowed(_)) => Ok(None),
+        (octets, _) => Err(TlvError::Trailing(octets)),
     }
 }
 
-struct Element {
+/// A value: borrowed as it came, owned where it was rewritten.
+struct Element<'a> {
     tag: u8,
-    octets: Vec<u8>,
-    is_verbatim: bool,
+    octets: Cow<'a, [u8]>,
+}
+
+impl<'a> Element<'a> {
+    fn rewritten(tag: u8, contents: &[u8]) -> Self {
+        // The pieces of a string are one string now.
+        let tag = if tag == CONSTRUCTED_OCTET_STRING { OCTET_STRING } else { tag };
+        Self { tag, octets: Cow::Owned(tagged(tag, contents)) }
+    }
+
+    /// What it adds to the value around it: the whole of it, but the contents alone of a piece of a string.
+    fn share(&self, around: u8) -> Result<&[u8], TlvError> {
+        match (around, self.tag) {
+            (CONSTRUCTED_OCTET_STRING, OCTET_STRING) => {
+                Ok(Reader::new(&self.octets).any()?.contents)
+            }
+            (CONSTRUCTED_OCTET_STRING, found) => {
+                Err(TlvError::Tag { expected: OCTET_STRING, found })
+            }
+            _ => Ok(&self.octets),
+        }
+    }
 }
 
 fn element<'a>(
     octets: &'a [u8],
     depth: usize,
     left: &mut usize,
-) -> Result<(Element, &'a [u8]), TlvError> {
+) -> Result<(Element<'a>, &'a [u8]), TlvError> {
     let depth = depth.checked_sub(1).ok_or(TlvError::Depth)?;
     *left = left.checked_sub(1).ok_or(TlvError::TooMany)?;
     if let [tag, INDEFINITE, rest @ ..] = octets {
         if tag & CONSTRUCTED == 0 {
             return Err(TlvError::Length);
         }
-        let (children, rest) = children_until_end(rest, depth, left)?;
-        return Ok((rebuilt(*tag, &children)?, rest));
+        let (contents, rest) = until_end(*tag, rest, depth, left)?;
+        return Ok((Element::rewritten(*tag, &contents), rest));
     }
     let mut reader = Reader::new(octets);
     let value = reader.any()?;
     let rest = octets.get(value.whole.len()..).unwrap_or_default();
-    let verbatim = Element { tag: value.tag, octets: value.whole.to_vec(), is_verbatim: true };
+    let verbatim = Element { tag: value.tag, octets: Cow::Borrowed(value.whole) };
     if value.tag & CONSTRUCTED == 0 {
         return Ok((verbatim, rest));
     }
     // What does not read as values inside is none of our business: it stays as it came.
-    match children(value.contents, depth, left) {
-        Ok(inside)
-            if value.tag == CONSTRUCTED_OCTET_STRING
-                || inside.iter().any(|child| !child.is_verbatim) =>
-        {
-            Ok((rebuilt(value.tag, &inside)?, rest))
-        }
+    match within(value, depth, left) {
+        Ok(Some(contents)) => Ok((Element::rewritten(value.tag, &contents), rest)),
         Err(error @ (TlvError::Depth | TlvError::TooMany)) => Err(error),
         _ => Ok((verbatim, rest)),
     }
 }
 
-fn children(mut octets: &[u8], depth: usize, left: &mut usize) -> Result<Vec<Element>, TlvError> {
-    let mut children = Vec::new();
+/// The contents of a value of definite length, if anything in them is to be rewritten.
+fn within(value: Tlv<'_>, depth: usize, left: &mut usize) -> Result<Option<Vec<u8>>, TlvError> {
+    let mut octets = value.contents;
+    let mut rewritten = (value.tag == CONSTRUCTED_OCTET_STRING).then(Vec::new);
     while !octets.is_empty() {
+        let before = value.contents.len().saturating_sub(octets.len());
         let (child, rest) = element(octets, depth, left)?;
-        children.push(child);
+        if let Cow::Owned(_) = child.octets {
+            // All before it came as it is.
+            let verbatim = || value.contents.get(..before).unwrap_or_default().to_vec();
+            rewritten.get_or_insert_with(verbatim);
+        }
+        if let Some(rewritten) = &mut rewritten {
+            rewritten.extend_from_slice(child.share(value.tag)?);
+        }
         octets = rest;
     }
-    Ok(children)
+    Ok(rewritten)
 }
 
-fn children_until_end<'a>(
+/// The contents of a value of indefinite length, and what follows it.
+fn until_end<'a>(
+    tag: u8,
     mut octets: &'a [u8],
     depth: usize,
     left: &mut usize,
-) -> Result<(Vec<Element>, &'a [u8]), TlvError> {
-    let mut children = Vec::new();
+) -> Result<(Vec<u8>, &'a [u8]), TlvError> {
+    let mut contents = Vec::new();
     loop {
         if let Some(rest) = octets.strip_prefix(END_OF_CONTENTS) {
-            return Ok((children, rest));
+            return Ok((contents, rest));
         }
         let (child, rest) = element(octets, depth, left)?;
-        children.push(child);
+        contents.extend_from_slice(child.share(tag)?);
         octets = rest;
     }
-}
-
-fn rebuilt(tag: u8, children: &[Element]) -> Result<Element, TlvError> {
-    if tag != CONSTRUCTED_OCTET_STRING {
-        let contents: Vec<u8> = children.iter().flat_map(|child| child.octets.clone()).collect();
-        return Ok(Element { tag, octets: tagged(tag, &contents), is_verbatim: false });
-    }
-    let mut contents = Vec::new();
-    for child in children {
-        if child.tag != OCTET_STRING {
-            return Err(TlvError::Tag { expected: OCTET_STRING, found: child.tag });
-        }
-        contents.extend_from_slice(Reader::new(&child.octets).expect(OCTET_STRING)?.contents);
-    }
-    let octets = tagged(OCTET_STRING, &contents);
-    Ok(Element { tag: OCTET_STRING, octets, is_verbatim: false })
 }
 
 #[cfg(test)]
@@ -144,5 +158,13 @@ mod tests {
         assert_eq!(normalise(&[0x30, 0x80, 2, 1, 7]), Err(TlvError::Truncated));
         assert_eq!(normalise(&[0x04, 0x80, 0, 0]), Err(TlvError::Length));
         assert_eq!(normalise(&[0x30, 0x80, 0, 0, 1]), Err(TlvError::Trailing(1)));
+    }
+
+    #[test]
+    fn refuses_more_values_than_a_message_has() {
+        let octets = [&[0x30, 0x80][..], &[5, 0].repeat(4096), &[0, 0]].concat();
+        assert_eq!(normalise(&octets), Err(TlvError::TooMany));
+        let octets = [&[0x30, 0x80][..], &[5, 0].repeat(4095), &[0, 0]].concat();
+        assert!(normalise(&octets).is_ok());
     }
 }

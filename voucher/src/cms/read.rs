@@ -15,7 +15,8 @@ use crate::encoding::{Encoding, Quirk};
 use crate::envelope::CERTIFICATES;
 use crate::signature::{self, Hash, SignatureError, Spelling};
 use crate::tlv::{
-    INTEGER, OBJECT_IDENTIFIER, OCTET_STRING, SEQUENCE, SET, Tlv, TlvError, only, tagged,
+    INTEGER, OBJECT_IDENTIFIER, OCTET_STRING, SEQUENCE, SET, Tlv, TlvError, has_shortest_lengths,
+    only, tagged,
 };
 
 const EXPLICIT_0: u8 = 0xa0;
@@ -99,15 +100,18 @@ enum SignerIdentifier {
 
 impl SignedData {
     pub(crate) fn parse(octets: &[u8]) -> Result<Self, CmsError> {
-        let strict = Self::parse_der(octets);
-        let Err(CmsError::Encoding(_)) = strict else {
-            return strict;
+        let definite = Self::parse_der(octets);
+        let (mut signed_data, is_der) = match definite {
+            Ok(signed_data) => (signed_data, has_shortest_lengths(octets)),
+            Err(CmsError::Encoding(_)) => match normalise(octets) {
+                Ok(Some(der)) => (Self::parse_der(&der)?, false),
+                _ => return definite,
+            },
+            Err(_) => return definite,
         };
-        let Ok(Some(der)) = normalise(octets) else {
-            return strict;
-        };
-        let mut signed_data = Self::parse_der(&der)?;
-        signed_data.quirks.push(Quirk::Ber);
+        if !is_der {
+            signed_data.quirks.push(Quirk::Ber);
+        }
         Ok(signed_data)
     }
 

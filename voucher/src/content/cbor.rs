@@ -5,7 +5,9 @@
 use ciborium::Value as Item;
 use ciborium_ll::{Decoder, Header};
 
-use super::{ContentError, Leaf, Leaves, MEMBERS, Module, Type, Value, check_idevid_issuer};
+use super::{
+    ContentError, Leaf, Leaves, MEMBERS, Module, Type, VALUE_CHARACTERS, Value, check_idevid_issuer,
+};
 use crate::artefact::{Assertion, Nonce, Timestamp};
 use crate::encoding::{Quirk, Strictness};
 
@@ -22,7 +24,39 @@ pub(crate) fn parse(octets: &[u8]) -> Result<Item, ContentError> {
     let mut rest = octets;
     let item = ciborium::de::from_reader_with_recursion_limit(&mut rest, DEPTH)
         .map_err(|_| ContentError::Cbor("it is malformed"))?;
-    if rest.is_empty() { Ok(item) } else { Err(ContentError::Cbor("octets follow its end")) }
+    if !rest.is_empty() {
+        return Err(ContentError::TrailingOctets);
+    }
+    match repeated_key(&item) {
+        Some(key) => Err(repeated(key)),
+        None => Ok(item),
+    }
+}
+
+fn repeated(key: &Item) -> ContentError {
+    let text = key.as_text().map_or_else(|| format!("{key:?}"), str::to_owned);
+    ContentError::Repeated { member: text.chars().take(VALUE_CHARACTERS).collect() }
+}
+
+/// A key that stands twice in one map, at any depth (RFC 8949 §5.6).
+pub(crate) fn repeated_key(item: &Item) -> Option<&Item> {
+    // The items and their depth were counted before.
+    match item {
+        Item::Array(items) => items.iter().find_map(repeated_key),
+        Item::Tag(_, item) => repeated_key(item),
+        Item::Map(pairs) => {
+            let earlier = |at: usize| pairs.get(..at).unwrap_or_default();
+            let is_repeated =
+                |at: usize, key: &Item| earlier(at).iter().any(|(before, _)| before == key);
+            let here = pairs.iter().enumerate().find(|(at, (key, _))| is_repeated(*at, key));
+            here.map(|(_, (key, _))| key).or_else(|| {
+                pairs
+                    .iter()
+                    .find_map(|(key, value)| repeated_key(key).or_else(|| repeated_key(value)))
+            })
+        }
+        _ => None,
+    }
 }
 
 /// Reads the leaves of a module that are legal; the others are ignored.
@@ -76,14 +110,10 @@ fn leaves(
         return Err(ContentError::TooManyMembers);
     }
     let mut leaves = Leaves::default();
-    let mut unknown: Vec<Item> = Vec::new();
     for (key, item) in members {
-        match leaf(&key, module).filter(|leaf| legal.contains(leaf)) {
-            Some(leaf) => leaves.add(leaf, value(leaf, item, strictness, forgiven)?)?,
-            None if unknown.contains(&key) => {
-                return Err(ContentError::Repeated { member: format!("{key:?}") });
-            }
-            None => unknown.push(key),
+        // One leaf may stand there under two keys, a number and a name.
+        if let Some(leaf) = leaf(&key, module).filter(|leaf| legal.contains(leaf)) {
+            leaves.add(leaf, value(leaf, item, strictness, forgiven)?)?;
         }
     }
     Ok(leaves)

@@ -9,7 +9,7 @@ use serde::ser::SerializeMap as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::{
-    ContentError, Leaf, Leaves, MEMBERS, Module, Type, Value, base64, check_idevid_issuer,
+    ContentError, Leaf, Leaves, MEMBERS, Module, Type, Value, base64, check_idevid_issuer, strict,
 };
 use crate::artefact::{Assertion, Nonce, Timestamp};
 use crate::encoding::{Quirk, Strictness};
@@ -32,6 +32,9 @@ pub(crate) fn read(
         }
         _ => return Err(absent()),
     };
+    if members.0.len() > MEMBERS {
+        return Err(ContentError::TooManyMembers);
+    }
     let mut leaves = Leaves::default();
     for (name, raw) in members.0 {
         if let Some(leaf) = Leaf::by_name(&name).filter(|leaf| legal.contains(leaf)) {
@@ -46,8 +49,9 @@ pub(crate) fn write(leaves: &Leaves, module: Module) -> Result<Vec<u8>, serde_js
     serde_json::to_vec(&Written { leaves, module })
 }
 
-/// Parses a JSON object, and nothing else, into what is derived for it.
+/// Parses a JSON object, and nothing else, into what is derived for it; no member may stand in it twice, at any depth.
 pub(crate) fn parse<T: DeserializeOwned>(content: &[u8]) -> Result<T, ContentError> {
+    strict::check(content)?;
     let Object(value) = serde_json::from_slice(content).map_err(ContentError::Json)?;
     Ok(value)
 }
@@ -105,7 +109,7 @@ impl Roots {
     }
 }
 
-/// The members of a container, known or not, each name once.
+/// The members of a container, known or not, as far as they are counted.
 struct Members(Vec<(String, Raw)>);
 
 /// A member's value as it stands; what no leaf can be is not kept.
@@ -127,21 +131,16 @@ impl<'de> Deserialize<'de> for Members {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members, A::Error> {
-                use serde::de::Error as _;
-
                 let mut members: Vec<(String, Raw)> = Vec::new();
                 while let Some(name) = map.next_key::<String>()? {
-                    if members.iter().any(|(known, _)| *known == name) {
-                        return Err(A::Error::custom(format_args!("duplicate member {name:?}")));
-                    }
-                    if members.len() == MEMBERS {
-                        return Err(A::Error::custom("more than 64 members"));
-                    }
                     let raw = match Leaf::by_name(&name) {
                         Some(_) => map.next_value()?,
                         None => map.next_value::<IgnoredAny>().map(|_| Raw::Other)?,
                     };
-                    members.push((name, raw));
+                    // One more than may be tells that there are too many.
+                    if members.len() <= MEMBERS {
+                        members.push((name, raw));
+                    }
                 }
                 Ok(Members(members))
             }

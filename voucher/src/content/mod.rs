@@ -1,7 +1,7 @@
 //! What an artefact says, as YANG models it, apart from how it is written: JSON or CBOR.
 //!
 //! Both encodings are read into [`Leaves`] and written from them; the artefacts are made of leaves and know no encoding.
-//! Unknown leaves are ignored (RFC 8995 §5.6.1); a known leaf twice is refused, since two readers might pick two values.
+//! Unknown leaves are ignored (RFC 8995 §5.6.1); any member twice is refused, since two readers might pick two values.
 //!
 //! RFC 8366 §5.3, draft-ietf-anima-rfc8366bis §5–§7, RFC 7951 (JSON), RFC 9254 (CBOR).
 
@@ -9,10 +9,12 @@ use thiserror::Error;
 
 use crate::artefact::{Assertion, Nonce, Timestamp};
 use crate::encoding::{Quirk, Strictness};
+use crate::tlv::{OCTET_STRING, SEQUENCE, only};
 
 pub(crate) mod base64;
 pub(crate) mod cbor;
 pub(crate) mod json;
+mod strict;
 
 /// The most members of one artefact that are read, unknown ones included.
 const MEMBERS: usize = 64;
@@ -23,7 +25,7 @@ const VALUE_CHARACTERS: usize = 60;
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum ContentError {
-    /// It is no JSON, or has a member twice.
+    /// It is no JSON, or of another shape.
     #[error("the JSON cannot be read: {0}")]
     Json(serde_json::Error),
     /// It is no CBOR.
@@ -35,13 +37,19 @@ pub enum ContentError {
         /// The name that belongs there.
         expected: &'static str,
     },
+    /// Objects or lists stand in each other deeper than this library reads.
+    #[error("it is nested too deeply")]
+    Depth,
+    /// Something follows its end.
+    #[error("octets follow its end")]
+    TrailingOctets,
     /// There are more members than this library reads.
     #[error("there are more than {MEMBERS} members")]
     TooManyMembers,
-    /// A member stands there twice.
-    #[error("member {member} is there twice")]
+    /// A member stands there twice, wherever.
+    #[error("member {member:?} is there twice")]
     Repeated {
-        /// The member.
+        /// The member, cut to 60 characters.
         member: String,
     },
     /// A member that must be there is not.
@@ -316,18 +324,19 @@ fn check_idevid_issuer(
     strictness: Strictness,
     forgiven: &mut Vec<Quirk>,
 ) -> Result<(), ContentError> {
-    match (octets.first(), strictness) {
-        (Some(0x04 | 0x30), _) => {}
-        (_, Strictness::Lenient) => forgiven.push(Quirk::RawIdevidIssuer),
-        (_, Strictness::Standard) => {
-            return Err(ContentError::Value {
-                member: Leaf::IdevidIssuer.name(),
-                value: crate::certificate::hex(octets.get(..20).unwrap_or(octets)),
-                reason: "it is no authority key identifier, DER",
-            });
+    let identifier = only(octets, OCTET_STRING).map_or(octets, |wrapped| wrapped.contents);
+    match (only(identifier, SEQUENCE), strictness) {
+        (Ok(_), _) => Ok(()),
+        (Err(_), Strictness::Lenient) => {
+            forgiven.push(Quirk::RawIdevidIssuer);
+            Ok(())
         }
+        (Err(_), Strictness::Standard) => Err(ContentError::Value {
+            member: Leaf::IdevidIssuer.name(),
+            value: crate::certificate::hex(octets.get(..20).unwrap_or(octets)),
+            reason: "it is no authority key identifier, DER",
+        }),
     }
-    Ok(())
 }
 
 #[cfg(test)]

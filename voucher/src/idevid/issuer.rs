@@ -29,7 +29,7 @@ pub enum IssuerForm {
     ExtensionValue,
     /// The authority key identifier without the OCTET STRING.
     AuthorityKeyIdentifier,
-    /// The key identifier in it, bare.
+    /// The key identifier in it, bare or as an OCTET STRING.
     KeyIdentifier,
     /// The issuer's name as text.
     Name,
@@ -49,7 +49,8 @@ pub fn issuer_form(sent: &[u8], idevid: &Certificate) -> Option<IssuerForm> {
     let key_identifier = only(identifier, SEQUENCE)
         .and_then(|fields| fields.inside().expect(KEY_IDENTIFIER))
         .map(|identifier| identifier.contents);
-    if key_identifier.is_ok_and(|own| !own.is_empty() && own == sent) {
+    let sent_bare = only(sent, OCTET_STRING).map_or(sent, |wrapped| wrapped.contents);
+    if key_identifier.is_ok_and(|own| !own.is_empty() && (own == sent || own == sent_bare)) {
         return Some(IssuerForm::KeyIdentifier);
     }
     let name = idevid.issuer_text();

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::Ipv6Addr;
 
+use rustls_pki_types::ServerName;
 use thiserror::Error;
 
 /// The longest MASA URL, in octets.
@@ -38,7 +39,7 @@ pub enum MasaUrlError {
         /// The character.
         character: char,
     },
-    /// It names no host.
+    /// It names no host: neither a DNS name nor an IP address.
     #[error("the MASA URL {url:?} names no host")]
     Host {
         /// The URL.
@@ -74,8 +75,12 @@ impl MasaUrl {
         };
         let (host, port) =
             split_port(authority).ok_or_else(|| MasaUrlError::Port { url: url.to_owned() })?;
-        let is_address = host.contains(':') && host.parse::<Ipv6Addr>().is_ok();
-        if host.is_empty() || (host.contains(['[', ']', ':']) && !is_address) {
+        // Brackets are for IPv6 and for nothing else (RFC 3986 §3.2.2).
+        let is_host = match authority.starts_with('[') {
+            true => host.parse::<Ipv6Addr>().is_ok(),
+            false => !host.contains(':') && ServerName::try_from(host).is_ok(),
+        };
+        if !is_host {
             return Err(MasaUrlError::Host { url: url.to_owned() });
         }
         let path = if path.is_empty() { DEFAULT_PATH } else { path };

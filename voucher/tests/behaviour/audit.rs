@@ -172,3 +172,21 @@ fn refuses_omissions_by_rule() {
         "the log leaves out 1 duplicates and 2 other events (RFC 8995 §5.8.1)"
     );
 }
+
+#[test]
+fn counts_what_events_say_they_left_out_since_the_purchase() {
+    let text = r#"{"version":1,"events":[
+        {"date":"2017-05-15T00:00:00Z","domainID":"AQIDBA==","nonce":"a","assertion":"logged","truncated":3},
+        {"date":"2019-05-15T00:00:00Z","domainID":"AQIDBA==","nonce":"b","assertion":"logged","truncated":"2"}]}"#;
+    let strict = AuditPolicy { truncation: TruncationRule::Refused, ..policy() };
+    let left_out = |since| match &evaluate(&log(text), &AuditPolicy { since, ..strict.clone() })[..]
+    {
+        [] => 0,
+        [AuditViolation::Truncated { duplicates, arbitrary: 0 }] => *duplicates,
+        other => panic!("{other:?}"),
+    };
+    // Midnight of 2018-01-01 and of 2020-01-01.
+    assert_eq!(left_out(None), 5);
+    assert_eq!(left_out(Some(1_514_764_800)), 2);
+    assert_eq!(left_out(Some(1_577_836_800)), 0);
+}

@@ -3,7 +3,7 @@
 use brski_voucher::certificate::{
     CERTIFICATE_OCTETS, CLIENT_AUTH, CMC_RA, Certificate, CertificateError, SERVER_AUTH, domain_id,
 };
-use rcgen::{CustomExtension, DnType, DnValue, SanType, date_time_ymd};
+use rcgen::{CustomExtension, DnType, DnValue, ExtendedKeyUsagePurpose, SanType, date_time_ymd};
 
 use crate::crafted::{CraftedCertificate, der, oid};
 use crate::support::{MASA, Party, SERIAL, World, idevid_params, masa_extension, p256, params};
@@ -63,6 +63,15 @@ fn reads_usages_and_names() {
         assert!(world.registrar.certificate.has_extended_key_usage(purpose));
         assert!(!world.device.certificate.has_extended_key_usage(purpose));
     }
+    let purposes = ["1.3.6.1.5.5.7.3.28", "1.3.6.1.5.5.7.3.1", "1.3.6.1.5.5.7.3.2"];
+    assert_eq!(world.registrar.certificate.extended_key_usages(), purposes);
+    assert!(world.device.certificate.extended_key_usages().is_empty());
+    let mut wanted = params("odd");
+    let odd = [&[2, 999, 3][..], &[2, 25, u64::MAX], &[0, 5]];
+    wanted.extended_key_usages =
+        odd.iter().map(|arcs| ExtendedKeyUsagePurpose::Other(arcs.to_vec())).collect();
+    let odd = Party::root(wanted, p256()).certificate.extended_key_usages();
+    assert_eq!(odd, ["2.999.3", "2.25.18446744073709551615", "0.5"]);
 }
 
 #[test]
@@ -91,6 +100,85 @@ fn reads_version_1_long_serials_and_extensions_that_nobody_knows() {
     let extension = der(0x30, &[&oid(&uuid), &[1, 1, 0xff], &der(0x04, &[b"???"])]);
     odd.extensions = der(0xa3, &[&der(0x30, &[&extension])]);
     assert!(Certificate::from_der(&odd.sign(&world.vendor)).is_ok());
+}
+
+/// An extension that is not critical.
+fn extension(arcs: &[u8], value: &[u8]) -> Vec<u8> {
+    der(0x30, &[&oid(arcs), &der(0x04, &[value])])
+}
+
+/// An IDevID with every extension that is asked for, among others that no strict parser takes.
+fn odd_idevid(world: &World, odd: &[&[u8]]) -> Certificate {
+    let mut crafted = CraftedCertificate::version_1(&world.device.certificate);
+    crafted.version = der(0xa0, &[&[2, 1, 2]]);
+    crafted.serial = [&[0x7f][..], &[0xff; 22]].concat();
+    let url = der(0x16, &[MASA.as_bytes()]);
+    let list = [
+        // CA:FALSE written out, which DER leaves out.
+        extension(&[0x55, 29, 19], &der(0x30, &[&[1, 1, 0]])),
+        odd.concat(),
+        extension(&[0x2b, 6, 1, 5, 5, 7, 1, 32], &url),
+        extension(&[0x55, 29, 14], &der(0x04, &[&[5; 20]])),
+        extension(&[0x55, 29, 35], &der(0x30, &[&der(0x80, &[&[6; 20]])])),
+    ];
+    crafted.extensions = der(0xa3, &[&der(0x30, &[&list.concat()])]);
+    Certificate::from_der(&crafted.sign(&world.vendor)).unwrap()
+}
+
+#[test]
+fn reads_every_field_of_an_idevid_whatever_stands_beside_them() {
+    let world = World::new();
+    let uuid = [&[0x69][..], &[0xff; 17], &[0x7f]].concat();
+    let critical = |value: &[u8]| der(0x30, &[&oid(&[0x2a, 3]), value, &der(0x04, &[&[5, 0]])]);
+    for odd in [
+        // Object identifiers that parsers refuse: 2.999, 2.25 with 128 bits, one that does not end, none at all.
+        extension(&[0x88, 0x37], b"???"),
+        extension(&uuid, &[]),
+        extension(&[0x2a, 0x80], &[]),
+        extension(&[], &[]),
+        // FALSE written out, TRUE as another octet than 0xff, critical and unknown.
+        critical(&[1, 1, 0]),
+        critical(&[1, 1, 1]),
+        critical(&[1, 1, 0xff]),
+        // No value, a value of another type, something after it, no extension at all.
+        der(0x30, &[&oid(&[0x2a, 3])]),
+        der(0x30, &[&oid(&[0x2a, 3]), &[5, 0]]),
+        der(0x30, &[&oid(&[0x2a, 3]), &[4, 0, 5, 0]]),
+        vec![0x31, 0],
+        vec![5, 0],
+        // A length in more octets than needed.
+        vec![0x30, 0x81, 6, 6, 2, 0x2a, 3, 4, 0],
+    ] {
+        let idevid = odd_idevid(&world, &[&odd]);
+        assert_eq!(idevid.serial().len(), 23);
+        assert_eq!(idevid.subject_serial_number(), Some(SERIAL), "{odd:02x?}");
+        assert_eq!(idevid.masa_url_extension(), Some(MASA), "{odd:02x?}");
+        assert_eq!(idevid.subject_key_identifier(), Some(&[5; 20][..]), "{odd:02x?}");
+        let expected = der(0x30, &[&der(0x80, &[&[6; 20]])]);
+        assert_eq!(idevid.authority_key_identifier(), Some(&expected[..]), "{odd:02x?}");
+        assert!(!idevid.is_ca());
+        assert_eq!(idevid.spki_der(), world.device.certificate.spki_der());
+    }
+}
+
+#[test]
+fn finds_nothing_behind_what_ends_early() {
+    let world = World::new();
+    let idevid = odd_idevid(&world, &[&[0x30, 0x7f]]);
+    assert_eq!(idevid.subject_serial_number(), Some(SERIAL));
+    assert_eq!(idevid.masa_url_extension(), None);
+    assert_eq!(idevid.authority_key_identifier(), None);
+}
+
+#[test]
+fn a_clone_is_the_same_certificate_and_another_one_is_not() {
+    let world = World::new();
+    let own = &world.device.certificate;
+    assert_eq!(*own, own.clone());
+    assert_eq!(*own, Certificate::from_der(own.der()).unwrap());
+    assert_ne!(own, &world.registrar.certificate);
+    let text = format!("{own:?}");
+    assert!(text.starts_with("Certificate { subject_serial_number: Some("), "{text}");
 }
 
 #[test]

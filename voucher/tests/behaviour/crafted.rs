@@ -14,7 +14,7 @@ pub(crate) const ECDSA_SHA384: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, 3];
 pub(crate) const EC_PUBLIC_KEY: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 2, 1];
 const SIGNED_DATA: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 7, 2];
 const CONTENT_TYPE: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 9, 3];
-const MESSAGE_DIGEST: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 9, 4];
+pub(crate) const MESSAGE_DIGEST: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 9, 4];
 
 pub(crate) fn der(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
     let contents = parts.concat();
@@ -47,9 +47,19 @@ pub(crate) fn digest_attribute(content: &[u8]) -> Vec<u8> {
     der(0x30, &[&oid(MESSAGE_DIGEST), &der(0x31, &[&value])])
 }
 
+/// A value whose length has more octets than needed.
+pub(crate) fn long(tag: u8, octets: u8, parts: &[&[u8]]) -> Vec<u8> {
+    let contents = parts.concat();
+    let digits = contents.len().to_be_bytes();
+    let digits = &digits[digits.len() - usize::from(octets)..];
+    [&[tag, 0x80 | octets], digits, &contents].concat()
+}
+
 /// SignedData in parts.
 pub(crate) struct Crafted {
     pub(crate) outer_type: Vec<u8>,
+    /// CMSVersion.
+    pub(crate) version: u8,
     pub(crate) content_type: Vec<u8>,
     /// What stands inside the explicit tag of the content; none if detached.
     pub(crate) content: Option<Vec<u8>>,
@@ -72,6 +82,7 @@ impl Crafted {
     pub(crate) fn new(content: &[u8], signer: &Certificate) -> Self {
         Self {
             outer_type: SIGNED_DATA.to_vec(),
+            version: 3,
             content_type: ID_VOUCHER.to_vec(),
             content: Some(der(0x04, &[content])),
             certificates: signer.der().to_vec(),
@@ -113,7 +124,7 @@ impl Crafted {
         let signed_data = wrap(
             0x30,
             &[
-                &[2, 1, 3],
+                &[2, 1, self.version],
                 &der(0x31, &[&digest]),
                 &wrap(0x30, &[&oid(&self.content_type), &content]),
                 &der(0xa0, &[&self.certificates]),

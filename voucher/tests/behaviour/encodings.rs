@@ -147,11 +147,19 @@ fn the_lenient_read_base64_around_cms_and_cose_without_its_tag() {
 }
 
 #[test]
-fn an_empty_post_has_a_name_of_its_own() {
+fn an_empty_post_has_a_name_of_its_own_which_the_lenient_forgive() {
     for encoding in ENCODINGS {
-        let error =
-            Unverified::<PledgeRequest>::parse_as(&[], encoding, Strictness::Lenient).unwrap_err();
-        assert!(matches!(error, ParseError::Envelope(EnvelopeError::Empty)));
+        for (strictness, forgiven) in
+            [(Strictness::Standard, None), (Strictness::Lenient, Some(Quirk::EmptyPost))]
+        {
+            let error =
+                Unverified::<PledgeRequest>::parse_as(&[], encoding, strictness).unwrap_err();
+            assert!(matches!(error, ParseError::Envelope(EnvelopeError::Empty)));
+            assert_eq!(error.forgiven_by(strictness), forgiven);
+            let other =
+                Unverified::<PledgeRequest>::parse_as(b" ", encoding, strictness).unwrap_err();
+            assert_eq!(other.forgiven_by(strictness), None);
+        }
     }
 }
 
@@ -217,6 +225,61 @@ fn refuses_more_certificates_than_it_reads() {
     }
 }
 
+/// A COSE voucher of the MASA with these certificates under this label, in no header that is signed.
+fn carrying(world: &World, label: i64, certificates: &[&Certificate]) -> Vec<u8> {
+    use ciborium::Value as Item;
+
+    let signer = &world.masa.signer;
+    let fields = world.voucher_fields();
+    let signed = fields.sign_as(Encoding::Cose, signer, &world.masa.chain(), now()).unwrap();
+    let mut message: Item = ciborium::from_reader(&signed[..]).unwrap();
+    let Item::Tag(18, parts) = &mut message else {
+        panic!("no COSE_Sign1");
+    };
+    let list = certificates.iter().map(|each| Item::Bytes(each.der().to_vec())).collect();
+    let list = match certificates {
+        [single] => Item::Bytes(single.der().to_vec()),
+        _ => Item::Array(list),
+    };
+    parts.as_array_mut().unwrap()[1] = Item::Map(vec![(Item::from(label), list)]);
+    let mut octets = Vec::new();
+    ciborium::into_writer(&message, &mut octets).unwrap();
+    octets
+}
+
+#[test]
+fn an_x5chain_begins_with_the_signer_and_an_x5bag_has_no_order() {
+    const X5BAG: i64 = 32;
+    const X5CHAIN: i64 = 33;
+
+    let world = World::new();
+    let (own, other) = (&world.masa.certificate, &world.registrar.certificate);
+    let mismatch = Some(VerifyError::Signature(SignatureError::KeyKind));
+    for (label, certificates, refusal) in [
+        (X5CHAIN, &[own][..], None),
+        (X5CHAIN, &[own, other], None),
+        (X5CHAIN, &[other, own], mismatch.clone()),
+        (X5CHAIN, &[other], mismatch.clone()),
+        (X5BAG, &[own], None),
+        (X5BAG, &[own, other], None),
+        (X5BAG, &[other, own], None),
+        (X5BAG, &[other], mismatch),
+        (X5BAG, &[], Some(VerifyError::NoSigner { carried: 0 })),
+    ] {
+        let octets = carrying(&world, label, certificates);
+        let voucher = parse::<Voucher>(&octets, Encoding::Cose);
+        assert_eq!(voucher.certificates().len(), certificates.len());
+        let presented = voucher.presented();
+        let verified = voucher.clone().verify_presented(at_now());
+        assert_eq!(verified.as_ref().err(), refusal.as_ref(), "{label} {}", certificates.len());
+        assert_eq!(presented.signers.is_empty(), refusal.is_some());
+        // What the pledge gets still holds by the key.
+        let forwarded = parse::<Voucher>(&voucher.for_pledge(), Encoding::Cose);
+        assert!(forwarded.certificates().is_empty());
+        assert!(forwarded.verify_by_key(own).is_ok());
+    }
+}
+
 #[test]
 fn guesses_an_encoding_and_knows_its_media_types() {
     let world = World::new();
@@ -247,4 +310,36 @@ fn cms_is_strict_der_to_another_reader() {
     assert_eq!(signed.version, cms::content_info::CmsVersion::V3);
     assert_eq!(signed.encap_content_info.econtent_type.to_string(), "1.2.840.113549.1.9.16.1.40");
     assert_eq!(signed.signer_infos.0.len(), 1);
+}
+
+/// Ed25519 signs the attributes themselves, and the digest among them is SHA-512 (RFC 8419 §3).
+#[test]
+fn ed25519_in_cms_is_as_rfc_8419_says() {
+    use aws_lc_rs::digest::{SHA512, digest};
+    use aws_lc_rs::signature::{ED25519, UnparsedPublicKey};
+    use der::Encode as _;
+
+    let world = World::new();
+    let key = KeyPair::generate_for(&PKCS_ED25519).unwrap();
+    let own = world.vendor.issue_for(idevid_params(SERIAL), &key);
+    let signer = PrivateKey::from_pkcs8_der(&key.serialize_der()).unwrap();
+    let chain = std::slice::from_ref(&own);
+    let octets = world.pledge_fields().sign(&signer, chain, now()).unwrap();
+    let info = cms::content_info::ContentInfo::from_der(&octets).unwrap();
+    let signed: cms::signed_data::SignedData = info.content.decode_as().unwrap();
+    let signer_info = signed.signer_infos.0.get(0).unwrap();
+    assert_eq!(signer_info.digest_alg.oid.to_string(), "2.16.840.1.101.3.4.2.3");
+    assert_eq!(signer_info.signature_algorithm.oid.to_string(), "1.3.101.112");
+    assert!(signer_info.signature_algorithm.parameters.is_none());
+    let attributes = signer_info.signed_attrs.as_ref().unwrap();
+    let content = signed.encap_content_info.econtent.as_ref().unwrap().value();
+    let message_digest = attributes
+        .iter()
+        .find(|attribute| attribute.oid.to_string() == "1.2.840.113549.1.9.4")
+        .and_then(|attribute| attribute.values.get(0))
+        .unwrap();
+    assert_eq!(message_digest.value(), digest(&SHA512, content).as_ref());
+    let public = UnparsedPublicKey::new(&ED25519, key.public_key_raw());
+    let signature = signer_info.signature.as_bytes();
+    public.verify(&attributes.to_der().unwrap(), signature).unwrap();
 }

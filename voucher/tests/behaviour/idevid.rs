@@ -44,6 +44,9 @@ fn reads_masa_urls_as_they_are_written() {
         ("masa.example/v2", "https://masa.example/v2/requestvoucher"),
         ("[2001:db8::1]:8443", "https://[2001:db8::1]:8443/.well-known/brski/requestvoucher"),
         ("[2001:db8::1]", "https://[2001:db8::1]/.well-known/brski/requestvoucher"),
+        ("192.0.2.1:9443", "https://192.0.2.1:9443/.well-known/brski/requestvoucher"),
+        ("HTTPS://masa.example///", "https://masa.example/.well-known/brski/requestvoucher"),
+        ("coaps://masa.example/x", "https://masa.example/x/requestvoucher"),
     ] {
         let url = MasaUrl::parse(text).unwrap();
         assert_eq!(url.endpoint("requestvoucher"), endpoint, "{text}");
@@ -66,7 +69,26 @@ fn refuses_masa_urls_that_hide_something() {
     ] {
         assert!(matches!(MasaUrl::parse(text), Err(MasaUrlError::Character { .. })), "{text:?}");
     }
-    for text in [":443", "https://", "/path", "https:///path", "[]:1"] {
+    for text in [
+        ":443",
+        "https://",
+        "/path",
+        "https:///path",
+        "[]:1",
+        "[masa.example]",
+        "[192.0.2.1]",
+        "[fe80::1%25eth0]",
+        "masa%2eexample",
+        "masa,example",
+        "masa..example",
+        "-masa.example",
+        "*.example",
+        "\"masa\"",
+        // Addresses that some resolvers know: hexadecimal, octal, one number.
+        "0x7f.1",
+        "0177.0.0.1",
+        "2130706433",
+    ] {
         assert!(matches!(MasaUrl::parse(text), Err(MasaUrlError::Host { .. })), "{text:?}");
     }
     for text in ["a:", "a:x", "a:65536", "a:0", "a:+1", "a:1:2", "[::1", "[::1]x", "[::1]:0"] {
@@ -107,6 +129,7 @@ fn knows_the_issuer_in_each_form_found_in_the_field() {
         (&wrapped[..], IssuerForm::ExtensionValue),
         (&wrapped[2..], IssuerForm::AuthorityKeyIdentifier),
         (bare, IssuerForm::KeyIdentifier),
+        (&der(0x04, &[bare])[..], IssuerForm::KeyIdentifier),
         (b"CN=vendor CA", IssuerForm::Name),
         (b"/CN=vendor CA", IssuerForm::Name),
     ] {
@@ -115,6 +138,26 @@ fn knows_the_issuer_in_each_form_found_in_the_field() {
     for foreign in [&[][..], b"CN=vendor", &bare[1..], world.domain.certificate.subject_der()] {
         assert_eq!(issuer_form(foreign, idevid), None);
     }
+}
+
+#[test]
+fn names_the_issuer_verbatim_where_the_identifier_holds_no_key_identifier() {
+    let world = World::new();
+    // authorityCertIssuer and authorityCertSerialNumber alone (RFC 5280 §4.2.1.1).
+    let name = der(0xa1, &[&der(0xa4, &[world.vendor.certificate.subject_der()])]);
+    let identifier = der(0x30, &[&name, &der(0x82, &[&[7]])]);
+    let mut wanted = params("device");
+    wanted.use_authority_key_identifier_extension = false;
+    wanted
+        .custom_extensions
+        .push(CustomExtension::from_oid_content(&[2, 5, 29, 35], identifier.clone()));
+    let idevid = world.vendor.issue(wanted, p256()).certificate;
+    assert_eq!(issuer(&idevid), der(0x04, &[&identifier]));
+    assert_eq!(issuer_form(&issuer(&idevid), &idevid), Some(IssuerForm::ExtensionValue));
+    assert_eq!(issuer_form(&identifier, &idevid), Some(IssuerForm::AuthorityKeyIdentifier));
+    // There is nothing for these to match.
+    assert_eq!(issuer_form(&[], &idevid), None);
+    assert_eq!(issuer_form(&[4, 0], &idevid), None);
 }
 
 /// A subject alternative name with a hardwareModuleName (RFC 4108 §5).

@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use brski_voucher::artefact::{Assertion, Binding, Nonce, RegistrarRequest};
 use brski_voucher::certificate::Certificate;
+use brski_voucher::encoding::{Quirk, Strictness};
+use brski_voucher::idevid::{Pattern, SerialRule, SerialRules};
 use brski_voucher::masa::{
-    RegistrarRequestRefusal as Refusal, check_nonceless_request, check_registrar_request,
-    voucher_fields,
+    Devices, RegistrarRequestRefusal as Refusal, check_nonceless_request, check_registrar_request,
+    check_registrar_request_for, voucher_fields,
 };
 use brski_voucher::verify::{Unverified, Verified, VerifyError};
 use rustls_pki_types::{CertificateDer, UnixTime};
@@ -22,6 +24,32 @@ fn check(world: &World, request: &Verified<RegistrarRequest>) -> Result<(), Refu
 
 fn refused(world: &World, request: &Verified<RegistrarRequest>) -> Refusal {
     check(world, request).unwrap_err()
+}
+
+/// Each refusal that compares says both values and the clause.
+#[test]
+fn a_refusal_names_its_clause() {
+    let world = World::new();
+    let refusals = [
+        {
+            let mut fields = world.registrar_fields();
+            fields.prior_signed_voucher_request = Some(vec![1, 2, 3]);
+            refused(&world, &world.sign_registrar(&fields))
+        },
+        {
+            let request = world.sign_registrar(&world.registrar_fields());
+            let strangers = World::new().vendor.anchors();
+            check_registrar_request(&request, &strangers, at_now()).unwrap_err()
+        },
+        {
+            let mut fields = world.registrar_fields();
+            fields.nonce = Some(Nonce::parse("another").unwrap());
+            refused(&world, &world.sign_registrar(&fields))
+        },
+    ];
+    for refusal in refusals {
+        assert!(refusal.to_string().contains("(RFC 8995 §5.5."), "{refusal}");
+    }
 }
 
 /// The request, carrying these certificates.
@@ -76,7 +104,10 @@ fn refuses_a_presented_chain_that_is_over() {
 fn refuses_a_signer_that_is_no_registrar() {
     let world = World::with_registrar(params("no registrar"));
     let request = world.sign_registrar(&world.registrar_fields());
-    assert!(matches!(refused(&world, &request), Refusal::NotARegistrar));
+    let refusal = refused(&world, &request).to_string();
+    let expected = "the request's signer \"CN=no registrar\" has the extended key usages [], and not \
+        1.3.6.1.5.5.7.3.28 (cmcRA) (RFC 8995 §5.5.4)";
+    assert_eq!(refusal, expected);
 }
 
 #[test]
@@ -120,6 +151,44 @@ fn refuses_a_pledge_without_serial_number() {
         Refusal::SerialNumberMismatch { idevid, .. } => assert_eq!(idevid, ""),
         other => panic!("{other}"),
     }
+}
+
+#[test]
+fn finds_the_serial_number_of_a_device_where_its_manufacturer_puts_it() {
+    let mut world = World::new();
+    world.device = world.vendor.issue(params(SERIAL), p256());
+    let request = world.sign_registrar(&world.registrar_fields());
+    assert!(matches!(refused(&world, &request), Refusal::SerialNumberMismatch { .. }));
+    let by = |pattern: &str| {
+        let rule = SerialRule::CommonName(Pattern::parse(pattern).unwrap());
+        let devices = Devices {
+            anchors: world.vendor.anchors(),
+            serial_rules: SerialRules::new(vec![SerialRule::SubjectSerialNumber, rule]),
+            ..Devices::default()
+        };
+        check_registrar_request_for(&request, &devices, at_now())
+    };
+    assert_eq!(*by(".*").unwrap().serial_number(), serial(SERIAL));
+    assert!(matches!(by("^.."), Err(Refusal::SerialNumberMismatch { .. })));
+}
+
+#[test]
+fn reads_a_devices_request_as_leniently_as_its_manufacturer_says() {
+    use base64::Engine as _;
+
+    let world = World::new();
+    let mut fields = world.registrar_fields();
+    let base64 = base64::engine::general_purpose::STANDARD.encode(world.pledge_request().bytes());
+    fields.prior_signed_voucher_request = Some(base64.into_bytes());
+    let request = world.sign_registrar(&fields);
+    assert!(matches!(refused(&world, &request), Refusal::PriorUnreadable(_)));
+    let devices = Devices {
+        anchors: world.vendor.anchors(),
+        strictness: Strictness::Lenient,
+        ..Devices::default()
+    };
+    let prior = check_registrar_request_for(&request, &devices, at_now()).unwrap();
+    assert_eq!(prior.forgiven(), [Quirk::Base64Body]);
 }
 
 #[test]
@@ -178,10 +247,10 @@ fn accepts_another_tls_certificate_of_the_same_domain() {
 fn refuses_a_request_for_an_idevid_of_another_issuer() {
     let world = World::new();
     let mut fields = world.registrar_fields();
-    fields.idevid_issuer = vec![4, 0];
+    fields.idevid_issuer = vec![4, 2, 0x30, 0];
     match refused(&world, &world.sign_registrar(&fields)) {
         Refusal::IdevidIssuerMismatch { request, idevid } => {
-            assert_eq!(request, "0400");
+            assert_eq!(request, "04023000");
             assert!(idevid.starts_with("0418301680"), "{idevid}");
         }
         other => panic!("{other}"),
@@ -231,5 +300,5 @@ fn takes_a_request_without_a_nonce_from_a_known_domain_only() {
     let unmarked = World::with_registrar(params("no registrar"));
     let request = unmarked.sign_registrar(&fields);
     let refusal = check_nonceless_request(&request, &unmarked.domain.anchors(), at_now());
-    assert!(matches!(refusal, Err(Refusal::NotARegistrar)));
+    assert!(matches!(refusal, Err(Refusal::NotARegistrar { .. })));
 }

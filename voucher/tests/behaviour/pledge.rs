@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use brski_voucher::artefact::Voucher;
-use brski_voucher::artefact::{Binding, Nonce};
+use brski_voucher::artefact::{Assertion, Binding, Nonce, Voucher};
 use brski_voucher::pledge::{
-    PinError, VoucherRefusal, check_registrar_chain, check_voucher, pinned_certificate,
+    PinError, VoucherRefusal, check_assertion, check_nonceless_voucher, check_registrar_chain,
+    check_voucher, pinned_certificate,
 };
 use brski_voucher::trust::ValidityTime;
 use brski_voucher::verify::{Unverified, VerifyError};
@@ -67,10 +67,47 @@ fn refuses_voucher_with_foreign_nonce_or_none() {
 }
 
 #[test]
+fn takes_a_voucher_that_was_made_ahead_if_it_has_no_nonce_and_is_not_over() {
+    let world = World::new();
+    let idevid = &world.device.certificate;
+    let check = |binding, name: &str, time| {
+        let mut fields = world.voucher_fields();
+        fields.binding = binding;
+        check_nonceless_voucher(&world.sign_voucher(&fields), &serial(name), idevid, time)
+    };
+    check(Binding::ExpiresOn(now()), SERIAL, at_now()).unwrap();
+    let refusal = check(Binding::ExpiresOn(now()), SERIAL, at_year_2050());
+    assert!(matches!(refusal, Err(VoucherRefusal::Expired { .. })));
+    let refusal = check(Binding::ExpiresOn(now()), "other", at_now());
+    assert!(matches!(refusal, Err(VoucherRefusal::SerialNumberMismatch { .. })));
+    let refusal = check(Binding::Nonce(nonce()), SERIAL, at_now());
+    let expected = VoucherRefusal::UnexpectedNonce { voucher: nonce().to_string() };
+    assert_eq!(refusal, Err(expected));
+}
+
+#[test]
+fn refuses_voucher_that_asserts_less_than_policy_asks() {
+    let world = World::new();
+    let mut fields = world.voucher_fields();
+    fields.assertion = Assertion::Logged;
+    let voucher = world.sign_voucher(&fields);
+    check_assertion(&voucher, &[Assertion::Proximity, Assertion::Logged]).unwrap();
+    let wanted = [Assertion::Verified, Assertion::Proximity];
+    let refusal = check_assertion(&voucher, &wanted).unwrap_err();
+    let expected =
+        "the voucher asserts logged, the pledge accepts verified or proximity (RFC 8366 §5.3)";
+    assert_eq!(refusal.to_string(), expected);
+    let content = br#"{"ietf-voucher:voucher":{"serial-number":"x"}}"#;
+    let silent = Crafted::new(content, &world.device.certificate).sign(&world.device);
+    let silent = Unverified::<Voucher>::parse(&silent).unwrap();
+    assert!(check_assertion(silent.content(), &wanted).is_err());
+}
+
+#[test]
 fn refuses_voucher_for_an_idevid_of_another_issuer() {
     let world = World::new();
     let mut fields = world.voucher_fields();
-    fields.idevid_issuer = Some(vec![4, 1, 7]);
+    fields.idevid_issuer = Some(vec![4, 2, 0x30, 0]);
     let voucher = world.sign_voucher(&fields);
     let idevid = &world.device.certificate;
     let refusal = check_voucher(&voucher, &serial(SERIAL), &nonce(), idevid, at_now());

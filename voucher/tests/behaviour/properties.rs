@@ -13,6 +13,7 @@ use brski_voucher::verify::Unverified;
 use proptest::prelude::*;
 use rustls_pki_types::UnixTime;
 
+use crate::crafted::der;
 use crate::support::{World, now};
 
 fn encodings() -> impl Strategy<Value = Encoding> {
@@ -88,7 +89,7 @@ proptest! {
     ) {
         let fields = RegistrarRequestFields {
             assertion, serial_number, nonce, created_on,
-            idevid_issuer: [&[0x04][..], &identifier].concat(),
+            idevid_issuer: der(0x04, &[&der(0x30, &[&identifier])]),
             prior_signed_voucher_request: prior,
         };
         WORLD.with(|world| {

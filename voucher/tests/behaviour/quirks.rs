@@ -2,15 +2,16 @@
 
 use brski_voucher::artefact::PledgeRequest;
 use brski_voucher::encoding::Quirk;
-use brski_voucher::signature::SignatureError;
+use brski_voucher::signature::{PrivateKey, SignatureError};
 use brski_voucher::verify::{ParseError, Unverified, Verified, VerifyError};
 use brski_voucher::{CmsError, EnvelopeError, TlvError};
+use rcgen::{KeyPair, PKCS_RSA_SHA256, RsaKeySize};
 
 use crate::crafted::{
-    Crafted, EC_PUBLIC_KEY, ECDSA_SHA256, ECDSA_SHA384, ID_DATA, ID_VOUCHER, SHA1, ber,
-    content_type_attribute, der, digest_attribute, oid,
+    Crafted, EC_PUBLIC_KEY, ECDSA_SHA256, ECDSA_SHA384, ID_DATA, ID_VOUCHER, MESSAGE_DIGEST, SHA1,
+    SHA256, ber, content_type_attribute, der, digest_attribute, long, oid,
 };
-use crate::support::{Party, World, at_now};
+use crate::support::{Party, SERIAL, World, at_now, idevid_params};
 
 const CONTENT: &[u8] = br#"{"ietf-voucher-request:voucher":{"serial-number":"x","nonce":"y"}}"#;
 const SIGNED_TIME: &[u8] = &[
@@ -65,11 +66,79 @@ fn forgives_ber_and_content_in_pieces() {
 }
 
 #[test]
+fn forgives_lengths_in_more_octets_than_needed() {
+    let world = World::new();
+    for octets in [2, 3, 4] {
+        let mut crafted = crafted(&world);
+        crafted.content = Some(long(0x04, octets, &[CONTENT]));
+        let request = read(&crafted, &world.device).unwrap();
+        assert_eq!(request.forgiven(), [Quirk::Ber], "{octets}");
+        assert_eq!(request.payload(), CONTENT);
+    }
+    let mut crafted = crafted(&world);
+    crafted.content = Some(long(0x04, 5, &[CONTENT]));
+    assert_eq!(parse_error(&crafted, &world.device), CmsError::Encoding(TlvError::Length));
+}
+
+#[test]
+fn reads_each_version_whatever_the_content_type() {
+    let world = World::new();
+    for version in [1, 3, 4, 5] {
+        let mut crafted = crafted(&world);
+        crafted.version = version;
+        assert_eq!(read(&crafted, &world.device).unwrap().forgiven(), [], "{version}");
+        crafted.content_type = ID_DATA.to_vec();
+        crafted.attributes = Some(vec![content_type_attribute(ID_DATA), digest_attribute(CONTENT)]);
+        let request = read(&crafted, &world.device).unwrap();
+        assert_eq!(request.forgiven(), [Quirk::ContentTypeData], "{version}");
+    }
+}
+
+#[test]
+fn forgives_certificates_in_no_order_but_the_signers_first_is_usual() {
+    let world = World::new();
+    let own = world.device.certificate.der().to_vec();
+    let mut others: Vec<Vec<u8>> = [&world.vendor, &world.domain, &world.registrar]
+        .map(|party| party.certificate.der().to_vec())
+        .to_vec();
+    let forgiven = |certificates: &[Vec<u8>]| {
+        let mut crafted = crafted(&world);
+        crafted.certificates = certificates.concat();
+        read(&crafted, &world.device).unwrap().forgiven().to_vec()
+    };
+    others.push(own.clone());
+    others.sort();
+    assert_eq!(forgiven(&others), [], "the order of DER");
+    others.reverse();
+    others.retain(|each| *each != own);
+    others.insert(1, own.clone());
+    assert_eq!(forgiven(&others), [Quirk::CertificateOrder]);
+    others.swap(0, 1);
+    assert_eq!(forgiven(&others), [], "the signer's first");
+}
+
+#[test]
+fn tells_all_that_it_forgives_at_once() {
+    let world = World::new();
+    let mut crafted = crafted(&world);
+    crafted.is_ber = true;
+    crafted.content_type = ID_DATA.to_vec();
+    crafted.algorithm = [oid(ECDSA_SHA256), vec![5, 0]].concat();
+    crafted.attributes = Some(vec![digest_attribute(CONTENT), content_type_attribute(ID_DATA)]);
+    let expected =
+        [Quirk::ContentTypeData, Quirk::Ber, Quirk::SignatureAlgorithm, Quirk::AttributeOrder];
+    assert_eq!(read(&crafted, &world.device).unwrap().forgiven(), expected);
+    let words = expected.map(Quirk::as_str);
+    assert_eq!(words, ["content-type-id-data", "ber", "signature-algorithm", "attribute-order"]);
+}
+
+#[test]
 fn forgives_the_spelling_of_the_signature_algorithm() {
     let world = World::new();
     for algorithm in [
         [oid(ECDSA_SHA256), vec![5, 0]].concat(),
         oid(EC_PUBLIC_KEY),
+        [oid(ECDSA_SHA256), oid(&[0x2a, 0x86, 0x48, 0xce, 0x3d, 3, 1, 7])].concat(),
         [oid(EC_PUBLIC_KEY), oid(&[0x2a, 0x86, 0x48, 0xce, 0x3d, 3, 1, 7])].concat(),
     ] {
         let mut crafted = crafted(&world);
@@ -77,6 +146,60 @@ fn forgives_the_spelling_of_the_signature_algorithm() {
         let request = read(&crafted, &world.device).unwrap();
         assert_eq!(request.forgiven(), [Quirk::SignatureAlgorithm]);
     }
+}
+
+/// Parameters of PSS: hash, the mask's hash, the length of the salt, and what follows.
+fn pss(hash: &[u8], mask: &[u8], salt: u8, rest: &[u8]) -> Vec<u8> {
+    const PSS: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 10];
+    const MGF1: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 8];
+    let mask = der(0x30, &[&oid(MGF1), &der(0x30, &[mask])]);
+    let parameters = [
+        der(0xa0, &[&der(0x30, &[hash])]),
+        der(0xa1, &[&mask]),
+        der(0xa2, &[&der(0x02, &[&[salt]])]),
+        rest.to_vec(),
+    ];
+    [oid(PSS), der(0x30, &[&parameters.concat()])].concat()
+}
+
+#[test]
+fn reads_each_legal_spelling_of_pss_and_no_other_salt_or_hash() {
+    let mut world = World::new();
+    let key = KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_2048).unwrap();
+    world.device = world.vendor.issue(idevid_params(SERIAL), key);
+    let pkcs8 = world.device.key.serialize_der();
+    world.device.signer = PrivateKey::from_pkcs8_der(&pkcs8).unwrap().with_pss();
+    let read = |algorithm: Vec<u8>| {
+        let mut crafted = crafted(&world);
+        crafted.algorithm = algorithm;
+        read(&crafted, &world.device).map(|request| request.forgiven().to_vec())
+    };
+    let (absent, null) = (oid(SHA256), [oid(SHA256), vec![5, 0]].concat());
+    let trailer = der(0xa3, &[&[2, 1, 1]]);
+    for algorithm in [
+        pss(&null, &null, 32, &[]),
+        pss(&absent, &absent, 32, &[]),
+        pss(&absent, &null, 32, &trailer),
+    ] {
+        assert_eq!(read(algorithm), Ok(Vec::new()));
+    }
+    let unknown = Err(VerifyError::Signature(SignatureError::Algorithm));
+    let other = oid(&[0x60, 0x86, 0x48, 1, 0x65, 3, 4, 2, 2]);
+    for algorithm in [
+        pss(&null, &null, 20, &[]),
+        pss(&null, &null, 64, &[]),
+        pss(&null, &other, 32, &[]),
+        pss(&null, &null, 32, &der(0xa3, &[&[2, 1, 2]])),
+        pss(&null, &null, 32, &[5, 0]),
+        pss(&oid(SHA1), &oid(SHA1), 20, &[]),
+        pss(&null, &null, 32, &[])[..11].to_vec(),
+        [&pss(&null, &null, 32, &[])[..11], &[0x30, 0]].concat(),
+    ] {
+        assert_eq!(read(algorithm), unknown);
+    }
+    // Another hash throughout is legal, and is not what was signed.
+    let mismatch = Err(VerifyError::Signature(SignatureError::Mismatch));
+    assert_eq!(read(pss(&other, &other, 48, &[])), mismatch);
 }
 
 #[test]
@@ -138,6 +261,16 @@ fn refuses_signed_attributes_that_lack_or_repeat_what_matters() {
     assert_eq!(refusal(vec![digest.clone()]), missing("contentType"));
     let repeated = CmsError::RepeatedAttribute { attribute: "messageDigest" };
     assert_eq!(refusal(vec![kind, digest.clone(), digest.clone()]), repeated);
+    // Two values of one attribute, and none.
+    let values = |values: &[u8]| der(0x30, &[&oid(MESSAGE_DIGEST), &der(0x31, &[values])]);
+    let kind = || content_type_attribute(ID_VOUCHER);
+    let value = &digest[digest.len() - 34..];
+    let repeated = CmsError::RepeatedAttribute { attribute: "messageDigest" };
+    assert_eq!(refusal(vec![kind(), values(&value.repeat(2))]), repeated);
+    let none = CmsError::Encoding(TlvError::Truncated);
+    assert_eq!(refusal(vec![kind(), values(&[])]), none);
+    let repeated = CmsError::RepeatedAttribute { attribute: "contentType" };
+    assert_eq!(refusal(vec![kind(), kind(), digest.clone()]), repeated);
     let foreign = content_type_attribute(ID_DATA);
     assert_eq!(refusal(vec![foreign, digest]), CmsError::ContentTypeMismatch);
 }

@@ -2,12 +2,18 @@
 
 use brski_voucher::artefact::{PledgeRequest, PledgeRequestFields};
 use brski_voucher::certificate::Certificate;
+use brski_voucher::encoding::{Encoding, Strictness};
 use brski_voucher::signature::{PrivateKey, SignError, SignatureError};
 use brski_voucher::verify::{ParseError, Unverified, VerifyError};
 use brski_voucher::{ARTEFACT_OCTETS, CmsError, EnvelopeError, TlvError};
 
-use crate::crafted::{CraftedCertificate, der};
+use crate::crafted::{Crafted, CraftedCertificate, der, oid};
 use crate::support::{World, at_now, now};
+
+const CONTENT: &[u8] = br#"{"ietf-voucher-request:voucher":{"serial-number":"x"}}"#;
+const RSA_ENCRYPTION: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 1];
+const RSA_SHA256: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 11];
+const ED25519: &[u8] = &[0x2b, 0x65, 0x70];
 
 fn signed(world: &World, fields: &PledgeRequestFields) -> Vec<u8> {
     fields.sign(&world.device.signer, &world.device.chain(), now()).unwrap()
@@ -122,6 +128,50 @@ fn refuses_a_key_that_is_none() {
     let refusal = request.verify_by_key(&odd).unwrap_err();
     assert_eq!(refusal, VerifyError::Signature(SignatureError::Key));
     assert!(matches!(PrivateKey::from_pkcs8_der(&[1, 2, 3]), Err(SignError::Key)));
+}
+
+#[test]
+fn refuses_rsa_keys_of_fewer_than_2048_bits() {
+    let world = World::new();
+    let with_modulus = |octets: usize| {
+        let modulus = der(0x02, &[&[0], &vec![0x81; octets]]);
+        let key = der(0x30, &[&modulus, &der(0x02, &[&[1, 0, 1]])]);
+        let mut weak = CraftedCertificate::version_1(&world.device.certificate);
+        let algorithm = der(0x30, &[&oid(RSA_ENCRYPTION), &[5, 0]]);
+        weak.spki = der(0x30, &[&algorithm, &der(0x03, &[&[0], &key])]);
+        Certificate::from_der(&weak.sign(&world.vendor)).unwrap()
+    };
+    let mut cms = Crafted::new(CONTENT, &world.device.certificate);
+    cms.algorithm = [oid(RSA_ENCRYPTION), vec![5, 0]].concat();
+    let cms = Unverified::<PledgeRequest>::parse(&cms.sign(&world.device)).unwrap();
+    let jws =
+        br#"{"payload":"eyJpZXRmLXZvdWNoZXItcmVxdWVzdDp2b3VjaGVyIjp7InNlcmlhbC1udW1iZXIiOiJ4In19",
+        "signatures":[{"protected":"eyJhbGciOiJSUzI1NiJ9","signature":"AA"}]}"#;
+    let jws =
+        Unverified::<PledgeRequest>::parse_as(jws, Encoding::Jws, Strictness::Standard).unwrap();
+    for (octets, refusal) in [
+        (128, SignatureError::WeakKey { bits: 1024 }),
+        (255, SignatureError::WeakKey { bits: 2040 }),
+        (256, SignatureError::Mismatch),
+    ] {
+        for request in [&cms, &jws] {
+            let verified = request.clone().verify_by_key(&with_modulus(octets));
+            assert_eq!(verified.unwrap_err(), VerifyError::Signature(refusal.clone()));
+        }
+    }
+}
+
+#[test]
+fn refuses_an_algorithm_of_another_kind_of_key_in_cms() {
+    let world = World::new();
+    for algorithm in [[oid(RSA_SHA256), vec![5, 0]].concat(), oid(ED25519)] {
+        let mut crafted = Crafted::new(CONTENT, &world.device.certificate);
+        crafted.algorithm = algorithm;
+        let octets = crafted.sign(&world.device);
+        let request = Unverified::<PledgeRequest>::parse(&octets).unwrap();
+        let refusal = request.verify_by_key(&world.device.certificate).unwrap_err();
+        assert_eq!(refusal, VerifyError::Signature(SignatureError::KeyKind));
+    }
 }
 
 #[test]

@@ -78,5 +78,6 @@ pub struct CertificateQuery {
     /// `next` of the page before.
     pub after: Option<String>,
     /// Which end within this many seconds, and have not ended yet.
+    #[param(minimum = 0, maximum = 4294967295u32)]
     pub expires_within_secs: Option<u32>,
 }

@@ -19,7 +19,7 @@ pub struct NewCredential {
     #[schema(minimum = 1, maximum = 1000000)]
     pub uses: Option<u32>,
     /// After how many seconds it ends; never if left out.
-    #[schema(minimum = 1)]
+    #[schema(minimum = 1, maximum = 4294967295u32)]
     pub expires_in_secs: Option<u32>,
 }
 

@@ -158,15 +158,16 @@ impl Door {
             return Err(Problem::new(Kind::Unauthenticated, "the connection is not known", ""));
         };
         let (address, now) = (peer.address.ip(), self.service.now());
+        let reason = match self.recognised(&peer, token.as_deref(), now) {
+            Ok(actor) => return Ok(actor),
+            Err(reason) => reason,
+        };
+        // Whoever has the right token gets in all the same, so that nobody is locked out by a neighbour.
         if self.attempts.is_barred(&address, now) {
             let detail = format!("too many failed attempts from {address}");
             let hint = "wait a minute, and look for a program that uses an old token";
             return Err(Problem::new(Kind::TooMany, detail, hint));
         }
-        let reason = match self.recognised(&peer, token.as_deref(), now) {
-            Ok(actor) => return Ok(actor),
-            Err(reason) => reason,
-        };
         self.attempts.failed(address, now);
         let whence = peer.address.to_string();
         record(&self.service, "admin-unauthenticated", &whence, reason.clone()).await;

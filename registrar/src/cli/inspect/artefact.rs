@@ -10,7 +10,7 @@ use brski_voucher::certificate::Certificate;
 use brski_voucher::encoding::{Encoding, Quirk, Strictness};
 use brski_voucher::telemetry::Status;
 use brski_voucher::trust::{Anchors, ValidityTime};
-use brski_voucher::verify::Unverified;
+use brski_voucher::verify::{Presented, Unverified};
 use serde_json::{Map, Value, json};
 
 use super::other;
@@ -43,40 +43,67 @@ pub(super) struct Report {
 
 /// Decodes an artefact, if it is one. `hint`: the file's name, for reports that look alike.
 pub(super) fn decode(octets: &[u8], hint: &str, trust: Option<&Trust>) -> Option<Report> {
-    if let Some(encoding) = Encoding::guess(octets) {
-        for strictness in [Strictness::Standard, Strictness::Lenient] {
-            let signed = signed(octets, encoding, strictness, trust);
-            if signed.is_some() {
-                return signed;
-            }
-        }
-    }
-    unsigned(octets, hint, trust)
+    let signed = || {
+        let signed = Signed { octets, encoding: Encoding::guess(octets)?, trust };
+        signed.decode(Strictness::Standard).or_else(|| signed.decode(Strictness::Lenient))
+    };
+    signed().or_else(|| unsigned(octets, hint, trust))
 }
 
-fn signed(
-    octets: &[u8],
+/// Why octets that look like a signed artefact are none, such as `as cms: the CMS has no signed attributes`.
+pub(super) fn refusal(octets: &[u8]) -> Option<String> {
+    let encoding = Encoding::guess(octets)?;
+    let voucher = Unverified::<Voucher>::parse_as(octets, encoding, Strictness::Lenient).err()?;
+    Some(format!("as {}: {voucher}", encoding.as_str()))
+}
+
+/// Octets that look like a signed artefact.
+struct Signed<'a> {
+    octets: &'a [u8],
     encoding: Encoding,
-    strictness: Strictness,
-    trust: Option<&Trust>,
-) -> Option<Report> {
-    // A lenient reader takes either root, so that the one which fits is tried first.
-    let voucher = || {
-        let voucher = Unverified::<Voucher>::parse_as(octets, encoding, strictness).ok()?;
-        Some(report("voucher", &voucher, voucher_fields(voucher.content()), trust))
-    };
-    let request = || {
-        let pledge = Unverified::<PledgeRequest>::parse_as(octets, encoding, strictness).ok()?;
+    trust: Option<&'a Trust>,
+}
+
+impl Signed<'_> {
+    fn read<T: Artefact>(&self, strictness: Strictness) -> Option<Unverified<T>> {
+        Unverified::parse_as(self.octets, self.encoding, strictness).ok()
+    }
+
+    fn decode(&self, strictness: Strictness) -> Option<Report> {
+        // A lenient reader takes either root, so that the one which fits is tried first.
+        let has_own_root = |report: &Report| !report.forgiven.contains(&Quirk::ForeignRoot);
+        self.request(strictness).filter(has_own_root).or_else(|| self.voucher(strictness))
+    }
+
+    /// A pledge's request says which registrar it saw; any other is the registrar's.
+    fn request(&self, strictness: Strictness) -> Option<Report> {
+        let pledge = self.read::<PledgeRequest>(strictness)?;
         if pledge.content().proximity().is_some() {
             let fields = pledge_fields(pledge.content());
-            return Some(report("pledge-request", &pledge, fields, trust));
+            return Some(report("pledge-request", &pledge, fields, self.trust));
         }
-        let request =
-            Unverified::<RegistrarRequest>::parse_as(octets, encoding, strictness).ok()?;
+        let request = self.read::<RegistrarRequest>(strictness)?;
         let fields = registrar_fields(request.content());
-        Some(report("registrar-request", &request, fields, trust))
-    };
-    request().filter(|report| !report.forgiven.contains(&Quirk::ForeignRoot)).or_else(voucher)
+        Some(report("registrar-request", &request, fields, self.trust))
+    }
+
+    fn voucher(&self, strictness: Strictness) -> Option<Report> {
+        let voucher = self.read::<Voucher>(strictness)?;
+        // Some write requests with the root of vouchers; a voucher has none of a request's members, but a pin.
+        let request = match pins(voucher.content()) {
+            true => None,
+            false => self.request(Strictness::Lenient).filter(Report::has_members_of_requests),
+        };
+        request.or_else(|| {
+            Some(report("voucher", &voucher, voucher_fields(voucher.content()), self.trust))
+        })
+    }
+}
+
+fn pins(voucher: &Voucher) -> bool {
+    voucher.pinned_domain_cert().is_some()
+        || voucher.pinned_domain_pubk().is_some()
+        || voucher.pinned_domain_pubk_sha256().is_some()
 }
 
 fn report<T: Artefact + Clone>(
@@ -85,8 +112,7 @@ fn report<T: Artefact + Clone>(
     fields: Map<String, Value>,
     trust: Option<&Trust>,
 ) -> Report {
-    let mut forgiven = artefact.forgiven().to_vec();
-    let mut signers = artefact.presented_signers();
+    let Presented { mut signers, mut forgiven } = artefact.presented();
     let verdict = match trust {
         None => Verdict::Unasked,
         Some(trust) => match artefact.clone().verify_by_anchors(&trust.anchors, trust.time) {
@@ -233,6 +259,11 @@ fn status_fields(status: &Status) -> Map<String, Value> {
 }
 
 impl Report {
+    /// Whether it has members that no voucher has.
+    fn has_members_of_requests(&self) -> bool {
+        self.kind == "pledge-request" || self.fields.contains_key("prior-signed-voucher-request")
+    }
+
     /// Adds what was forgiven before the artefact was decoded.
     pub(super) fn forgive(&mut self, quirk: Quirk) {
         self.forgiven.insert(0, quirk);
@@ -278,6 +309,9 @@ impl Report {
             text.push_str(&format!("signed by {}\n", clean(&signer.subject_text())));
             text.push_str(&other::certificate(signer));
         }
+        if self.signers.is_empty() && self.encoding != "json" {
+            text.push_str("signed by a key that no certificate in it has\n");
+        }
         text.push_str(match &self.verdict {
             Verdict::Unasked => "signature not verified; name the CA to trust with --trust\n",
             Verdict::Holds => "signature and chain hold\n",
@@ -298,4 +332,64 @@ fn signer(certificate: &Certificate) -> Value {
         "sha256": hex(&certificate.fingerprint()),
         "device_serial": certificate.subject_serial_number(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+    use super::*;
+
+    /// A JWS whose signature nobody looks at.
+    fn jws(payload: &str) -> String {
+        let (header, payload) =
+            (URL_SAFE_NO_PAD.encode(r#"{"alg":"ES256"}"#), URL_SAFE_NO_PAD.encode(payload));
+        format!(
+            r#"{{"payload":"{payload}","signatures":[{{"protected":"{header}","signature":"AA"}}]}}"#
+        )
+    }
+
+    fn kind_and_forgiven(payload: &str) -> Option<(&'static str, Vec<Quirk>)> {
+        let report = decode(jws(payload).as_bytes(), "", None)?;
+        Some((report.kind, report.forgiven))
+    }
+
+    #[test]
+    fn tells_a_request_from_a_voucher_by_what_it_says_where_the_root_is_wrong() {
+        let foreign = vec![Quirk::ForeignRoot];
+        for (members, kind, forgiven) in [
+            (r#""proximity-registrar-cert":"AAAA""#, "pledge-request", foreign.clone()),
+            (r#""proximity-registrar-pubk":"AAAA""#, "pledge-request", foreign.clone()),
+            (r#""prior-signed-voucher-request":"AAAA""#, "registrar-request", foreign),
+            (r#""pinned-domain-cert":"AAAA""#, "voucher", Vec::new()),
+            (
+                r#""pinned-domain-cert":"AAAA","prior-signed-voucher-request":"AAAA""#,
+                "voucher",
+                Vec::new(),
+            ),
+            (r#""nonce":"y""#, "voucher", Vec::new()),
+        ] {
+            let payload =
+                format!(r#"{{"ietf-voucher:voucher":{{"serial-number":"x",{members}}}}}"#);
+            assert_eq!(kind_and_forgiven(&payload), Some((kind, forgiven)), "{members}");
+        }
+        let voucher = r#"{"ietf-voucher-request:voucher":{"serial-number":"x","nonce":"y"}}"#;
+        assert_eq!(kind_and_forgiven(voucher), Some(("registrar-request", Vec::new())));
+    }
+
+    #[test]
+    fn decodes_nothing_that_has_no_artefact_inside() {
+        for payload in [
+            "{}",
+            r#"{"ietf-voucher:voucher":{}}"#,
+            r#"{"ietf-voucher:voucher":{"serial-number":7}}"#,
+            r#"{"ietf-voucher:voucher":{"serial-number":"x","serial-number":"x"}}"#,
+        ] {
+            assert_eq!(kind_and_forgiven(payload), None, "{payload}");
+            assert!(
+                refusal(jws(payload).as_bytes()).is_some_and(|why| why.starts_with("as jws: "))
+            );
+        }
+        assert_eq!(refusal(b"hello"), None);
+    }
 }

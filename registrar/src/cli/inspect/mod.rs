@@ -20,12 +20,15 @@ use crate::identity::read_certificates;
 
 /// The longest file that is read, in octets.
 const FILE_OCTETS: u64 = 256 * 1024;
+/// What is decoded for programs, and verified.
+const ARTEFACTS: &str = "a voucher, a voucher request, an audit log or a status report";
 const KINDS: &str = "a voucher, a voucher request, an audit log, a status report, a certificate, a CSR \
     or a certs-only message";
 
 #[derive(Debug, Args)]
 pub(super) struct InspectOptions {
-    /// A file as it was sent, or in base64 or PEM; - for standard input
+    /// A file as it was sent, or in base64 or PEM; - for standard input. A status report is of the
+    /// enrollment if the file's name says so
     file: PathBuf,
     /// Print one JSON object
     #[arg(long)]
@@ -42,11 +45,10 @@ pub(super) fn inspect(options: &InspectOptions) -> Result<(), Failed> {
     let name = options.file.display();
     let octets = read(&options.file)?;
     let trust = trust(options)?;
-    let hint = options.file.to_string_lossy();
+    let hint = options.file.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
     let Some(report) = decode(&octets, &hint, trust.as_ref()) else {
-        let described = transfer::decode(&octets).ok().and_then(|der| other::describe(&der));
-        let text = described
-            .ok_or_else(|| Failed::usage(format!("{name}: is not {KINDS}; see --help")))?;
+        let text = describe(&octets, options)
+            .map_err(|reason| Failed::usage(format!("{name}: {reason}")))?;
         print!("{text}");
         return Ok(());
     };
@@ -59,6 +61,22 @@ pub(super) fn inspect(options: &InspectOptions) -> Result<(), Failed> {
         Some(reason) => Err(Failed::new(format!("{name}: not verified: {reason}"))),
         None => Ok(()),
     }
+}
+
+/// Describes what is no artefact of BRSKI, but beside one; for people alone, since nothing is verified.
+fn describe(octets: &[u8], options: &InspectOptions) -> Result<String, String> {
+    let der = transfer::decode(octets).ok();
+    let Some(text) = der.and_then(|der| other::describe(&der)) else {
+        let reason = artefact::refusal(octets).map_or_else(String::new, |why| format!(" ({why})"));
+        return Err(format!("is not {KINDS}{reason}; see --help"));
+    };
+    if options.json || !options.trust.is_empty() {
+        let kind = text.lines().next().unwrap_or_default();
+        return Err(format!(
+            "is a {kind}, not {ARTEFACTS}; leave out --json and --trust to see it"
+        ));
+    }
+    Ok(text)
 }
 
 /// The artefact in these octets, or in what they are base64 of.
@@ -84,11 +102,16 @@ fn read(file: &Path) -> Result<Vec<u8>, Failed> {
     let failed =
         |error: std::io::Error| Failed::new(format!("{}: cannot be read: {error}", file.display()));
     let mut octets = Vec::new();
+    // One octet more tells that there are too many.
     if file == Path::new("-") {
-        std::io::stdin().take(FILE_OCTETS).read_to_end(&mut octets).map_err(failed)?;
+        std::io::stdin().take(FILE_OCTETS + 1).read_to_end(&mut octets).map_err(failed)?;
     } else {
         let file = std::fs::File::open(file).map_err(failed)?;
-        file.take(FILE_OCTETS).read_to_end(&mut octets).map_err(failed)?;
+        file.take(FILE_OCTETS + 1).read_to_end(&mut octets).map_err(failed)?;
+    }
+    if u64::try_from(octets.len()).is_ok_and(|octets| octets > FILE_OCTETS) {
+        let file = file.display();
+        return Err(Failed::usage(format!("{file}: has more than {FILE_OCTETS} octets")));
     }
     Ok(octets)
 }

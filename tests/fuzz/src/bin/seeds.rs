@@ -34,7 +34,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut params = CertificateParams::new(vec!["lab.example".to_owned()])?;
     params.distinguished_name.push(DnType::CustomDnType(vec![2, 5, 4, 5]), "LAB-1");
     let url = [&[0x16, 12][..], b"masa.example"].concat();
-    params.custom_extensions = vec![CustomExtension::from_oid_content(&[1, 3, 6, 1, 5, 5, 7, 1, 32], url)];
+    params.custom_extensions =
+        vec![CustomExtension::from_oid_content(&[1, 3, 6, 1, 5, 5, 7, 1, 32], url)];
     params.use_authority_key_identifier_extension = true;
     let certificate = params.self_signed(&pair)?;
     let own = Certificate::from_der(certificate.der())?;
@@ -42,7 +43,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let chain = [own.clone()];
     let (serial, nonce) = (SerialNumber::parse("LAB-1")?, Nonce::from_random([7; 16]));
     for encoding in [Encoding::Cms, Encoding::CmsIdData, Encoding::Jws, Encoding::Cose] {
-        let (target, suffix) = (encoding.as_str(), if encoding == Encoding::CmsIdData { "-id-data" } else { "" });
+        let (target, suffix) =
+            (encoding.as_str(), if encoding == Encoding::CmsIdData { "-id-data" } else { "" });
         let pledge = PledgeRequestFields {
             assertion: Assertion::Proximity,
             serial_number: serial.clone(),

@@ -91,6 +91,26 @@ fn verifies_the_published_voucher() {
     pledge::check_registrar_chain(&pinned, &chain, then()).unwrap();
 }
 
+/// The payloads are published on their own too, with white space.
+#[test]
+fn reads_the_published_payloads_as_json() {
+    let Some(folder) = Folder::of("jws-voucher") else {
+        return;
+    };
+    for name in ["pvr", "rvr", "voucher"] {
+        let expected: serde_json::Value =
+            serde_json::from_slice(&folder.octets(&format!("{name}.payload.json"))).unwrap();
+        let octets = folder.octets(&format!("{name}.json"));
+        let kept = match name {
+            "voucher" => parse::<Voucher>(&octets).payload().to_vec(),
+            _ => parse::<PledgeRequest>(&octets).payload().to_vec(),
+        };
+        assert_eq!(kept, payload(&octets), "{name}");
+        let read: serde_json::Value = serde_json::from_slice(&kept).unwrap();
+        assert_eq!(read, expected, "{name}");
+    }
+}
+
 #[test]
 fn signs_again_with_the_published_keys() {
     let Some(folder) = Folder::of("jws-voucher") else {

@@ -3,6 +3,7 @@
 mod cms;
 mod cose;
 mod jws;
+mod sid;
 
 use std::path::PathBuf;
 use std::time::Duration;

@@ -3,36 +3,37 @@
 //! Read: ECDSA on P-256, P-384 and P-521, RSA from 2048 bits (PKCS#1 v1.5, and PSS with the salt as long as the hash),
 //! Ed25519; with SHA-256, SHA-384 or SHA-512. Written: the same, each curve with its own hash, RSA with SHA-256.
 //!
-//! The one table of algorithms is that of rustls-webpki. JOSE and COSE write ECDSA signatures as two numbers of fixed
-//! length; they are turned into DER for it.
+//! The one table of algorithms is that of rustls-webpki, which has ML-DSA too, for CMS and certificates.
+//! JOSE and COSE write ECDSA signatures as two numbers of fixed length; they are turned into DER for it.
 
-use std::fmt;
+mod key;
 
-use aws_lc_rs::encoding::{AsDer, PublicKeyX509Der};
-use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P384_SHA384_ASN1_SIGNING, ECDSA_P521_SHA512_ASN1_SIGNING,
-    EcdsaKeyPair, EcdsaSigningAlgorithm, Ed25519KeyPair, KeyPair as _, RSA_PKCS1_SHA256,
-    RSA_PSS_SHA256, RsaKeyPair,
-};
-use rustls_pki_types::{
-    PrivateKeyDer, SignatureVerificationAlgorithm, SubjectPublicKeyInfoDer, alg_id,
-};
+use rustls_pki_types::{SignatureVerificationAlgorithm, SubjectPublicKeyInfoDer, alg_id};
 use thiserror::Error;
 use webpki::{ALL_VERIFICATION_ALGS, RawPublicKeyEntity, aws_lc_rs as algorithms};
 
-use crate::tlv::{INTEGER, OBJECT_IDENTIFIER, Reader, SEQUENCE, only, tagged};
+use crate::tlv::{BIT_STRING, INTEGER, OBJECT_IDENTIFIER, Reader, SEQUENCE, Tlv, only, tagged};
+
+pub use key::PrivateKey;
 
 const ECDSA_SHA256: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, 2];
 const ECDSA_SHA384: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, 3];
 const ECDSA_SHA512: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, 4];
 const EC_PUBLIC_KEY: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 2, 1];
 const RSA_ENCRYPTION: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 1];
+const RSA_PSS: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 10];
+const MGF1: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 8];
 const RSA_SHA256: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 11];
 const RSA_SHA384: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 12];
 const RSA_SHA512: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 13];
 const SHA256: &[u8] = &[0x60, 0x86, 0x48, 1, 0x65, 3, 4, 2, 1];
 const SHA384: &[u8] = &[0x60, 0x86, 0x48, 1, 0x65, 3, 4, 2, 2];
+/// NULL, the parameters of RSA with PKCS#1 v1.5.
+const NULL: &[u8] = &[0x05, 0x00];
 const SHA512: &[u8] = &[0x60, 0x86, 0x48, 1, 0x65, 3, 4, 2, 3];
+
+/// The fewest bits of an RSA key.
+const RSA_BITS: usize = 2048;
 
 /// A signature that does not hold.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -44,6 +45,12 @@ pub enum SignatureError {
     /// The algorithm is none that this library knows, or too weak.
     #[error("the signature algorithm is unknown or too weak")]
     Algorithm,
+    /// The key is RSA of fewer bits than this library takes.
+    #[error("the public key is RSA of {bits} bits, fewer than {RSA_BITS}")]
+    WeakKey {
+        /// Its bits, up to a whole octet.
+        bits: usize,
+    },
     /// The algorithm belongs to another kind of key.
     #[error("the signature algorithm belongs to another kind of key than the signer's")]
     KeyKind,
@@ -78,6 +85,24 @@ impl Hash {
         }
     }
 
+    /// The signature algorithm of ECDSA with this hash.
+    fn ecdsa(self) -> &'static [u8] {
+        match self {
+            Self::Sha256 => ECDSA_SHA256,
+            Self::Sha384 => ECDSA_SHA384,
+            Self::Sha512 => ECDSA_SHA512,
+        }
+    }
+
+    /// The signature algorithm of RSA with PKCS#1 v1.5 and this hash.
+    fn rsa(self) -> &'static [u8] {
+        match self {
+            Self::Sha256 => RSA_SHA256,
+            Self::Sha384 => RSA_SHA384,
+            Self::Sha512 => RSA_SHA512,
+        }
+    }
+
     pub(crate) fn digest(self, message: &[u8]) -> Vec<u8> {
         use aws_lc_rs::digest;
         let algorithm = match self {
@@ -93,7 +118,7 @@ impl Hash {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Spelling {
     Exact,
-    /// The key's algorithm stands where the signature's belongs, or NULL parameters were added.
+    /// The key's algorithm stands where the signature's belongs, or parameters were added or left out.
     Forgiven,
 }
 
@@ -122,7 +147,7 @@ pub(crate) fn verify(
         match entity.verify_signature(*candidate, message, signature) {
             Ok(()) => return Ok(spelling),
             Err(webpki::Error::UnsupportedSignatureAlgorithmForPublicKeyContext(_)) => {}
-            Err(_) => error = SignatureError::Mismatch,
+            Err(_) => error = mismatch(spki),
         }
     }
     Err(error)
@@ -130,40 +155,58 @@ pub(crate) fn verify(
 
 /// The algorithm identifier as the table knows it.
 fn normalise(algorithm: &[u8], hash: Option<Hash>) -> Option<(Vec<u8>, Spelling)> {
-    let mut reader = Reader::new(algorithm);
-    let oid = reader.expect(OBJECT_IDENTIFIER).ok()?;
-    let parameters = reader.optional(0x05).ok()?;
-    let plain = |oid: &[u8]| identifier(oid, &[]);
-    let with_null = |oid: &[u8]| identifier(oid, &[0x05, 0x00]);
-    let spelled = |is_exact: bool| {
-        if is_exact { Spelling::Exact } else { Spelling::Forgiven }
-    };
-    match (oid.contents, hash) {
-        (ECDSA_SHA256 | ECDSA_SHA384 | ECDSA_SHA512, _) => {
-            Some((plain(oid.contents), spelled(parameters.is_none())))
-        }
-        (EC_PUBLIC_KEY, Some(hash)) => {
-            let oid = match hash {
-                Hash::Sha256 => ECDSA_SHA256,
-                Hash::Sha384 => ECDSA_SHA384,
-                Hash::Sha512 => ECDSA_SHA512,
-            };
-            Some((plain(oid), Spelling::Forgiven))
-        }
+    let oid = Reader::new(algorithm).expect(OBJECT_IDENTIFIER).ok()?.contents;
+    let wanted = match (oid, hash) {
+        (ECDSA_SHA256 | ECDSA_SHA384 | ECDSA_SHA512, _) => identifier(oid, &[]),
+        (EC_PUBLIC_KEY, Some(hash)) => identifier(hash.ecdsa(), &[]),
+        // RFC 3370 §3.2 allows this spelling.
         (RSA_ENCRYPTION, Some(hash)) => {
-            let oid = match hash {
-                Hash::Sha256 => RSA_SHA256,
-                Hash::Sha384 => RSA_SHA384,
-                Hash::Sha512 => RSA_SHA512,
-            };
-            // RFC 3370 §3.2 allows this spelling.
-            Some((with_null(oid), Spelling::Exact))
+            let spelling = spelling(algorithm, &identifier(oid, NULL));
+            return Some((identifier(hash.rsa(), NULL), spelling));
         }
-        (RSA_SHA256 | RSA_SHA384 | RSA_SHA512, _) => {
-            Some((with_null(oid.contents), spelled(parameters.is_some())))
-        }
-        _ => Some((algorithm.to_vec(), Spelling::Exact)),
-    }
+        (RSA_SHA256 | RSA_SHA384 | RSA_SHA512, _) => identifier(oid, NULL),
+        (RSA_PSS, _) => return Some((pss(algorithm)?, Spelling::Exact)),
+        _ => algorithm.to_vec(),
+    };
+    let spelling = spelling(algorithm, &wanted);
+    Some((wanted, spelling))
+}
+
+/// RSA with PSS as the table knows it: one hash for all, and a salt as long as that.
+///
+/// The hashes may carry NULL or nothing, and the trailer may be written out (RFC 4055 §2.1, §3.1).
+fn pss(algorithm: &[u8]) -> Option<Vec<u8>> {
+    let mut reader = Reader::new(algorithm);
+    reader.expect(OBJECT_IDENTIFIER).ok()?;
+    let mut parameters = reader.expect(SEQUENCE).ok()?.inside();
+    let mut parameter = |number: u8, tag| {
+        let field = parameters.expect(0xa0 | number).ok()?;
+        only(field.contents, tag).ok()
+    };
+    let hash = |identifier: Tlv<'_>| {
+        Hash::from_oid(identifier.inside().expect(OBJECT_IDENTIFIER).ok()?.contents)
+    };
+    let own = hash(parameter(0, SEQUENCE)?)?;
+    let mut mask = parameter(1, SEQUENCE)?.inside();
+    let is_mgf1 = mask.expect(OBJECT_IDENTIFIER).ok()?.contents == MGF1;
+    let of_mask = hash(mask.expect(SEQUENCE).ok()?)?;
+    let salt = parameter(2, INTEGER)?.contents;
+    let trailer = parameters.optional(0xa3).ok()?;
+    parameters.end().ok()?;
+    let (octets, identifier) = match own {
+        Hash::Sha256 => (32, alg_id::RSA_PSS_SHA256),
+        Hash::Sha384 => (48, alg_id::RSA_PSS_SHA384),
+        Hash::Sha512 => (64, alg_id::RSA_PSS_SHA512),
+    };
+    let is_known = is_mgf1
+        && of_mask == own
+        && salt == [octets]
+        && trailer.is_none_or(|trailer| trailer.contents == [INTEGER, 1, 1]);
+    is_known.then(|| identifier.as_ref().to_vec())
+}
+
+fn spelling(algorithm: &[u8], wanted: &[u8]) -> Spelling {
+    if algorithm == wanted { Spelling::Exact } else { Spelling::Forgiven }
 }
 
 fn identifier(oid: &[u8], parameters: &[u8]) -> Vec<u8> {
@@ -269,8 +312,26 @@ pub(crate) fn verify_raw(
         webpki::Error::UnsupportedSignatureAlgorithmForPublicKeyContext(_) => {
             SignatureError::KeyKind
         }
-        _ => SignatureError::Mismatch,
+        _ => mismatch(spki),
     })
+}
+
+/// Why a signature of an algorithm that fits the key does not hold: the table takes no weak key.
+fn mismatch(spki: &[u8]) -> SignatureError {
+    match rsa_bits(spki) {
+        Some(bits) if bits < RSA_BITS => SignatureError::WeakKey { bits },
+        _ => SignatureError::Mismatch,
+    }
+}
+
+/// The length of the modulus of an RSA key (RFC 8017 §A.1.1), in whole octets.
+fn rsa_bits(spki: &[u8]) -> Option<usize> {
+    let mut fields = only(spki, SEQUENCE).ok()?.inside();
+    let algorithm = fields.expect(SEQUENCE).ok()?.inside().expect(OBJECT_IDENTIFIER).ok()?;
+    let key = fields.expect(BIT_STRING).ok().filter(|_| algorithm.contents == RSA_ENCRYPTION)?;
+    let modulus =
+        only(key.contents.get(1..)?, SEQUENCE).ok()?.inside().expect(INTEGER).ok()?.contents;
+    Some(modulus.iter().skip_while(|digit| **digit == 0).count().saturating_mul(8))
 }
 
 /// Verifies what a [`Signer`] with this public key signed, with whichever algorithm the key has.
@@ -288,7 +349,7 @@ pub fn verify_signed(spki: &[u8], message: &[u8], signature: &[u8]) -> Result<()
         match entity.verify_signature(algorithm.raw().table(), message, signature) {
             Ok(()) => return Ok(()),
             Err(webpki::Error::UnsupportedSignatureAlgorithmForPublicKeyContext(_)) => {}
-            Err(_) => error = SignatureError::Mismatch,
+            Err(_) => error = mismatch(spki),
         }
     }
     Err(error)
@@ -423,139 +484,6 @@ pub trait Signer: Send + Sync {
     /// # Errors
     /// [`SignError::Signing`] if the key does not answer.
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>, SignError>;
-}
-
-/// A key in memory.
-///
-/// ECDSA and PSS need random octets for each signature; aws-lc takes them from the operating system itself.
-pub struct PrivateKey {
-    pair: Pair,
-    spki: Vec<u8>,
-    algorithm: SignatureAlgorithm,
-}
-
-enum Pair {
-    Ecdsa(EcdsaKeyPair),
-    Rsa(RsaKeyPair),
-    Ed25519(Ed25519KeyPair),
-}
-
-impl PrivateKey {
-    /// Reads a PKCS#8 private key, DER: P-256, P-384, P-521, RSA from 2048 bits, or Ed25519.
-    ///
-    /// An RSA key signs with PKCS#1 v1.5; see [`with_pss`](Self::with_pss).
-    ///
-    /// # Errors
-    /// [`SignError::Key`].
-    pub fn from_pkcs8_der(pkcs8: &[u8]) -> Result<Self, SignError> {
-        if let Some(key) = Self::ecdsa(|curve| EcdsaKeyPair::from_pkcs8(curve, pkcs8)) {
-            return Ok(key);
-        }
-        if let Ok(pair) = RsaKeyPair::from_pkcs8(pkcs8) {
-            return Self::rsa(pair);
-        }
-        let pair = Ed25519KeyPair::from_pkcs8_maybe_unchecked(pkcs8).map_err(|_| SignError::Key)?;
-        let spki = spki(pair.public_key())?;
-        Ok(Self { pair: Pair::Ed25519(pair), spki, algorithm: SignatureAlgorithm::Ed25519 })
-    }
-
-    /// Reads a private key, DER, in PKCS#8 or in the older forms of RFC 5915 (EC) and RFC 8017 (RSA).
-    ///
-    /// # Errors
-    /// [`SignError::Key`].
-    pub fn from_der(key: &PrivateKeyDer<'_>) -> Result<Self, SignError> {
-        match key {
-            PrivateKeyDer::Pkcs8(key) => Self::from_pkcs8_der(key.secret_pkcs8_der()),
-            PrivateKeyDer::Sec1(key) => Self::ecdsa(|curve| {
-                EcdsaKeyPair::from_private_key_der(curve, key.secret_sec1_der())
-            })
-            .ok_or(SignError::Key),
-            PrivateKeyDer::Pkcs1(key) => RsaKeyPair::from_der(key.secret_pkcs1_der())
-                .map_err(|_| SignError::Key)
-                .and_then(Self::rsa),
-            _ => Err(SignError::Key),
-        }
-    }
-
-    /// The key on the first curve that it fits.
-    fn ecdsa<E>(
-        read: impl Fn(&'static EcdsaSigningAlgorithm) -> Result<EcdsaKeyPair, E>,
-    ) -> Option<Self> {
-        let curves = [
-            (&ECDSA_P256_SHA256_ASN1_SIGNING, SignatureAlgorithm::EcdsaSha256),
-            (&ECDSA_P384_SHA384_ASN1_SIGNING, SignatureAlgorithm::EcdsaSha384),
-            (&ECDSA_P521_SHA512_ASN1_SIGNING, SignatureAlgorithm::EcdsaSha512),
-        ];
-        curves.into_iter().find_map(|(curve, algorithm)| {
-            let pair = read(curve).ok()?;
-            let spki = spki(pair.public_key()).ok()?;
-            Some(Self { pair: Pair::Ecdsa(pair), spki, algorithm })
-        })
-    }
-
-    fn rsa(pair: RsaKeyPair) -> Result<Self, SignError> {
-        let (spki, algorithm) = (spki(pair.public_key())?, SignatureAlgorithm::RsaPkcs1Sha256);
-        Ok(Self { pair: Pair::Rsa(pair), spki, algorithm })
-    }
-
-    /// The same key, signing with PSS if it is RSA; COSE knows nothing else.
-    #[must_use]
-    pub fn with_pss(self) -> Self {
-        match self.algorithm {
-            SignatureAlgorithm::RsaPkcs1Sha256 => {
-                Self { algorithm: SignatureAlgorithm::RsaPssSha256, ..self }
-            }
-            _ => self,
-        }
-    }
-}
-
-fn spki(key: &impl AsDer<PublicKeyX509Der<'static>>) -> Result<Vec<u8>, SignError> {
-    key.as_der().map(|der| der.as_ref().to_vec()).map_err(|_| SignError::Key)
-}
-
-impl Signer for PrivateKey {
-    fn spki_der(&self) -> &[u8] {
-        &self.spki
-    }
-
-    fn algorithm(&self) -> SignatureAlgorithm {
-        self.algorithm
-    }
-
-    #[expect(
-        clippy::disallowed_types,
-        reason = "ECDSA cannot be made without; aws-lc asks the system"
-    )]
-    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, SignError> {
-        let random = aws_lc_rs::rand::SystemRandom::new();
-        match &self.pair {
-            Pair::Ecdsa(pair) => pair
-                .sign(&random, message)
-                .map(|signature| signature.as_ref().to_vec())
-                .map_err(|_| SignError::Signing),
-            Pair::Ed25519(pair) => Ok(pair.sign(message).as_ref().to_vec()),
-            Pair::Rsa(pair) => {
-                let mut signature = vec![0; pair.public_modulus_len()];
-                let signed = match self.algorithm {
-                    SignatureAlgorithm::RsaPssSha256 => {
-                        pair.sign(&RSA_PSS_SHA256, &random, message, &mut signature)
-                    }
-                    _ => pair.sign(&RSA_PKCS1_SHA256, &random, message, &mut signature),
-                };
-                signed.map(|()| signature).map_err(|_| SignError::Signing)
-            }
-        }
-    }
-}
-
-impl fmt::Debug for PrivateKey {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("PrivateKey")
-            .field("algorithm", &self.algorithm)
-            .finish_non_exhaustive()
-    }
 }
 
 #[cfg(test)]
