@@ -8,9 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use acme_bridge::dns::Responder;
-use acme_bridge::{
-    AccountRecord, ChallengeAnswer, IssuerName, OrderId, OrderRecord, OrderStore, OrderStoreError,
-};
+use acme_bridge::{AnswerKind, AnswerStore, ChallengeAnswer, OrderId, OrderStoreError};
 use async_trait::async_trait;
 use hickory_proto::op::{Message, MessageType, OpCode, Query, ResponseCode};
 use hickory_proto::rr::{Name, RData, RecordType};
@@ -25,58 +23,38 @@ fn unused<T>() -> Result<T, OrderStoreError> {
 }
 
 #[async_trait]
-impl OrderStore for Answers {
-    async fn insert(&self, _: &OrderRecord) -> Result<(), OrderStoreError> {
+impl AnswerStore for Answers {
+    async fn put(&self, _: &ChallengeAnswer) -> Result<(), OrderStoreError> {
         unused()
     }
 
-    async fn load(&self, _: &OrderId) -> Result<Option<OrderRecord>, OrderStoreError> {
+    async fn retire(&self, _: &OrderId) -> Result<(), OrderStoreError> {
         unused()
     }
 
-    async fn claim(
-        &self,
-        _: &IssuerName,
-        _: &str,
-        _: i64,
-        _: i64,
-        _: u32,
-    ) -> Result<Vec<OrderRecord>, OrderStoreError> {
+    async fn retired(&self, _: u32) -> Result<Vec<ChallengeAnswer>, OrderStoreError> {
         unused()
     }
 
-    async fn advance(
-        &self,
-        _: &OrderRecord,
-        _: &str,
-        _: &str,
-        _: i64,
-    ) -> Result<(), OrderStoreError> {
+    async fn is_in_force(&self, _: &ChallengeAnswer) -> Result<bool, OrderStoreError> {
         unused()
     }
 
-    async fn account(&self, _: &IssuerName) -> Result<Option<AccountRecord>, OrderStoreError> {
+    async fn remove(&self, _: &ChallengeAnswer) -> Result<(), OrderStoreError> {
         unused()
     }
 
-    async fn save_account(&self, _: &IssuerName, _: &AccountRecord) -> Result<(), OrderStoreError> {
-        unused()
-    }
-
-    async fn put_answer(&self, _: &ChallengeAnswer) -> Result<(), OrderStoreError> {
-        unused()
-    }
-
-    async fn remove_answers(&self, _: &OrderId) -> Result<(), OrderStoreError> {
-        unused()
-    }
-
-    async fn answers(&self, owner: &str) -> Result<Vec<String>, OrderStoreError> {
+    async fn values(&self, kind: AnswerKind, owner: &str) -> Result<Vec<String>, OrderStoreError> {
+        assert_eq!(kind, AnswerKind::Txt);
         match owner {
             "_acme-challenge.dev-1.iot.example.org" => Ok(vec!["one".into(), "two".into()]),
             "_acme-challenge.broken.iot.example.org" => unused(),
             _ => Ok(Vec::new()),
         }
+    }
+
+    async fn is_above_answer(&self, name: &str) -> Result<bool, OrderStoreError> {
+        Ok(name == "dev-1.iot.example.org")
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use acme_bridge::dns::Responder;
-use acme_bridge::{Clock, OrderStore};
+use acme_bridge::{AnswerStore, Clock, OrderStore};
 use anyhow::Context as _;
 use arc_swap::ArcSwap;
 use axum::Router;
@@ -31,6 +31,7 @@ use crate::http::app::App;
 use crate::http::locks::Locks;
 use crate::http::{brski, est, listener};
 use crate::identity::RegistrarIdentity;
+use crate::issue::answers::Answers;
 use crate::issue::orders::Orders;
 use crate::issue::resume;
 use crate::masa::client::MasaClient;
@@ -54,15 +55,22 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let store = store::open(&config.store, &config.store.node).await?;
     let identity = Arc::new(RegistrarIdentity::load(&config.identity)?);
     let orders: Arc<dyn OrderStore> = Arc::new(Orders::new(Arc::clone(&store)));
+    let answers: Arc<dyn AnswerStore> = Arc::new(Answers::new(Arc::clone(&store)));
     let listener = TcpListener::bind(config.listen.est)
         .await
         .with_context(|| format!("cannot listen on {} (listen.est)", config.listen.est))?;
     let address = listener.local_addr()?;
-    let responder = start_dns(&config, &orders).await?;
+    let responder = start_dns(&config, &answers).await?;
     let (stop, stopped) = watch::channel(false);
     let mut tasks = JoinSet::new();
     let node = config.store.node.clone();
-    let build = IssuerBuilder { provider: &provider, clock: &clock, orders: &orders, node: &node };
+    let build = IssuerBuilder {
+        provider: &provider,
+        clock: &clock,
+        orders: &orders,
+        answers: &answers,
+        node: &node,
+    };
     let Issuers { by_name: issuers, bridges } = build.all(&config)?;
     for bridge in bridges {
         tasks.spawn(bridge.run(stopped.clone()));
@@ -136,12 +144,12 @@ fn start_log(level: &str) -> anyhow::Result<()> {
 
 async fn start_dns(
     config: &Config,
-    orders: &Arc<dyn OrderStore>,
+    answers: &Arc<dyn AnswerStore>,
 ) -> anyhow::Result<Option<Responder>> {
     match config.listen.dns {
         None => Ok(None),
         Some(address) => {
-            let responder = Responder::start(address, &config.zones, Arc::clone(orders)).await;
+            let responder = Responder::start(address, &config.zones, Arc::clone(answers)).await;
             Ok(Some(responder.context("listen.dns")?))
         }
     }

@@ -17,6 +17,7 @@ use crate::policy::profile;
 use crate::store::model::{Id, Millis};
 
 pub mod acme;
+pub mod answers;
 pub mod local;
 pub mod orders;
 pub mod resume;

@@ -23,7 +23,7 @@ use thiserror::Error;
 use tokio::net::{TcpListener, UdpSocket};
 use tracing::{debug, warn};
 
-use crate::store::OrderStore;
+use crate::answer::{AnswerKind, AnswerStore};
 
 /// Challenge answers come and go: nobody may keep one.
 const TTL: u32 = 0;
@@ -92,7 +92,7 @@ impl Responder {
     pub async fn start(
         address: SocketAddr,
         zones: &[String],
-        store: Arc<dyn OrderStore>,
+        store: Arc<dyn AnswerStore>,
     ) -> Result<Self, DnsError> {
         let zones = zones.iter().map(|zone| Zone::new(zone)).collect::<Result<_, _>>()?;
         let (udp, tcp) =
@@ -166,7 +166,7 @@ impl Zone {
 
 struct Handler {
     zones: Vec<Zone>,
-    store: Arc<dyn OrderStore>,
+    store: Arc<dyn AnswerStore>,
     counters: Arc<Counters>,
 }
 
@@ -214,7 +214,7 @@ impl Handler {
             };
         }
         let owner = name.to_ascii().trim_end_matches('.').to_ascii_lowercase();
-        let values = match self.store.answers(&owner).await {
+        let values = match self.store.values(AnswerKind::Txt, &owner).await {
             Ok(values) => values,
             Err(error) => {
                 warn!(%error, "cannot look up challenge answers");
