@@ -19,6 +19,7 @@ pub mod check;
 pub mod client;
 pub mod clock;
 pub mod dns;
+pub mod http01;
 mod http_client;
 mod instant;
 pub mod order;
@@ -26,6 +27,7 @@ pub mod problem;
 pub mod solver;
 mod step;
 pub mod store;
+pub mod tls_alpn;
 
 pub use answer::{AnswerKind, AnswerStore, ChallengeAnswer, Place};
 pub use challenge::{Challenge, ChallengeType};

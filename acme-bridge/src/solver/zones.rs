@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use thiserror::Error;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tracing::{info, warn};
@@ -58,6 +59,13 @@ pub struct ZoneSolver {
     pub way: Way,
 }
 
+/// Another order is using what only one can.
+#[derive(Debug, Error)]
+#[error("another order is proving {name} by tls-alpn-01")]
+struct Busy {
+    name: String,
+}
+
 /// The solver of all zones of a registrar.
 pub struct Zones {
     zones: Vec<ZoneSolver>,
@@ -102,6 +110,19 @@ impl Zones {
             value: expected.value,
             place: zone.way.place()?,
         })
+    }
+
+    /// A handshake shows one certificate, so one order at a time proves a name by tls-alpn-01.
+    async fn wait_for_turn(&self, answer: &ChallengeAnswer) -> Result<(), SolverError> {
+        if answer.kind != AnswerKind::TlsAlpn {
+            return Ok(());
+        }
+        let mut others = self.store.values(answer.kind, &answer.owner).await?;
+        others.retain(|value| *value != answer.value);
+        match others.is_empty() {
+            true => Ok(()),
+            false => Err(SolverError::Passing(Box::new(Busy { name: answer.name.clone() }))),
+        }
     }
 
     /// Takes back what no order needs any more, until `shutdown` turns true: at the start, when an order ends, and now
@@ -207,7 +228,10 @@ impl Solver for Zones {
                 records.add(&TxtRecord { name, owner, value }).await
             }
             Way::Records(_) | Way::Lasting => Err(unsupported()),
-            Way::BuiltIn => Ok(self.store.put(&answer).await?),
+            Way::BuiltIn => {
+                self.wait_for_turn(&answer).await?;
+                Ok(self.store.put(&answer).await?)
+            }
         }
     }
 

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use acme_bridge::account::{Account, DirectoryConfig};
 use acme_bridge::bridge::{Bridge, BridgeConfig};
-use acme_bridge::solver::BuiltIn;
-use acme_bridge::{AnswerStore, ChallengeType, Clock, IssuerName, OrderStore};
+use acme_bridge::solver::Solver;
+use acme_bridge::{Clock, IssuerName, OrderStore};
 use anyhow::Context as _;
 use rustls::RootCertStore;
 use rustls::crypto::CryptoProvider;
@@ -52,7 +52,7 @@ pub(super) struct IssuerBuilder<'a> {
     pub(super) provider: &'a Arc<CryptoProvider>,
     pub(super) clock: &'a Arc<dyn Clock>,
     pub(super) orders: &'a Arc<dyn OrderStore>,
-    pub(super) answers: &'a Arc<dyn AnswerStore>,
+    pub(super) solver: &'a Arc<dyn Solver>,
     pub(super) node: &'a str,
 }
 
@@ -121,7 +121,7 @@ impl IssuerBuilder<'_> {
             roots,
             orders_in_flight: acme.orders_in_flight,
         };
-        let solver = BuiltIn::new(Arc::clone(self.answers), vec![ChallengeType::Dns01]);
-        Ok(Bridge::new(config, orders, Arc::new(solver), Arc::new(account), Arc::clone(self.clock)))
+        let solver = Arc::clone(self.solver);
+        Ok(Bridge::new(config, orders, solver, Arc::new(account), Arc::clone(self.clock)))
     }
 }
