@@ -101,119 +101,72 @@ fn an_alias_is_the_zone_that_is_updated_unless_another_is_named() {
     assert_eq!(updated("update_zone = \"example.net\""), "example.net");
 }
 
+/// The keys of a zone are refused with a problem that names the file, this key and the reason.
+#[track_caller]
+fn assert_named(keys: &str, key: &str, reason: &str) {
+    let problems = zone(keys).unwrap_err();
+    let place = format!("{ZONE}.{key}");
+    let found = problems.iter().find(|problem| problem.key == place);
+    let found = found.unwrap_or_else(|| panic!("{keys}: {problems:?}"));
+    assert!(found.reason.contains(reason), "{keys}: {}", found.reason);
+    assert!(found.file.ends_with("registrar.toml"));
+}
+
 #[test]
-fn every_wrong_value_is_named_with_file_and_key() {
-    let dns = "challenge = \"dns-01\"";
-    for (keys, key, reason) in [
-        (
-            "challenge = \"dns-02\"\nsolver = \"built-in\"".to_owned(),
-            "challenge",
-            "none of \"dns-01\"",
-        ),
-        ("challenge = []\nsolver = \"built-in\"".into(), "challenge", "is empty"),
-        (
-            "challenge = [\"dns-01\", \"dns-01\"]\nsolver = \"built-in\"".into(),
-            "challenge",
-            "twice",
-        ),
-        (
-            "challenge = \"http-01\"\nsolver = \"exec\"\nprogram = \"p\"".into(),
-            "challenge",
-            "none of",
-        ),
-        ("challenge = \"tls-alpn-01\"\nsolver = \"manual\"".into(), "challenge", "dns-persist-01"),
-        (format!("{dns}\nsolver = \"bind\""), "solver", "none of \"built-in\""),
-        (format!("{dns}\nsolver = \"built-in\"\nserver = \"x\""), "server", "rfc2136"),
-        (format!("{dns}\nsolver = \"built-in\"\nprogram = \"x\""), "program", "exec"),
-        (format!("{dns}\nsolver = \"built-in\"\nurl = \"x\""), "url", "acme-dns"),
-        (format!("{dns}\nsolver = \"exec\"\nprogram = \"p\"\nrecords = []"), "records", "built-in"),
-        (
-            format!("{dns}\nsolver = \"built-in\"\nrecords = [\"ns1 IN A x\"]"),
-            "records",
-            "ns1 IN A x",
-        ),
-        (format!("{dns}\nsolver = \"rfc2136\"\ntsig_key = \"k\""), "server", "needed"),
-        (format!("{dns}\nsolver = \"rfc2136\"\nserver = \"a\""), "tsig_key", "needed"),
-        (
-            format!("{dns}\nsolver = \"rfc2136\"\ntsig_key = \"k\"\nserver = \"a:b\""),
-            "server",
-            "no DNS server",
-        ),
-        (
-            format!("{dns}\nsolver = \"rfc2136\"\ntsig_key = \"k\"\nserver = \"a:70000\""),
-            "server",
-            "no DNS server",
-        ),
-        (
-            format!(
-                "{dns}\nsolver = \"rfc2136\"\ntsig_key = \"k\"\nserver = \"a\"\nname_servers = [\"b c\"]"
-            ),
-            "name_servers",
-            "no DNS server",
-        ),
-        (
-            format!(
-                "{dns}\nsolver = \"rfc2136\"\ntsig_key = \"k\"\nserver = \"a\"\nupdate_zone = \"t.example.org\""
-            ),
-            "update_zone",
-            "does not hold",
-        ),
-        (
-            format!(
-                "{dns}\nsolver = \"rfc2136\"\ntsig_key = \"k\"\nserver = \"a\"\nupdate_zone = \"a..b\""
-            ),
-            "update_zone",
-            "no DNS name",
-        ),
-        (
-            format!(
-                "{dns}\nsolver = \"rfc2136\"\ntsig_key = \"k\"\nserver = \"a\"\npropagation_secs = 0"
-            ),
-            "propagation_secs",
-            "between 1 and 100",
-        ),
-        (format!("{dns}\nsolver = \"exec\""), "program", "needed"),
-        (
-            format!("{dns}\nsolver = \"exec\"\nprogram = \"p\"\ntimeout_secs = 101"),
-            "timeout_secs",
-            "between 1 and 100",
-        ),
-        (format!("{dns}\nsolver = \"acme-dns\"\ncredentials = \"c\""), "url", "needed"),
-        (format!("{dns}\nsolver = \"acme-dns\"\nurl = \"https://a\""), "credentials", "needed"),
-        (
-            format!("{dns}\nsolver = \"acme-dns\"\nurl = \"http://a\"\ncredentials = \"c\""),
-            "url",
-            "https://",
-        ),
-        (
-            format!(
-                "{dns}\nsolver = \"acme-dns\"\nurl = \"https://a\"\ncredentials = \"c\"\nchallenge_alias = \"b.c\""
-            ),
-            "challenge_alias",
-            "acme-dns",
-        ),
-        (
-            format!("{dns}\nsolver = \"built-in\"\nchallenge_alias = \"a..b\""),
-            "challenge_alias",
-            "no DNS name",
-        ),
-        (
-            format!("{dns}\nsolver = \"built-in\"\nchallenge_alias = \"acme.example.net\""),
-            "challenge_alias",
-            "serves itself",
-        ),
-        (
-            "challenge = \"http-01\"\nsolver = \"built-in\"\nchallenge_alias = \"a.b\"".into(),
-            "challenge_alias",
-            "dns-01",
-        ),
+fn a_wrong_challenge_or_solver_is_named_with_file_and_key() {
+    for (challenge, solver, reason) in [
+        ("\"dns-02\"", "\"built-in\"", "none of \"dns-01\""),
+        ("[]", "\"built-in\"", "is empty"),
+        ("[\"dns-01\", \"dns-01\"]", "\"built-in\"", "twice"),
+        ("\"http-01\"", "\"exec\"\nprogram = \"p\"", "none of"),
+        ("\"tls-alpn-01\"", "\"manual\"", "dns-persist-01"),
     ] {
-        let problems = zone(&keys).unwrap_err();
-        let place = format!("{ZONE}.{key}");
-        let found = problems.iter().find(|problem| problem.key == place);
-        let found = found.unwrap_or_else(|| panic!("{keys}: {problems:?}"));
-        assert!(found.reason.contains(reason), "{keys}: {}", found.reason);
-        assert!(found.file.ends_with("registrar.toml"));
+        assert_named(&format!("challenge = {challenge}\nsolver = {solver}"), "challenge", reason);
+    }
+    assert_named("challenge = \"dns-01\"\nsolver = \"bind\"", "solver", "none of \"built-in\"");
+}
+
+#[test]
+fn a_wrong_value_of_any_solver_is_named_with_file_and_key() {
+    let rfc2136 = "rfc2136\"\ntsig_key = \"k\"\nserver = \"a\"\n";
+    let with = |more: &str| format!("{rfc2136}{more}");
+    for (solver, key, reason) in [
+        ("built-in\"\nserver = \"x\"".to_owned(), "server", "rfc2136"),
+        ("built-in\"\nprogram = \"x\"".into(), "program", "exec"),
+        ("built-in\"\nurl = \"x\"".into(), "url", "acme-dns"),
+        ("exec\"\nprogram = \"p\"\nrecords = []".into(), "records", "built-in"),
+        ("built-in\"\nrecords = [\"ns1 IN A x\"]".into(), "records", "ns1 IN A x"),
+        ("rfc2136\"\ntsig_key = \"k\"".into(), "server", "needed"),
+        ("rfc2136\"\nserver = \"a\"".into(), "tsig_key", "needed"),
+        ("rfc2136\"\ntsig_key = \"k\"\nserver = \"a:b\"".into(), "server", "no DNS server"),
+        ("rfc2136\"\ntsig_key = \"k\"\nserver = \"a:70000\"".into(), "server", "no DNS server"),
+        (with("name_servers = [\"b c\"]"), "name_servers", "no DNS server"),
+        (with("update_zone = \"t.example.org\""), "update_zone", "does not hold"),
+        (with("update_zone = \"a..b\""), "update_zone", "no DNS name"),
+        (with("propagation_secs = 0"), "propagation_secs", "between 1 and 100"),
+        ("exec\"".into(), "program", "needed"),
+        ("exec\"\nprogram = \"p\"\ntimeout_secs = 101".into(), "timeout_secs", "between 1 and 100"),
+        ("acme-dns\"\ncredentials = \"c\"".into(), "url", "needed"),
+        ("acme-dns\"\nurl = \"https://a\"".into(), "credentials", "needed"),
+        ("acme-dns\"\nurl = \"http://a\"\ncredentials = \"c\"".into(), "url", "https://"),
+    ] {
+        assert_named(&format!("challenge = \"dns-01\"\nsolver = \"{solver}"), key, reason);
+    }
+}
+
+#[test]
+fn an_alias_that_leads_nowhere_is_named_with_file_and_key() {
+    let acme_dns = "acme-dns\"\nurl = \"https://a\"\ncredentials = \"c\"";
+    for (challenge, solver, alias, reason) in [
+        ("dns-01", acme_dns, "b.c", "acme-dns"),
+        ("dns-01", "built-in\"", "a..b", "no DNS name"),
+        ("dns-01", "built-in\"", "acme.example.net", "serves itself"),
+        ("http-01", "built-in\"", "a.b", "dns-01"),
+    ] {
+        let keys = format!(
+            "challenge = \"{challenge}\"\nsolver = \"{solver}\nchallenge_alias = \"{alias}\""
+        );
+        assert_named(&keys, "challenge_alias", reason);
     }
 }
 

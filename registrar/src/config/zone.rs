@@ -36,7 +36,7 @@ pub enum SolverConfig {
     /// The registrar itself.
     BuiltIn {
         /// What its DNS responder serves for it.
-        served: ServedZone,
+        served: Box<ServedZone>,
     },
     /// A DNS server that takes updates.
     Rfc2136(Rfc2136Config),
@@ -216,7 +216,7 @@ impl Reader {
 
     fn built_in(&mut self, key: &str, name: &str, records: &[String]) -> Option<SolverConfig> {
         match ServedZone::new(name, records) {
-            Ok(served) => Some(SolverConfig::BuiltIn { served }),
+            Ok(served) => Some(SolverConfig::BuiltIn { served: Box::new(served) }),
             Err(error) => {
                 let place = match error {
                     ZoneError::Name { .. } => key.to_owned(),
