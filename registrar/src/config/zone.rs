@@ -109,14 +109,19 @@ impl Kind {
 }
 
 impl ZoneConfig {
-    /// What the registrar's DNS responder serves for it, if it is asked for anything.
+    /// What the registrar's DNS responder serves for it.
     #[must_use]
     pub fn served(&self) -> Option<&ServedZone> {
-        let is_asked = self.challenges.iter().any(|kind| is_dns(*kind));
         match &self.solver {
-            SolverConfig::BuiltIn { served } if is_asked => Some(served),
+            SolverConfig::BuiltIn { served } => Some(served),
             _ => None,
         }
+    }
+
+    /// Whether a CA asks the registrar's DNS responder about it.
+    #[must_use]
+    pub fn is_asked_over_dns(&self) -> bool {
+        self.served().is_some() && self.challenges.iter().any(|kind| is_dns(*kind))
     }
 
     /// Whether the registrar's HTTP responder answers for it.
@@ -369,7 +374,7 @@ impl Reader {
         listen: &raw::Listen,
     ) {
         for (key, is_needed, address) in [
-            ("listen.dns", zones.values().any(|zone| zone.served().is_some()), &listen.dns),
+            ("listen.dns", zones.values().any(ZoneConfig::is_asked_over_dns), &listen.dns),
             ("listen.http01", zones.values().any(ZoneConfig::is_asked_over_http), &listen.http01),
         ] {
             if is_needed && address.is_none() {

@@ -52,8 +52,8 @@ pub enum UpdateError {
         #[source]
         source: io::Error,
     },
-    /// The server does not know the key.
-    #[error("the DNS server {server} does not know the TSIG key {key} (BADKEY)")]
+    /// The server does not know the key, or not for this zone.
+    #[error("the DNS server {server} does not take the TSIG key {key} (BADKEY)")]
     BadKey {
         /// The server.
         server: String,
