@@ -31,6 +31,8 @@ const STRETCH: Duration = Duration::from_secs(60);
 const SHUTDOWN: Duration = Duration::from_secs(5);
 /// When a CA that cannot be used is tried again.
 const AWAY_MILLIS: i64 = 5_000;
+/// When an order that waits for an operator is tried again.
+const MISCONFIGURED_MILLIS: i64 = 60_000;
 /// When a lost order is placed anew, by the number of those lost before; after the last, it is given up.
 const REORDER_MILLIS: [i64; 3] = [1_000, 10_000, 60_000];
 
@@ -222,6 +224,10 @@ impl Bridge {
                 }
                 Outcome::Away(reason) => {
                     return self.write(&mut order, AWAY_MILLIS, &reason).await;
+                }
+                Outcome::Misconfigured(reason) => {
+                    warn!(order = %order.id, issuer = %order.issuer, reason, "an order waits for an operator");
+                    return self.write(&mut order, MISCONFIGURED_MILLIS, &reason).await;
                 }
                 Outcome::Refused(problem) => self.give_up(&mut order, problem).await?,
                 Outcome::Lost(problem) => return self.place_anew(&mut order, problem).await,

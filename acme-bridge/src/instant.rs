@@ -5,15 +5,18 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use instant_acme::{
-    Account, AuthorizationStatus as TheirAuthorizationStatus, ChallengeStatus, ChallengeType,
-    Error, Identifier, Key, NewOrder, Order, OrderStatus as TheirOrderStatus,
+    Account, AuthorizationStatus as TheirAuthorizationStatus, ChallengeStatus,
+    ChallengeType as TheirChallengeType, Error, Identifier, Key,
+    KeyAuthorization as TheirKeyAuthorization, NewOrder, Order, OrderStatus as TheirOrderStatus,
 };
 use rustls::RootCertStore;
 use rustls::crypto::CryptoProvider;
 use rustls_pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 
+use crate::challenge::{Challenge, ChallengeType, KeyAuthorization};
 use crate::client::{
-    AcmeClient, AcmeError, AuthorizationStatus, AuthorizationView, OrderStatus, OrderView,
+    AcmeClient, AcmeError, AuthorizationStatus, AuthorizationView, ChallengeProgress,
+    OfferedChallenge, OrderStatus, OrderView,
 };
 use crate::http_client::AcmeHttpClient;
 use crate::problem::{Problem, ProblemKind};
@@ -123,6 +126,46 @@ fn name(identifier: &Identifier) -> Option<&str> {
     }
 }
 
+fn their(kind: ChallengeType) -> TheirChallengeType {
+    match kind {
+        ChallengeType::Dns01 => TheirChallengeType::Dns01,
+        ChallengeType::Http01 => TheirChallengeType::Http01,
+        ChallengeType::TlsAlpn01 => TheirChallengeType::TlsAlpn01,
+        other => TheirChallengeType::Unknown(other.as_str().to_owned()),
+    }
+}
+
+/// A challenge of a known type as it is listed: its token and how far it is.
+struct Listed {
+    kind: ChallengeType,
+    token: String,
+    progress: ChallengeProgress,
+}
+
+fn listed(challenges: &[instant_acme::Challenge]) -> Vec<Listed> {
+    let read = |kind| {
+        let challenge = challenges.iter().find(|challenge| challenge.r#type == their(kind))?;
+        let progress = match challenge.status {
+            ChallengeStatus::Pending => ChallengeProgress::Open,
+            _ => ChallengeProgress::Validating,
+        };
+        Some(Listed { kind, token: challenge.token.clone(), progress })
+    };
+    ChallengeType::ALL.into_iter().filter_map(read).collect()
+}
+
+/// What is offered; a token that is none is not. `sample`: any key authorization of the account, whose second half
+/// is that of all of them.
+fn offered(listed: Vec<Listed>, sample: &str, account: &str) -> Vec<OfferedChallenge> {
+    let thumbprint = sample.rsplit('.').next().unwrap_or_default();
+    let read = |Listed { kind, token, progress }| {
+        let key_authorization = KeyAuthorization::new(format!("{token}.{thumbprint}"))?;
+        let challenge = Challenge::authorized(kind, key_authorization, account)?;
+        Some(OfferedChallenge { challenge, progress })
+    };
+    listed.into_iter().filter_map(read).collect()
+}
+
 #[async_trait]
 impl AcmeClient for InstantAcme {
     async fn new_order(&self, names: &[String]) -> Result<OrderView, AcmeError> {
@@ -150,16 +193,16 @@ impl AcmeClient for InstantAcme {
             let status = match authorization.status {
                 TheirAuthorizationStatus::Valid => AuthorizationStatus::Valid,
                 TheirAuthorizationStatus::Pending => {
-                    match authorization.challenge(ChallengeType::Dns01) {
-                        None => AuthorizationStatus::NoDnsChallenge,
-                        Some(challenge) => {
-                            let value = challenge.key_authorization().dns_value();
-                            match challenge.status {
-                                ChallengeStatus::Pending => AuthorizationStatus::Open { value },
-                                _ => AuthorizationStatus::Validating { value },
-                            }
-                        }
-                    }
+                    let listed = listed(&authorization.challenges);
+                    let sample = listed.first().and_then(|first| {
+                        authorization
+                            .challenge(their(first.kind))
+                            .map(|one| one.key_authorization())
+                    });
+                    let sample =
+                        sample.as_ref().map(TheirKeyAuthorization::as_str).unwrap_or_default();
+                    let offered = offered(listed, sample, self.account.id());
+                    AuthorizationStatus::Pending { offered }
                 }
                 other => AuthorizationStatus::Failed {
                     problem: failure.unwrap_or_else(|| {
@@ -173,18 +216,22 @@ impl AcmeClient for InstantAcme {
         Ok(views)
     }
 
-    async fn validate(&self, url: &str, wanted: &str) -> Result<(), AcmeError> {
+    async fn validate(
+        &self,
+        url: &str,
+        wanted: &str,
+        kind: ChallengeType,
+    ) -> Result<(), AcmeError> {
         let mut order = self.read(url).await?;
         let mut authorizations = order.authorizations();
         while let Some(authorization) = authorizations.next().await {
             let mut authorization = authorization.map_err(error)?;
             let is_wanted = name(authorization.identifier().identifier) == Some(wanted);
-            if is_wanted && let Some(mut challenge) = authorization.challenge(ChallengeType::Dns01)
-            {
+            if is_wanted && let Some(mut challenge) = authorization.challenge(their(kind)) {
                 return challenge.set_ready().await.map_err(error);
             }
         }
-        Err(AcmeError::Unreachable(format!("the order has no dns-01 challenge for {wanted}")))
+        Err(AcmeError::Unreachable(format!("the order has no {kind} challenge for {wanted}")))
     }
 
     async fn finalize(&self, url: &str, csr: &[u8]) -> Result<OrderView, AcmeError> {

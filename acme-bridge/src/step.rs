@@ -6,11 +6,12 @@ use std::sync::Arc;
 
 use crate::check;
 use crate::client::{
-    AcmeClient, AcmeError, AuthorizationStatus, AuthorizationView, OrderStatus, OrderView,
+    AcmeClient, AcmeError, AuthorizationStatus, AuthorizationView, ChallengeProgress,
+    OfferedChallenge, OrderStatus, OrderView,
 };
 use crate::order::{OrderRecord, OrderState};
 use crate::problem::{Problem, ProblemKind};
-use crate::solver::Solver;
+use crate::solver::{Solver, SolverError};
 use crate::store::OrderStoreError;
 
 use rustls_pki_types::CertificateDer;
@@ -26,8 +27,10 @@ pub(crate) enum Outcome {
     Lost(Problem),
     /// There will be no certificate for this CSR.
     Refused(Problem),
-    /// The CA cannot be used now; look again later.
+    /// The CA, or where its questions are answered, cannot be used now; look again later.
     Away(String),
+    /// Nothing will come of it before an operator changes something; look again much later.
+    Misconfigured(String),
 }
 
 /// A step that could not be taken because our own store failed.
@@ -81,18 +84,28 @@ async fn publish(order: &OrderRecord, tools: &Tools<'_>, url: &str) -> StepResul
         Ok(authorizations) => authorizations,
         Err(error) => return Ok(failed(error)),
     };
+    let mut answers = Vec::new();
     for AuthorizationView { name, status } in &authorizations {
         match status {
-            AuthorizationStatus::Open { value } | AuthorizationStatus::Validating { value } => {
-                tools.solver.publish(&order.id, name, value).await?;
+            AuthorizationStatus::Pending { offered } => {
+                let Some(OfferedChallenge { challenge, .. }) = choose(tools, name, offered) else {
+                    return Ok(no_challenge(tools, name, offered));
+                };
+                if let Err(error) = tools.solver.publish(&order.id, name, challenge).await {
+                    return unpublished(error);
+                }
+                answers.push(format!("{} for {name}", challenge.kind()));
             }
             AuthorizationStatus::Valid => {}
             AuthorizationStatus::Failed { problem } => return Ok(Outcome::Lost(problem.clone())),
-            AuthorizationStatus::NoDnsChallenge => return Ok(no_dns_challenge(name)),
         }
     }
     let state = OrderState::Authorizing { url: url.to_owned() };
-    Ok(Outcome::Advanced(state, "the dns-01 answers are out; telling the CA".to_owned()))
+    let words = match answers.join(", ") {
+        none if none.is_empty() => "every name is authorized already".to_owned(),
+        answers => format!("answers are out ({answers}); telling the CA"),
+    };
+    Ok(Outcome::Advanced(state, words))
 }
 
 /// Tells the CA to validate what it was not told yet, and sees how far it is.
@@ -105,17 +118,24 @@ async fn authorize(order: &OrderRecord, tools: &Tools<'_>, url: &str) -> StepRes
     for AuthorizationView { name, status } in &authorizations {
         match status {
             AuthorizationStatus::Valid => {}
-            AuthorizationStatus::Open { value } => {
+            AuthorizationStatus::Pending { offered } => {
                 is_done = false;
+                let Some(OfferedChallenge { challenge, progress }) = choose(tools, name, offered)
+                else {
+                    return Ok(no_challenge(tools, name, offered));
+                };
+                if *progress == ChallengeProgress::Validating {
+                    continue;
+                }
                 // The answer may have gone with a crash of another kind; the same one twice is there once.
-                tools.solver.publish(&order.id, name, value).await?;
-                if let Err(error) = tools.client.validate(url, name).await {
+                if let Err(error) = tools.solver.publish(&order.id, name, challenge).await {
+                    return unpublished(error);
+                }
+                if let Err(error) = tools.client.validate(url, name, challenge.kind()).await {
                     return Ok(failed(error));
                 }
             }
-            AuthorizationStatus::Validating { .. } => is_done = false,
             AuthorizationStatus::Failed { problem } => return Ok(Outcome::Lost(problem.clone())),
-            AuthorizationStatus::NoDnsChallenge => return Ok(no_dns_challenge(name)),
         }
     }
     if !is_done {
@@ -170,9 +190,41 @@ fn follow(view: OrderView) -> Outcome {
     }
 }
 
-fn no_dns_challenge(name: &str) -> Outcome {
-    let detail = format!("the CA offers no dns-01 challenge for {name}");
+/// The challenge to answer: the one that the CA validates already, else the first of the solver's that is offered.
+fn choose<'a>(
+    tools: &Tools<'_>,
+    name: &str,
+    offered: &'a [OfferedChallenge],
+) -> Option<&'a OfferedChallenge> {
+    let answered = tools.solver.challenges(name);
+    let begun = offered.iter().find(|each| {
+        each.progress == ChallengeProgress::Validating && answered.contains(&each.challenge.kind())
+    });
+    let first =
+        || answered.iter().find_map(|kind| offered.iter().find(|o| o.challenge.kind() == *kind));
+    begun.or_else(first)
+}
+
+fn no_challenge(tools: &Tools<'_>, name: &str, offered: &[OfferedChallenge]) -> Outcome {
+    let list = |kinds: Vec<&str>| if kinds.is_empty() { "none".into() } else { kinds.join(", ") };
+    let offered = list(offered.iter().map(|each| each.challenge.kind().as_str()).collect());
+    let answered = list(tools.solver.challenges(name).iter().map(|kind| kind.as_str()).collect());
+    let detail = format!(
+        "the CA offers no challenge for {name} that is answered here: offered {offered}, \
+         configured {answered}"
+    );
     Outcome::Refused(Problem::new(ProblemKind::Ca, "", &detail))
+}
+
+/// What becomes of an order whose answer could not be put out: it waits, since nobody asked the CA for anything.
+fn unpublished(error: SolverError) -> StepResult {
+    match error {
+        SolverError::Store(error) => Err(error),
+        SolverError::Passing(_) => Ok(Outcome::Away(error.to_string())),
+        SolverError::Configuration(_) | SolverError::Unsupported { .. } => {
+            Ok(Outcome::Misconfigured(error.to_string()))
+        }
+    }
 }
 
 fn failed(error: AcmeError) -> Outcome {

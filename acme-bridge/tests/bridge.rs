@@ -10,14 +10,17 @@ use std::time::Duration;
 
 use acme_bridge::account::Connect;
 use acme_bridge::bridge::{Bridge, BridgeConfig, Progress};
+use acme_bridge::challenge::KeyAuthorization;
 use acme_bridge::check::{self, ChainRefusal};
 use acme_bridge::client::{
-    AcmeClient, AcmeError, AuthorizationStatus, AuthorizationView, OrderStatus, OrderView,
+    AcmeClient, AcmeError, AuthorizationStatus, AuthorizationView, ChallengeProgress,
+    OfferedChallenge, OrderStatus, OrderView,
 };
-use acme_bridge::solver::BuiltInDns;
+use acme_bridge::solver::BuiltIn;
 use acme_bridge::{
-    AccountRecord, ChallengeAnswer, Clock, Csr, IssuerName, Lease, OrderId, OrderRecord,
-    OrderState, OrderStore, OrderStoreError, Problem, ProblemKind,
+    AccountRecord, AnswerKind, AnswerStore, Challenge, ChallengeAnswer, ChallengeType, Clock, Csr,
+    IssuerName, Lease, OrderId, OrderRecord, OrderState, OrderStore, OrderStoreError, Problem,
+    ProblemKind,
 };
 use async_trait::async_trait;
 use rcgen::{CertificateParams, CertifiedIssuer, IsCa, KeyPair, PublicKeyData as _};
@@ -86,13 +89,16 @@ impl AcmeClient for Ca {
 
     async fn authorizations(&self, _url: &str) -> Result<Vec<AuthorizationView>, AcmeError> {
         let script = self.call("authorizations")?;
-        let open = AuthorizationStatus::Open { value: "value".into() };
+        let authorization = KeyAuthorization::new("token.thumbprint").unwrap();
+        let challenge = Challenge::Dns01 { authorization };
+        let offered = vec![OfferedChallenge { challenge, progress: ChallengeProgress::Open }];
+        let open = AuthorizationStatus::Pending { offered };
         let status = script.authorization.clone().unwrap_or(open);
         Ok(vec![AuthorizationView { name: NAME.into(), status }])
     }
 
-    async fn validate(&self, _url: &str, name: &str) -> Result<(), AcmeError> {
-        assert_eq!(name, NAME);
+    async fn validate(&self, _url: &str, name: &str, kind: ChallengeType) -> Result<(), AcmeError> {
+        assert_eq!((name, kind), (NAME, ChallengeType::Dns01));
         let mut script = self.call("validate")?;
         if script.problem.is_some() {
             script.status = Some(OrderStatus::Invalid);
@@ -209,8 +215,11 @@ impl OrderStore for Memory {
     async fn save_account(&self, _: &IssuerName, _: &AccountRecord) -> Result<(), OrderStoreError> {
         Ok(())
     }
+}
 
-    async fn put_answer(&self, answer: &ChallengeAnswer) -> Result<(), OrderStoreError> {
+#[async_trait]
+impl AnswerStore for Memory {
+    async fn put(&self, answer: &ChallengeAnswer) -> Result<(), OrderStoreError> {
         self.write()?;
         let mut answers = self.answers.lock().unwrap();
         if !answers.contains(answer) {
@@ -219,19 +228,40 @@ impl OrderStore for Memory {
         Ok(())
     }
 
-    async fn remove_answers(&self, order: &OrderId) -> Result<(), OrderStoreError> {
+    async fn retire(&self, order: &OrderId) -> Result<(), OrderStoreError> {
         self.write()?;
         self.answers.lock().unwrap().retain(|answer| answer.order != *order);
         Ok(())
     }
 
-    async fn answers(&self, owner: &str) -> Result<Vec<String>, OrderStoreError> {
+    async fn retired(&self, _: u32) -> Result<Vec<ChallengeAnswer>, OrderStoreError> {
+        Ok(Vec::new())
+    }
+
+    async fn is_in_force(&self, answer: &ChallengeAnswer) -> Result<bool, OrderStoreError> {
+        Ok(self.answers.lock().unwrap().contains(answer))
+    }
+
+    async fn in_force_at(&self, owner: &str) -> Result<Vec<String>, OrderStoreError> {
         let answers = self.answers.lock().unwrap();
-        Ok(answers
-            .iter()
-            .filter(|answer| answer.owner == owner)
-            .map(|answer| answer.value.clone())
-            .collect())
+        let found = answers.iter().filter(|answer| answer.owner == owner);
+        Ok(found.map(|answer| answer.value.clone()).collect())
+    }
+
+    async fn remove(&self, answer: &ChallengeAnswer) -> Result<(), OrderStoreError> {
+        self.answers.lock().unwrap().retain(|each| each != answer);
+        Ok(())
+    }
+
+    async fn values(&self, kind: AnswerKind, owner: &str) -> Result<Vec<String>, OrderStoreError> {
+        let answers = self.answers.lock().unwrap();
+        let found = answers.iter().filter(|answer| answer.kind == kind && answer.owner == owner);
+        Ok(found.map(|answer| answer.value.clone()).collect())
+    }
+
+    async fn is_above_answer(&self, name: &str) -> Result<bool, OrderStoreError> {
+        let below = format!(".{name}");
+        Ok(self.answers.lock().unwrap().iter().any(|answer| answer.owner.ends_with(&below)))
     }
 }
 
@@ -288,8 +318,8 @@ impl Bench {
             roots: vec![self.root.clone()],
             orders_in_flight: 4,
         };
-        let store: Arc<dyn OrderStore> = self.store.clone();
-        let solver = Arc::new(BuiltInDns::new(Arc::clone(&store)));
+        let (store, answers) = (self.store.clone(), self.store.clone());
+        let solver = Arc::new(BuiltIn::new(answers, vec![ChallengeType::Dns01]));
         let account = Arc::new(Direct(Arc::clone(&self.ca)));
         Arc::new(Bridge::new(config, store, solver, account, self.clock.clone()))
     }

@@ -41,7 +41,6 @@ impl Reader {
     pub(super) fn issuers(
         &mut self,
         issuers: BTreeMap<String, raw::Issuer>,
-        has_dns: bool,
     ) -> BTreeMap<String, IssuerConfig> {
         let mut read = BTreeMap::new();
         for (name, issuer) in issuers {
@@ -71,10 +70,6 @@ impl Reader {
                         let reason = "must be true: the CA makes an account only for those who agree \
                                       to its terms of service; read them first";
                         self.problem(&format!("{key}.accept_terms"), reason.to_owned());
-                    }
-                    if !has_dns {
-                        let reason = "is needed: the CA asks the registrar's own DNS responder";
-                        self.problem("listen.dns", reason.to_owned());
                     }
                     let in_flight = format!("{key}.orders_in_flight");
                     IssuerConfig::Acme(AcmeConfig {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use acme_bridge::account::{Account, DirectoryConfig};
 use acme_bridge::bridge::{Bridge, BridgeConfig};
-use acme_bridge::solver::BuiltInDns;
+use acme_bridge::solver::Solver;
 use acme_bridge::{Clock, IssuerName, OrderStore};
 use anyhow::Context as _;
 use rustls::RootCertStore;
@@ -53,6 +53,7 @@ pub(super) struct IssuerBuilder<'a> {
     pub(super) provider: &'a Arc<CryptoProvider>,
     pub(super) clock: &'a Arc<dyn Clock>,
     pub(super) orders: &'a Arc<dyn OrderStore>,
+    pub(super) solver: &'a Arc<dyn Solver>,
     pub(super) node: &'a str,
     pub(super) metrics: &'a Arc<Metrics>,
 }
@@ -123,7 +124,7 @@ impl IssuerBuilder<'_> {
             roots,
             orders_in_flight: acme.orders_in_flight,
         };
-        let solver = Arc::new(BuiltInDns::new(Arc::clone(&orders)));
+        let solver = Arc::clone(self.solver);
         Ok(Bridge::new(config, orders, solver, Arc::new(account), Arc::clone(self.clock)))
     }
 }

@@ -18,6 +18,7 @@ use crate::policy::profile;
 use crate::store::model::{Id, IssuedCertificate, Millis};
 
 pub mod acme;
+pub mod answers;
 pub mod local;
 pub mod orders;
 pub mod resume;

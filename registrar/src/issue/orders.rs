@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use acme_bridge::{
-    AccountRecord, ChallengeAnswer, IssuerName, OrderId, OrderRecord, OrderState, OrderStore,
-    OrderStoreError, ProblemKind,
+    AccountRecord, IssuerName, OrderId, OrderRecord, OrderState, OrderStore, OrderStoreError,
+    ProblemKind,
 };
 use async_trait::async_trait;
 use tracing::{Instrument as _, debug, debug_span};
@@ -179,19 +179,5 @@ impl OrderStore for Orders {
         let change =
             Change::SaveAccount { issuer: issuer.as_str().to_owned(), account: account.clone() };
         self.store.commit(vec![change], Vec::new()).await.map_err(failed)
-    }
-
-    async fn put_answer(&self, answer: &ChallengeAnswer) -> Result<(), OrderStoreError> {
-        let change = Change::PutAnswer(answer.clone());
-        self.store.commit(vec![change], Vec::new()).await.map_err(failed)
-    }
-
-    async fn remove_answers(&self, order: &OrderId) -> Result<(), OrderStoreError> {
-        let change = Change::RemoveAnswers { order: order.clone() };
-        self.store.commit(vec![change], Vec::new()).await.map_err(failed)
-    }
-
-    async fn answers(&self, owner: &str) -> Result<Vec<String>, OrderStoreError> {
-        self.store.answers(owner).await.map_err(failed)
     }
 }

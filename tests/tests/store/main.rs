@@ -3,6 +3,7 @@
 // A panic is how a test fails.
 #![allow(clippy::indexing_slicing, clippy::expect_used, clippy::unwrap_used, clippy::panic)]
 
+mod answers;
 mod chain;
 mod credentials;
 mod place;
@@ -67,6 +68,10 @@ behaviours! {
     suite::ended_orders_are_pruned_and_open_ones_stay,
     suite::a_second_writer_of_one_name_is_refused,
     suite::a_newer_database_is_refused_and_left_as_it_is,
+    answers::an_answer_is_found_by_its_kind_and_owner_and_from_above,
+    answers::an_answer_elsewhere_is_listed_until_it_was_taken_back,
+    answers::an_answer_that_another_order_needs_is_in_force,
+    answers::an_answer_whose_order_ended_or_is_gone_is_taken_back,
     chain::an_untouched_chain_is_proven_up_to_its_checkpoint,
     chain::each_changed_column_is_found,
     chain::a_removed_row_is_named,

@@ -3,10 +3,10 @@
 use acme_bridge::{OrderId, OrderRecord, OrderState};
 use rustls_pki_types::CertificateDer;
 
-use super::rows;
 use super::session::{Dialect, Result, Session, SessionError, Value, all};
 use super::trail;
 use super::writer::Claim;
+use super::{answers, rows};
 use crate::store::model::{
     Approval, Credential, DeviceState, Enrollment, Id, Identity, IssuedCertificate, KnownDevice,
     Manufacturer, Millis, SeenIdevid, VoucherExchange,
@@ -368,14 +368,9 @@ async fn apply_to_order(session: &mut dyn Session, change: &Change) -> Result<()
             let values = [issuer.into(), Value::from(&account.url), (&account.directory).into()];
             run(session, sql, &values).await
         }
-        Change::PutAnswer(answer) => {
-            let sql = "INSERT INTO challenge_answers (owner, value, \"order\") \
-                       VALUES ($1, $2, $3) ON CONFLICT DO NOTHING";
-            let order = answer.order.as_str();
-            let values = [Value::from(&answer.owner), Value::from(&answer.value), order.into()];
-            run(session, sql, &values).await
-        }
-        Change::RemoveAnswers { order } => remove_answers(session, order).await,
+        Change::PutAnswer(answer) => answers::put(session, answer).await,
+        Change::RetireAnswers { order } => answers::retire(session, order).await,
+        Change::RemoveAnswer(answer) => answers::remove(session, answer).await,
         Change::PruneOrder { order } => {
             let id = [order.as_str().into()];
             let ended = "DELETE FROM order_steps WHERE \"order\" = $1 AND EXISTS \
@@ -385,11 +380,6 @@ async fn apply_to_order(session: &mut dyn Session, change: &Change) -> Result<()
         }
         _ => Ok(()),
     }
-}
-
-async fn remove_answers(session: &mut dyn Session, order: &OrderId) -> Result<()> {
-    let sql = "DELETE FROM challenge_answers WHERE \"order\" = $1";
-    run(session, sql, &[order.as_str().into()]).await
 }
 
 async fn insert_order(session: &mut dyn Session, order: &OrderRecord) -> Result<()> {
@@ -459,7 +449,7 @@ async fn cancel_order(
     match session.execute(&sql, &values).await? {
         0 => Ok(()),
         _ => {
-            remove_answers(session, order).await?;
+            answers::retire(session, order).await?;
             add_step(session, order, step, at).await
         }
     }

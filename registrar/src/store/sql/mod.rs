@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::sync::Arc;
 
-use acme_bridge::{AccountRecord, OrderId, OrderRecord};
+use acme_bridge::{AccountRecord, AnswerKind, ChallengeAnswer, OrderId, OrderRecord};
 use async_trait::async_trait;
 use thiserror::Error;
 
@@ -18,6 +18,7 @@ use super::model::{
 use super::watch::{Access, Watcher};
 use super::{Change, Store, StoreError};
 
+mod answers;
 mod apply;
 pub(super) mod migrations;
 mod pages;
@@ -379,8 +380,27 @@ impl<E: Engine> Store for SqlStore<E> {
         query!(self, read::account, &issuer)
     }
 
-    async fn answers(&self, owner: &str) -> Result<Vec<String>, StoreError> {
+    async fn answers(&self, kind: AnswerKind, owner: &str) -> Result<Vec<String>, StoreError> {
         let owner = owner.to_owned();
-        query!(self, read::answers, &owner)
+        query!(self, answers::values, kind, &owner)
+    }
+
+    async fn is_above_answer(&self, name: &str) -> Result<bool, StoreError> {
+        let name = name.to_owned();
+        query!(self, answers::is_above, &name)
+    }
+
+    async fn retired_answers(&self, limit: u32) -> Result<Vec<ChallengeAnswer>, StoreError> {
+        query!(self, answers::retired, limit)
+    }
+
+    async fn is_answer_in_force(&self, answer: &ChallengeAnswer) -> Result<bool, StoreError> {
+        let answer = answer.clone();
+        query!(self, answers::is_in_force, &answer)
+    }
+
+    async fn answers_in_force_at(&self, owner: &str) -> Result<Vec<String>, StoreError> {
+        let owner = owner.to_owned();
+        query!(self, answers::in_force_at, &owner)
     }
 }
