@@ -22,6 +22,7 @@ test: packages-test
 
 bench:
 	$(CARGO) bench --package brski-voucher --bench artefacts --locked
+	$(CARGO) bench --package brski-est --bench messages --locked
 	$(CARGO) bench --package brski-registrar --bench store --locked
 
 build:

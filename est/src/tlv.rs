@@ -10,7 +10,11 @@ pub(crate) const BOOLEAN: u8 = 0x01;
 pub(crate) const INTEGER: u8 = 0x02;
 pub(crate) const BIT_STRING: u8 = 0x03;
 pub(crate) const OCTET_STRING: u8 = 0x04;
+pub(crate) const NULL: u8 = 0x05;
 pub(crate) const OBJECT_IDENTIFIER: u8 = 0x06;
+pub(crate) const UTF8_STRING: u8 = 0x0c;
+pub(crate) const PRINTABLE_STRING: u8 = 0x13;
+pub(crate) const IA5_STRING: u8 = 0x16;
 pub(crate) const SEQUENCE: u8 = 0x30;
 pub(crate) const SET: u8 = 0x31;
 
@@ -44,26 +48,58 @@ pub(crate) fn inside(octets: &[u8], tag: u8) -> Option<Vec<Value<'_>>> {
 
 /// A value with a definite length in as few octets as there are.
 pub(crate) fn tagged(tag: u8, contents: &[u8]) -> Vec<u8> {
-    let mut octets = vec![tag];
-    let length = contents.len().to_be_bytes();
-    let digits: Vec<u8> = length.into_iter().skip_while(|digit| *digit == 0).collect();
-    match (contents.len(), u8::try_from(digits.len())) {
-        (0..0x80, _) => octets.push(digits.first().copied().unwrap_or(0)),
-        (_, Ok(count)) => {
-            octets.push(0x80 | count);
-            octets.extend_from_slice(&digits);
-        }
-        // A length of more than 127 octets does not exist.
-        (_, Err(_)) => {}
-    }
-    octets.extend_from_slice(contents);
-    octets
+    joined(tag, &[contents])
 }
 
 pub(crate) fn sequence(parts: &[&[u8]]) -> Vec<u8> {
-    tagged(SEQUENCE, &parts.concat())
+    joined(SEQUENCE, parts)
 }
 
-pub(crate) fn oid(contents: &[u8]) -> Vec<u8> {
+/// A value whose contents are these parts. They are copied once and nowhere else: they may be secret.
+fn joined(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
+    let length = parts.iter().fold(0_usize, |sum, part| sum.saturating_add(part.len()));
+    let octets = length.to_be_bytes();
+    let digits = octets.iter().skip_while(|digit| **digit == 0);
+    // A length has at most eight octets here, and the tag and the count of them go before.
+    let mut value = Vec::with_capacity(length.saturating_add(10));
+    value.push(tag);
+    match u8::try_from(length) {
+        Ok(short) if short < 0x80 => value.push(short),
+        _ => {
+            value.push(digits.clone().fold(0x80, |count: u8, _| count.saturating_add(1)));
+            value.extend(digits);
+        }
+    }
+    parts.iter().for_each(|part| value.extend_from_slice(part));
+    value
+}
+
+pub(crate) fn object_identifier(contents: &[u8]) -> Vec<u8> {
     tagged(OBJECT_IDENTIFIER, contents)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{OCTET_STRING, SEQUENCE, inside, sequence, tagged, values};
+
+    #[test]
+    fn reads_what_it_writes_at_every_length_form() {
+        for length in [0, 1, 127, 128, 255, 256, 65535, 65536] {
+            let contents = vec![7; length];
+            let octets = tagged(OCTET_STRING, &contents);
+            assert_eq!(values(&octets).unwrap()[0].contents, contents);
+            let two = sequence(&[&octets, &octets]);
+            assert_eq!(inside(&two, SEQUENCE).unwrap().len(), 2);
+            assert_eq!(two, tagged(SEQUENCE, &[octets.as_slice(), &octets].concat()));
+        }
+    }
+
+    #[test]
+    fn refuses_lengths_that_are_not_der() {
+        for octets in [&[4, 0x80, 0, 0][..], &[4, 0x81, 1, 7], &[4, 2, 7], &[4]] {
+            values(octets).unwrap_err();
+        }
+        assert_eq!(inside(&[4, 1, 7], SEQUENCE), None);
+        assert_eq!(inside(&[0x30, 0, 0x30, 0], SEQUENCE), None);
+    }
 }

@@ -67,6 +67,8 @@ pub struct Answer {
     pub content_type: String,
     /// The Retry-After header; empty if there was none.
     pub retry_after: String,
+    /// The WWW-Authenticate header; empty if there was none.
+    pub authenticate: String,
     /// Whether the server closes the connection after it.
     pub connection: String,
     /// The body.
@@ -176,6 +178,7 @@ impl Connection {
                 status: parts.status.as_u16(),
                 content_type: text(CONTENT_TYPE),
                 retry_after: text(RETRY_AFTER),
+                authenticate: text(http::header::WWW_AUTHENTICATE),
                 connection: text(http::header::CONNECTION),
                 body,
             })

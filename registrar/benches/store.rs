@@ -15,8 +15,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use brski_registrar::store::model::{
-    Device, DeviceFilter, DevicePlace, DeviceState, Event, Id, Identity, KnownDevice, Manufacturer,
-    Millis, Verdict,
+    Device, DeviceFilter, DevicePlace, DeviceState, Entry, Event, Id, Identity, KnownDevice,
+    Manufacturer, Millis, Verdict,
 };
 use brski_registrar::store::sqlite::SqliteStore;
 use brski_registrar::store::{Change, Store};
@@ -45,10 +45,10 @@ fn device(number: u64) -> KnownDevice {
             created_at: Millis(i64::try_from(number).unwrap()),
             updated_at: Millis(0),
         },
-        identity: Identity {
+        identity: Identity::Idevid {
             manufacturer: id(u64::MAX),
             serial: format!("SN-{:07}", number ^ 0x5a5a5),
-            idevid: None,
+            seen: None,
         },
     }
 }
@@ -62,6 +62,7 @@ fn manufacturer() -> Manufacturer {
         masa_anchors: vec![],
         masa_hosts: vec![],
         voucher_anchors: vec![],
+        entry: Entry::Voucher,
         created_at: Millis(0),
     }
 }

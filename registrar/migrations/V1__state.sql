@@ -7,10 +7,12 @@ CREATE TABLE settings (
 ) STRICT;
 INSERT INTO settings (name, value) VALUES ('generation', 0);
 
+-- entry: 'voucher', or 'est' where its devices may enroll without one.
 CREATE TABLE manufacturers (
     id TEXT PRIMARY KEY,
     name TEXT NOT NULL UNIQUE,
     masa_url TEXT,
+    entry TEXT NOT NULL,
     created_at INTEGER NOT NULL
 ) STRICT;
 
@@ -47,16 +49,20 @@ CREATE TABLE names (
     device TEXT NOT NULL UNIQUE REFERENCES devices (id)
 ) STRICT;
 
+-- Either manufacturer and serial number, or a credential.
 -- spki and certificate: the IDevID that was admitted; absent until the device shows one.
 CREATE TABLE identities (
     device TEXT PRIMARY KEY REFERENCES devices (id),
-    manufacturer TEXT NOT NULL REFERENCES manufacturers (id),
-    serial TEXT NOT NULL,
+    manufacturer TEXT REFERENCES manufacturers (id),
+    serial TEXT,
     spki BLOB,
     certificate BLOB,
-    UNIQUE (manufacturer, serial)
+    credential TEXT UNIQUE,
+    UNIQUE (manufacturer, serial),
+    CHECK ((manufacturer IS NULL) = (serial IS NULL) AND (serial IS NULL) <> (credential IS NULL))
 ) STRICT;
 CREATE INDEX identities_by_serial ON identities (serial);
+CREATE INDEX identities_by_spki ON identities (spki);
 
 -- What waits for a person, and what the person said. spki and certificate: the IDevID that asks.
 CREATE TABLE approvals (
@@ -102,6 +108,7 @@ CREATE TABLE voucher_exchanges (
 ) STRICT;
 CREATE INDEX voucher_exchanges_by_device ON voucher_exchanges (device, updated_at);
 
+-- replaces: SHA-256 of the certificate that is being renewed.
 CREATE TABLE enrollments (
     id TEXT PRIMARY KEY,
     device TEXT NOT NULL REFERENCES devices (id),
@@ -110,6 +117,7 @@ CREATE TABLE enrollments (
     name TEXT NOT NULL,
     key BLOB NOT NULL,
     csr BLOB NOT NULL,
+    replaces BLOB,
     state TEXT NOT NULL,
     certificate BLOB,
     reason TEXT,
@@ -180,6 +188,7 @@ CREATE INDEX certificates_current ON certificates (device, created_at, not_after
     WHERE revoked_at IS NULL;
 CREATE INDEX certificates_by_end ON certificates (not_after, fingerprint);
 CREATE INDEX certificates_by_serial ON certificates (serial);
+CREATE INDEX certificates_by_spki ON certificates (spki);
 
 CREATE TABLE chain_certificates (
     fingerprint BLOB NOT NULL,

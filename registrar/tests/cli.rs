@@ -14,7 +14,7 @@ use base64::engine::general_purpose::STANDARD;
 use brski_registrar::config::Config;
 use brski_registrar::identity::read_certificates;
 use brski_registrar::store::model::{
-    Device, DeviceState, Id, Identity, KnownDevice, Manufacturer, Millis, SeenIdevid, Sha256,
+    Device, DeviceState, Entry, Id, Identity, KnownDevice, Manufacturer, Millis, SeenIdevid, Sha256,
 };
 use brski_registrar::store::sqlite::SqliteStore;
 use brski_registrar::store::{Change, Store as _};
@@ -277,6 +277,7 @@ fn twin(number: u8, name: &str) -> (Manufacturer, KnownDevice) {
         masa_anchors: Vec::new(),
         masa_hosts: Vec::new(),
         voucher_anchors: Vec::new(),
+        entry: Entry::Voucher,
         created_at: at,
     };
     let device = Device {
@@ -288,10 +289,10 @@ fn twin(number: u8, name: &str) -> (Manufacturer, KnownDevice) {
         created_at: at,
         updated_at: at,
     };
-    let identity = Identity {
+    let identity = Identity::Idevid {
         manufacturer: id,
         serial: "TWIN".to_owned(),
-        idevid: Some(SeenIdevid { spki: Sha256::of(&[number]), certificate: vec![number].into() }),
+        seen: Some(SeenIdevid { spki: Sha256::of(&[number]), certificate: vec![number].into() }),
     };
     (manufacturer, KnownDevice { device, identity })
 }

@@ -40,4 +40,9 @@ fn est_messages() {
     replay("csr", decoders::csr);
     replay("certs_only", decoders::certs_only);
     replay("csr_attributes", decoders::csr_attributes);
+    replay("transfer", decoders::transfer);
+    replay("est_path", decoders::est_path);
+    replay("server_keygen", decoders::server_keygen);
+    replay("renewal_info", decoders::renewal_info);
+    replay("est_answer", decoders::est_answer);
 }

@@ -16,7 +16,7 @@
 //!                               registrar::check_voucher  ◀─────── Voucher
 //!   verify_by_anchors ◀──────── forwarded as received              signed with the MASA's key
 //!   pledge::check_voucher
-//!   pledge::check_registrar_chain
+//!   pledge::Pin::check
 //! ```
 //!
 //! An artefact is read as [`Unverified`](verify::Unverified), becomes [`Verified`](verify::Verified) by one of three
@@ -64,13 +64,12 @@
 //! /// Whether the voucher vouches for the registrar whose TLS certificates are `chain`.
 //! fn accept(
 //!     voucher: &[u8], own: &Certificate, nonce: &Nonce, chain: &[Certificate], maker: &Anchors, now: UnixTime,
-//! ) -> Result<Certificate, Box<dyn std::error::Error>> {
+//! ) -> Result<(), Box<dyn std::error::Error>> {
 //!     let time = ValidityTime::At(now);
 //!     let voucher = Unverified::<Voucher>::parse(voucher)?.verify_by_anchors(maker, time)?;
 //!     pledge::check_voucher(&voucher, &idevid::serial_number(own)?, nonce, own, time)?;
-//!     let pinned = pledge::pinned_certificate(&voucher)?;
-//!     pledge::check_registrar_chain(&pinned, chain, time)?;
-//!     Ok(pinned)
+//!     pledge::Pin::of(&voucher)?.check(chain, time)?;
+//!     Ok(())
 //! }
 //! ```
 //!

@@ -3,7 +3,7 @@
 use thiserror::Error;
 
 use crate::artefact::{Assertion, Nonce, Voucher};
-use crate::certificate::{Certificate, hex};
+use crate::certificate::{Certificate, hex, sha256};
 use crate::idevid::{self, SerialNumber};
 use crate::trust::{Anchors, ChainError, ValidityTime, verify_chain};
 use crate::verify::Verified;
@@ -13,7 +13,7 @@ use crate::verify::Verified;
 #[non_exhaustive]
 pub enum PinError {
     /// The voucher pins nothing.
-    #[error("the voucher has no pinned-domain-cert (RFC 8995 §5.6.2)")]
+    #[error("the voucher has no pinned-domain-cert, and no key instead (RFC 8995 §5.6.2)")]
     NoPin,
     /// What it pins is no certificate.
     #[error("the pinned-domain-cert is no certificate (RFC 8995 §5.6.2)")]
@@ -21,6 +21,17 @@ pub enum PinError {
     /// There is no chain.
     #[error("there is no certificate of the registrar (RFC 8995 §5.6.2)")]
     NoChain,
+    /// None of the registrar's certificates has the key that is pinned.
+    #[error(
+        "the registrar's certificates have keys (SHA-256 {registrar}), and none is the pinned-domain-pubk \
+         ({pinned}) (RFC 8995 §5.6.2)"
+    )]
+    ForeignKey {
+        /// SHA-256 of the key of each.
+        registrar: String,
+        /// SHA-256 of what is pinned.
+        pinned: String,
+    },
     /// The registrar's certificate does not lead to what is pinned.
     #[error(
         "the registrar's certificate (SHA-256 {registrar}) does not lead to the pinned-domain-cert \
@@ -34,6 +45,66 @@ pub enum PinError {
         /// What the path check says.
         reason: ChainError,
     },
+}
+
+/// What a voucher pins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Pin {
+    /// A certificate of the domain (RFC 8366 §5.3).
+    Certificate(Certificate),
+    /// A SubjectPublicKeyInfo of the domain, DER (draft-ietf-anima-rfc8366bis §5).
+    PublicKey(Vec<u8>),
+    /// SHA-256 of one (draft-ietf-anima-rfc8366bis §5).
+    PublicKeySha256(Vec<u8>),
+}
+
+impl Pin {
+    /// Reads what a voucher pins; of several, the digest of a key, else the key, else the certificate.
+    ///
+    /// # Errors
+    /// [`PinError::NoPin`], [`PinError::Unreadable`].
+    ///
+    /// draft-ietf-anima-rfc8366bis §5.
+    pub fn of(voucher: &Voucher) -> Result<Self, PinError> {
+        if let Some(digest) = voucher.pinned_domain_pubk_sha256() {
+            return Ok(Self::PublicKeySha256(digest.to_vec()));
+        }
+        if let Some(key) = voucher.pinned_domain_pubk() {
+            return Ok(Self::PublicKey(key.to_vec()));
+        }
+        pinned_certificate(voucher).map(Self::Certificate)
+    }
+
+    /// Checks that the registrar's certificate leads to what is pinned, as [`check_registrar_chain`] does.
+    ///
+    /// A pinned key is that of a certificate of the chain: the registrar's own, or one that it leads to.
+    ///
+    /// # Errors
+    /// [`PinError`].
+    ///
+    /// RFC 8995 §5.6.2.
+    pub fn check(&self, chain: &[Certificate], time: ValidityTime) -> Result<(), PinError> {
+        let is_pinned = |certificate: &&Certificate| match self {
+            Self::Certificate(_) => false,
+            Self::PublicKey(key) => certificate.spki_der() == key,
+            Self::PublicKeySha256(digest) => sha256(certificate.spki_der()) == digest[..],
+        };
+        match (self, chain.iter().find(is_pinned)) {
+            (Self::Certificate(pinned), _) => check_registrar_chain(pinned, chain, time),
+            (_, Some(pinned)) => check_registrar_chain(pinned, chain, time),
+            (_, None) if chain.is_empty() => Err(PinError::NoChain),
+            (Self::PublicKey(key), None) => Err(PinError::foreign_key(&sha256(key), chain)),
+            (Self::PublicKeySha256(digest), None) => Err(PinError::foreign_key(digest, chain)),
+        }
+    }
+}
+
+impl PinError {
+    fn foreign_key(pinned: &[u8], chain: &[Certificate]) -> Self {
+        let keys: Vec<String> =
+            chain.iter().map(|certificate| hex(&sha256(certificate.spki_der()))).collect();
+        Self::ForeignKey { registrar: keys.join(", "), pinned: hex(pinned) }
+    }
 }
 
 /// Reads the certificate that a voucher pins.

@@ -8,7 +8,7 @@ use crate::artefact::{
 };
 use crate::certificate::{Certificate, hex};
 use crate::idevid::{self, SerialNumber};
-use crate::pledge::{PinError, check_registrar_chain, pinned_certificate};
+use crate::pledge::{Pin, PinError};
 use crate::trust::ValidityTime;
 use crate::verify::Verified;
 
@@ -187,7 +187,7 @@ pub fn check_voucher(
 ) -> Result<(), VoucherRefusal> {
     check_voucher_serial_number(voucher, serial)?;
     check_nonce(voucher, nonce)?;
-    check_registrar_chain(&pinned_certificate(voucher)?, chain, time)?;
+    Pin::of(voucher)?.check(chain, time)?;
     Ok(())
 }
 

@@ -176,7 +176,7 @@ pub(super) async fn device(command: DeviceCommand) -> Result<(), Failed> {
 
 /// One line about where a device stands now.
 pub(super) fn print_state(view: &DeviceView) {
-    let name = view.name.as_deref().unwrap_or(&view.serial);
+    let name = view.name.as_deref().or(view.serial.as_deref()).unwrap_or(&view.id);
     println!("{} is {}", clean(name), view.state);
 }
 
@@ -204,7 +204,10 @@ async fn print_list(options: &ListOptions) -> Result<(), Failed> {
         .into_iter()
         .map(|row| {
             let name = row.name.unwrap_or_else(|| "-".to_owned());
-            vec![name, row.state, row.manufacturer, row.serial, row.updated_at]
+            let credential = row.credential.map(|name| format!("credential {name}"));
+            let serial = row.serial.or(credential).unwrap_or_default();
+            let manufacturer = row.manufacturer.unwrap_or_else(|| "-".to_owned());
+            vec![name, row.state, manufacturer, serial, row.updated_at]
         })
         .collect();
     print!("{}", render(&["NAME", "STATE", "MANUFACTURER", "SERIAL", "CHANGED"], &rows));

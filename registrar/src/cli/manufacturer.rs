@@ -41,6 +41,9 @@ pub(super) struct AddOptions {
     /// The CA of its voucher signers, PEM; the one of --ca if left out
     #[arg(long, value_name = "FILE")]
     voucher_ca: Option<PathBuf>,
+    /// Let its devices enroll with their IDevID alone, without a voucher, if an operator expects or approves them
+    #[arg(long)]
+    est_without_brski: bool,
 }
 
 pub(super) async fn manufacturer(command: ManufacturerCommand) -> Result<(), Failed> {
@@ -53,6 +56,7 @@ pub(super) async fn manufacturer(command: ManufacturerCommand) -> Result<(), Fai
                 masa_ca: options.masa_ca.as_deref().map(read).transpose()?,
                 masa_hosts: options.masa_hosts,
                 voucher_ca: options.voucher_ca.as_deref().map(read).transpose()?,
+                est_without_brski: options.est_without_brski,
             };
             let client = options.config.open().await?;
             let added: ManufacturerView = client.post(PATH, &new).await?;

@@ -7,8 +7,15 @@ pub(super) fn print_story(story: &DeviceStory) {
     let device = &story.device;
     println!("name          {}", clean(device.name.as_deref().unwrap_or("none yet")));
     println!("state         {}", device.state);
-    println!("manufacturer  {}", device.manufacturer);
-    println!("serial        {}", clean(&device.serial));
+    if let Some(manufacturer) = &device.manufacturer {
+        println!("manufacturer  {manufacturer}");
+    }
+    if let Some(serial) = &device.serial {
+        println!("serial        {}", clean(serial));
+    }
+    if let Some(credential) = &device.credential {
+        println!("credential    {credential}");
+    }
     println!("profile       {}", device.profile);
     if let Some(site) = &device.site {
         println!("site          {}", clean(site));

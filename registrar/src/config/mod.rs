@@ -34,7 +34,7 @@ pub use self::issuer::{AcmeConfig, IssuerConfig};
 pub use self::listen::Listen;
 pub use self::log::{LogConfig, LogFormat};
 pub use self::notify::{Chosen, NotifyConfig, PostConfig, ProgramConfig};
-pub use self::profile::{KeyType, Profile};
+pub use self::profile::{Profile, RenewKey};
 pub use self::store::{Database, Retention, StoreConfig};
 pub use self::zone::dns_name;
 

@@ -1,10 +1,11 @@
 //! The sections `[profile.NAME]`: what a device gets.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use brski_est::csr::KeyKind;
+use brski_est::csr_attributes::Linking;
 use brski_est::path::Label;
 
 use super::issuer::IssuerConfig;
@@ -14,48 +15,38 @@ use super::{DEFAULT_PROFILE, raw};
 /// What a device of a profile gets.
 #[derive(Clone, Debug)]
 pub struct Profile {
-    /// The issuer, a key of [`Config::issuers`].
+    /// The issuer, a key of [`Config::issuers`](super::Config::issuers).
     pub issuer: String,
-    /// The zone, one of [`Config::zones`].
+    /// The zone, one of [`Config::zones`](super::Config::zones).
     pub zone: String,
     /// The name template.
     pub name: String,
     /// The keys that a CSR may have.
-    pub key_types: Vec<KeyType>,
+    pub key_types: Vec<KeyKind>,
     /// How long a request is held before it is answered with 202.
     pub hold: Duration,
+    /// For how many days after its end a certificate can still be renewed with.
+    pub renew_expired_days: u32,
+    /// Which key a renewed certificate may have.
+    pub renew_key: RenewKey,
+    /// Whether a CSR must be linked to its TLS session by a challengePassword.
+    pub linking: Linking,
 }
 
-/// A kind of key.
+/// Which key a renewed certificate may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum KeyType {
-    /// ECDSA on P-256.
-    EcP256,
-    /// ECDSA on P-384.
-    EcP384,
-    /// ECDSA on P-521.
-    EcP521,
-    /// RSA of 2048 bits and more.
-    Rsa,
-    /// Ed25519.
-    Ed25519,
+pub enum RenewKey {
+    /// The one of the certificate that is renewed, or another.
+    Any,
+    /// The one of the certificate that is renewed.
+    Same,
+    /// Another.
+    New,
 }
 
-impl KeyType {
-    const ALL: [Self; 5] = [Self::EcP256, Self::EcP384, Self::EcP521, Self::Rsa, Self::Ed25519];
-}
-
-impl fmt::Display for KeyType {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self {
-            Self::EcP256 => "ec-p256",
-            Self::EcP384 => "ec-p384",
-            Self::EcP521 => "ec-p521",
-            Self::Rsa => "rsa",
-            Self::Ed25519 => "ed25519",
-        })
-    }
-}
+/// The kinds of keys that a profile can take.
+const KEY_KINDS: [KeyKind; 5] =
+    [KeyKind::EcP256, KeyKind::EcP384, KeyKind::EcP521, KeyKind::Rsa, KeyKind::Ed25519];
 
 impl Reader {
     pub(super) fn profiles(
@@ -95,7 +86,28 @@ impl Reader {
                 self.bounded(&format!("{key}.hold_secs"), profile.hold_secs.unwrap_or(10), 0, 60);
             let hold = Duration::from_secs(u64::from(hold));
             let (issuer, template) = (profile.issuer, profile.name);
-            read.insert(name, Arc::new(Profile { issuer, zone, name: template, key_types, hold }));
+            let grace = format!("{key}.renew_expired_days");
+            let renew_expired_days = self.bounded(&grace, profile.renew_expired_days, 0, 3650);
+            let renew_key = self.choose(
+                &format!("{key}.renew_key"),
+                profile.renew_key.as_deref().unwrap_or("any"),
+                &[("any", RenewKey::Any), ("same", RenewKey::Same), ("new", RenewKey::New)],
+            );
+            let linking = match profile.require_linking {
+                true => Linking::Required,
+                false => Linking::NotAsked,
+            };
+            let profile = Profile {
+                issuer,
+                zone,
+                name: template,
+                key_types,
+                hold,
+                renew_expired_days,
+                renew_key: renew_key.unwrap_or(RenewKey::Any),
+                linking,
+            };
+            read.insert(name, Arc::new(profile));
         }
         read
     }
@@ -115,17 +127,17 @@ impl Reader {
         }
     }
 
-    fn key_types(&mut self, key: &str, words: Option<Vec<String>>) -> Vec<KeyType> {
+    fn key_types(&mut self, key: &str, words: Option<Vec<String>>) -> Vec<KeyKind> {
         let key = format!("{key}.key_types");
         let Some(words) = words else {
-            return vec![KeyType::EcP256, KeyType::EcP384];
+            return vec![KeyKind::EcP256, KeyKind::EcP384];
         };
         if words.is_empty() {
             self.problem(&key, "is empty: no CSR would fit".to_owned());
         }
-        let choices: Vec<(String, KeyType)> =
-            KeyType::ALL.iter().map(|kind| (kind.to_string(), *kind)).collect();
-        let choices: Vec<(&str, KeyType)> =
+        let choices: Vec<(String, KeyKind)> =
+            KEY_KINDS.iter().map(|kind| (kind.to_string(), *kind)).collect();
+        let choices: Vec<(&str, KeyKind)> =
             choices.iter().map(|(word, kind)| (word.as_str(), *kind)).collect();
         words.iter().filter_map(|word| self.choose(&key, word, &choices)).collect()
     }

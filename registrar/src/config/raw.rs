@@ -137,6 +137,11 @@ pub(super) struct Profile {
     pub(super) name: String,
     pub(super) key_types: Option<Vec<String>>,
     pub(super) hold_secs: Option<u32>,
+    #[serde(default)]
+    pub(super) renew_expired_days: u32,
+    pub(super) renew_key: Option<String>,
+    #[serde(default)]
+    pub(super) require_linking: bool,
 }
 
 fn serial() -> String {

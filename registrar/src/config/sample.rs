@@ -196,6 +196,12 @@ name = "{name}"
 key_types = ["ec-p256", "ec-p384"]
 # How long a request is held, in seconds, before it is answered with "come back" (202).
 hold_secs = 10
+# For how many days after its end a certificate can still be renewed with.
+renew_expired_days = 0
+# Which key a renewed certificate may have: "any", "same" or "new".
+renew_key = "any"
+# Whether a CSR must carry a challengePassword that links it to its TLS 1.3 session.
+require_linking = false
 
 "#,
         domain = choices.domain,

@@ -39,6 +39,7 @@ use crate::masa::client::MasaClient;
 use crate::observe;
 use crate::observe::log::Log;
 use crate::observe::metrics::labels::Listener;
+use crate::policy::attempts::Attempts;
 use crate::policy::manufacturers::ManufacturerDirectory;
 use crate::tls::server::server_config;
 use crate::trail::keeper::Keeper;
@@ -168,6 +169,7 @@ async fn app(
         manufacturers: ArcSwap::from_pointee(manufacturers),
         masa,
         issuers,
+        attempts: Attempts::default(),
         locks: Locks::default(),
         requests: AtomicU64::new(0),
         metrics: Arc::clone(&base.observing.metrics),

@@ -1,10 +1,11 @@
 //! What every client may ask for: the CA certificates, and what to put into a CSR (RFC 7030 §4.1, §4.5, RFC 9908).
 
 use brski_est::certs_only;
+use brski_est::csr::KeyKind;
 use brski_est::csr_attributes::{CsrAttributes, KeyTemplate};
 use rustls_pki_types::CertificateDer;
 
-use crate::config::{KeyType, Profile};
+use crate::config::Profile;
 
 /// The body of `/cacerts`: each certificate once, in the given order.
 ///
@@ -30,11 +31,14 @@ pub fn ca_certificates<'a>(
 /// `name`: the device's assigned name; none before it is admitted, when a CSR would be refused anyway.
 #[must_use]
 pub fn csr_attributes(profile: &Profile, name: Option<&str>) -> Vec<u8> {
-    let preferred = profile.key_types.first().and_then(|kind| match kind {
-        KeyType::EcP256 => Some(KeyTemplate::EcP256),
-        KeyType::EcP384 => Some(KeyTemplate::EcP384),
-        KeyType::EcP521 => Some(KeyTemplate::EcP521),
-        KeyType::Rsa | KeyType::Ed25519 => None,
+    let key = profile.key_types.first().and_then(|kind| match kind {
+        KeyKind::EcP256 => Some(KeyTemplate::EcP256),
+        KeyKind::EcP384 => Some(KeyTemplate::EcP384),
+        KeyKind::EcP521 => Some(KeyTemplate::EcP521),
+        KeyKind::Ed25519 => Some(KeyTemplate::Ed25519),
+        KeyKind::Rsa => Some(KeyTemplate::Rsa2048),
+        // A kind that this program does not know is asked for by nobody.
+        _ => None,
     });
-    CsrAttributes { dns_name: name.map(str::to_owned), key: preferred }.to_der()
+    CsrAttributes { dns_name: name.map(str::to_owned), key, linking: profile.linking }.to_der()
 }

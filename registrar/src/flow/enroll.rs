@@ -8,15 +8,13 @@ use brski_est::csr::{Csr, ProvenCsr};
 use brski_est::transfer;
 use brski_voucher::certificate::Certificate;
 
-use super::peer::PeerIdentity;
 use super::refusal::Refusal;
 use super::{Decision, Visit};
 use crate::issue::{ApprovedCsr, IssuedChain};
-use crate::policy::admission::{Admitted, readmit, readmit_issued};
 use crate::store::Change;
 use crate::store::model::{
     ChainCertificate, DeviceState, Enrollment, EnrollmentState, Event, Id, IssuedCertificate,
-    KnownDevice, Millis, Sha256, Verdict, hex,
+    Millis, Sha256, Verdict, hex,
 };
 
 /// How long a CA's refusal is repeated to the same CSR before the CA is asked again.
@@ -25,33 +23,6 @@ const REFUSED_MILLIS: i64 = 10 * 60 * 1000;
 const FAILED_MILLIS: i64 = 60 * 1000;
 /// When a waiting client should come back, in seconds.
 pub const RETRY_AFTER_SECS: u32 = 5;
-
-/// Asks whether a peer may enroll.
-///
-/// `known`: the device with the peer's serial number, for an IDevID.
-///
-/// # Errors
-/// [`Refusal::NoVoucher`] if the device is not known or holds no voucher; else what the peer lacks.
-pub fn gate(identity: &PeerIdentity, known: Option<KnownDevice>) -> Result<Admitted, Refusal> {
-    let admitted = match identity {
-        PeerIdentity::Issued { certificate, device } => {
-            readmit_issued((**device).clone(), certificate)?
-        }
-        other => readmit(known_or_no_voucher(other, known)?, other.idevid()?)?,
-    };
-    match admitted.device().state {
-        DeviceState::Vouchered | DeviceState::Enrolled => Ok(admitted),
-        _ => Err(Refusal::NoVoucher),
-    }
-}
-
-fn known_or_no_voucher(
-    identity: &PeerIdentity,
-    known: Option<KnownDevice>,
-) -> Result<KnownDevice, Refusal> {
-    identity.idevid()?;
-    known.ok_or(Refusal::NoVoucher)
-}
 
 /// Reads a CSR as clients send it, and checks that its key signed it.
 ///
@@ -64,12 +35,25 @@ pub fn read(body: &[u8]) -> Result<ProvenCsr, Refusal> {
     csr.prove().map_err(|error| Refusal::CsrSignature { reason: error.to_string() })
 }
 
-/// What makes a retry the same enrollment: profile, device, SPKI, subject and requested extensions.
-#[must_use]
-pub fn key(profile: &str, device: &Id, csr: &ProvenCsr) -> Sha256 {
-    let digest = hex(&csr.enrollment_digest());
-    // Neither a profile's name nor an identifier contains a NUL.
-    Sha256::of(format!("{profile}\0{device}\0{digest}").as_bytes())
+/// What a device wants to have, as a retry wants it again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wish {
+    /// SHA-256 of profile, device, SPKI, subject and requested extensions, and of the certificate to be renewed.
+    pub key: Sha256,
+    /// The certificate to be renewed, by its SHA-256.
+    pub replaces: Option<Sha256>,
+}
+
+impl Wish {
+    /// The wish of a device under a profile. `replaces`: the certificate to be renewed, for simplereenroll.
+    #[must_use]
+    pub fn new(profile: &str, device: &Id, csr: &ProvenCsr, replaces: Option<Sha256>) -> Self {
+        let digest = hex(&csr.enrollment_digest());
+        let renewed = replaces.map_or_else(String::new, |replaces| format!("\0{replaces}"));
+        // Neither a profile's name nor an identifier contains a NUL.
+        let key = Sha256::of(format!("{profile}\0{device}\0{digest}{renewed}").as_bytes());
+        Self { key, replaces }
+    }
 }
 
 /// Where the enrollment that a CSR asks for stands.
@@ -134,7 +118,7 @@ pub fn approve(
     visit: &Visit,
     approved: &ApprovedCsr,
     id: Id,
-    key: Sha256,
+    wish: Wish,
     issuer: &str,
 ) -> (Enrollment, Decision) {
     let device = approved.admitted().device();
@@ -144,8 +128,9 @@ pub fn approve(
         profile: device.profile.clone(),
         issuer: issuer.to_owned(),
         name: approved.name().to_owned(),
-        key,
+        key: wish.key,
         csr: approved.csr().der().to_vec(),
+        replaces: wish.replaces,
         state: EnrollmentState::Approved,
         created_at: visit.now,
         updated_at: visit.now,

@@ -30,6 +30,9 @@ impl Refusal {
             | Self::CertificateWaiting { .. } => None,
             Self::UnknownManufacturer { .. }
             | Self::CertificateRevoked
+            | Self::CertificateNotValid { .. }
+            | Self::CredentialSpent { .. }
+            | Self::NameTaken { .. }
             | Self::KeyChanged { .. }
             | Self::Unexpected
             | Self::DeviceBarred { .. }
@@ -46,6 +49,7 @@ impl Refusal {
             | Self::IdevidNeeded
             | Self::SerialNumberUnusable { .. }
             | Self::UnknownPath
+            | Self::UnknownCertificate
             | Self::UnknownLabel { .. }
             | Self::MethodNotAllowed { .. }
             | Self::NotOffered { .. }
@@ -63,9 +67,16 @@ impl Refusal {
             | Self::NoVoucher
             | Self::CsrUnreadable { .. }
             | Self::CsrSignature { .. }
-            | Self::CsrKey { .. }
-            | Self::CsrName { .. }
-            | Self::CsrExtension { .. }
+            | Self::NoCredential
+            | Self::CredentialRefused { .. }
+            | Self::TooManyAttempts { .. }
+            | Self::RenewalWithoutCertificate
+            | Self::CsrKey(_)
+            | Self::CsrName(_)
+            | Self::CsrExtension(_)
+            | Self::CsrKeyHeld { .. }
+            | Self::CsrRenewalKey { .. }
+            | Self::LinkingMissing
             | Self::ChallengePassword => Some(Fault::Pledge),
         }
     }

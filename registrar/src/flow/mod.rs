@@ -11,6 +11,7 @@ use crate::store::model::{Event, Id, Millis, Verdict};
 pub mod distribution;
 pub mod enroll;
 pub mod fault;
+pub mod gate;
 pub mod operator;
 pub mod peer;
 pub mod refusal;

@@ -10,7 +10,7 @@ use rustls_pki_types::CertificateDer;
 use super::refusal::Refusal;
 use crate::clock::unix_time;
 use crate::policy::manufacturers::{KnownManufacturer, ManufacturerDirectory};
-use crate::store::model::{IssuedCertificate, KnownDevice, Millis};
+use crate::store::model::{Credential, IssuedCertificate, KnownDevice, Millis};
 
 /// A device that showed an IDevID of a known manufacturer.
 #[derive(Clone, Debug)]
@@ -44,6 +44,13 @@ pub enum PeerIdentity {
     },
     /// It showed a certificate of ours that was revoked.
     Revoked,
+    /// It showed no certificate that counts, and gave the secret of a credential.
+    Credential {
+        /// The credential.
+        credential: Box<Credential>,
+        /// The device that enrolled with it before.
+        device: Option<Box<KnownDevice>>,
+    },
 }
 
 /// Judges the certificates of a session.
@@ -102,6 +109,7 @@ impl PeerIdentity {
             }
             Self::Issued { .. } => Err(Refusal::IdevidNeeded),
             Self::Revoked => Err(Refusal::CertificateRevoked),
+            Self::Credential { .. } => Err(Refusal::NoClientCertificate),
         }
     }
 
@@ -116,6 +124,7 @@ impl PeerIdentity {
             }
             Self::Issued { certificate, .. } => format!("certificate {}", certificate.fingerprint),
             Self::Revoked => "revoked certificate".to_owned(),
+            Self::Credential { credential, .. } => format!("credential {}", credential.name),
         }
     }
 }

@@ -3,6 +3,7 @@
 //! A refusal knows its reason for the peer (`Display`), its word in the trail and its clause.
 //! The HTTP status is chosen in [`http::status`](crate::http::status) alone.
 
+use brski_est::csr::check::CsrFault;
 use thiserror::Error;
 
 use crate::store::StoreError;
@@ -32,6 +33,50 @@ pub enum Refusal {
     /// The issued certificate was revoked.
     #[error("the client certificate was revoked")]
     CertificateRevoked,
+    /// The issued certificate is not valid now.
+    #[error("the client certificate is {reason}; {remedy}")]
+    CertificateNotValid {
+        /// Since when, or from when on.
+        reason: String,
+        /// What the device can do.
+        remedy: &'static str,
+    },
+    /// Neither a certificate that is known nor a credential.
+    #[error(
+        "this request needs the device's certificate in the TLS handshake, or a credential by HTTP Basic; an operator makes one with 'registrar credential add'"
+    )]
+    NoCredential,
+    /// The user name or the secret is wrong, or the credential has ended; which of these, the trail alone says.
+    #[error("the user name or the secret is wrong, or the credential is not good any more")]
+    CredentialRefused {
+        /// Which it is, for the trail.
+        reason: String,
+    },
+    /// Too many failed attempts.
+    #[error("too many failed attempts; try again in a minute")]
+    TooManyAttempts {
+        /// When to try again.
+        retry_after_secs: u32,
+    },
+    /// The credential is used up.
+    #[error("the credential {name:?} was good for {uses} enrollments, which were made")]
+    CredentialSpent {
+        /// Its name.
+        name: String,
+        /// How many enrollments it was good for.
+        uses: u32,
+    },
+    /// The name that the credential stands for is another device's.
+    #[error("the name {name:?} belongs to another device")]
+    NameTaken {
+        /// The name.
+        name: String,
+    },
+    /// A certificate is renewed over a session with that certificate alone.
+    #[error(
+        "simplereenroll needs the certificate that is to be renewed in the TLS handshake; use simpleenroll for the first one"
+    )]
+    RenewalWithoutCertificate,
     /// The IDevID has no usable serial number.
     #[error("the IDevID has no usable serial number: {reason}")]
     SerialNumberUnusable {
@@ -80,6 +125,9 @@ pub enum Refusal {
         /// The label.
         label: String,
     },
+    /// No certificate of ours has this identifier.
+    #[error("this registrar issued no certificate with this identifier")]
+    UnknownCertificate,
     /// The path is served with another method.
     #[error("this path takes {allowed}")]
     MethodNotAllowed {
@@ -219,29 +267,31 @@ pub enum Refusal {
         reason: String,
     },
     /// The CSR's key is not one that the profile takes.
-    #[error("the key is {received}; this profile takes {allowed}")]
-    CsrKey {
-        /// The key in the CSR.
-        received: String,
-        /// What the profile takes.
-        allowed: String,
-    },
+    #[error("the CSR is refused: {0}")]
+    CsrKey(CsrFault),
     /// The CSR's names are not exactly the assigned one.
-    #[error(
-        "the CSR names {received}; this device may have exactly {assigned:?} as its subject alternative name"
-    )]
-    CsrName {
-        /// The names in the CSR.
-        received: String,
-        /// The assigned name.
-        assigned: String,
-    },
+    #[error("the CSR is refused: {0}")]
+    CsrName(CsrFault),
     /// The CSR asks for something that the profile does not give.
-    #[error("the CSR asks for {extension}, which this profile does not give")]
-    CsrExtension {
-        /// The extension, and what of it.
-        extension: String,
+    #[error("the CSR is refused: {0}")]
+    CsrExtension(CsrFault),
+    /// Somebody else holds the CSR's key.
+    #[error("the CSR is refused: its key belongs to {holder}; make a new one")]
+    CsrKeyHeld {
+        /// Who.
+        holder: &'static str,
     },
+    /// The profile wants another key at each renewal, or the same one.
+    #[error("the CSR is refused: this profile renews certificates with {wanted} alone")]
+    CsrRenewalKey {
+        /// Which key it takes.
+        wanted: &'static str,
+    },
+    /// The profile wants a challengePassword.
+    #[error(
+        "the CSR has no challengePassword; it must be base64 of this session's tls-exporter (TLS 1.3): linking of identity and proof of possession is required"
+    )]
+    LinkingMissing,
     /// The challengePassword does not link the CSR to this session.
     #[error(
         "the challengePassword is not base64 of this session's tls-exporter; linking of identity and proof of possession failed"
@@ -289,6 +339,13 @@ impl Refusal {
             Self::UnknownManufacturer { .. } => "unknown-manufacturer",
             Self::IdevidNeeded => "idevid-needed",
             Self::CertificateRevoked => "certificate-revoked",
+            Self::CertificateNotValid { .. } => "certificate-not-valid",
+            Self::NoCredential => "no-credential",
+            Self::CredentialRefused { .. } => "credential-refused",
+            Self::TooManyAttempts { .. } => "too-many-attempts",
+            Self::CredentialSpent { .. } => "credential-spent",
+            Self::NameTaken { .. } => "name-taken",
+            Self::RenewalWithoutCertificate => "renewal-without-certificate",
             Self::SerialNumberUnusable { .. } => "serial-number-unusable",
             Self::KeyChanged { .. } => "identity-key-changed",
             Self::Unexpected => "device-unexpected",
@@ -296,6 +353,7 @@ impl Refusal {
             Self::DeviceBarred { .. } => "device-barred",
             Self::UnknownPath => "unknown-path",
             Self::UnknownLabel { .. } => "unknown-label",
+            Self::UnknownCertificate => "unknown-certificate",
             Self::LabelNotAllowed { .. } => "label-not-allowed",
             Self::MethodNotAllowed { .. } => "method-not-allowed",
             Self::NotOffered { .. } => "not-offered",
@@ -319,9 +377,12 @@ impl Refusal {
             Self::NoVoucher => "no-voucher",
             Self::CsrUnreadable { .. } => "csr-unreadable",
             Self::CsrSignature { .. } => "csr-signature",
-            Self::CsrKey { .. } => "csr-key",
-            Self::CsrName { .. } => "csr-name",
-            Self::CsrExtension { .. } => "csr-extension",
+            Self::CsrKey(_) => "csr-key",
+            Self::CsrName(_) => "csr-name",
+            Self::CsrExtension(_) => "csr-extension",
+            Self::CsrKeyHeld { .. } => "csr-key-held",
+            Self::CsrRenewalKey { .. } => "csr-renewal-key",
+            Self::LinkingMissing => "csr-linking-missing",
             Self::ChallengePassword => "csr-challenge-password",
             Self::CertificateWaiting { .. } => "certificate-waiting",
             Self::IssuerRefused { .. } => "issuer-refused",
@@ -338,12 +399,20 @@ impl Refusal {
             Self::NoClientCertificate | Self::UnknownManufacturer { .. } | Self::IdevidNeeded => {
                 "RFC 8995 §5.1"
             }
-            Self::CertificateRevoked => "RFC 7030 §3.3.2",
+            Self::CertificateRevoked
+            | Self::CertificateNotValid { .. }
+            | Self::RenewalWithoutCertificate => "RFC 7030 §3.3.2",
+            Self::NoCredential
+            | Self::CredentialRefused { .. }
+            | Self::TooManyAttempts { .. }
+            | Self::CredentialSpent { .. }
+            | Self::NameTaken { .. } => "RFC 7030 §3.2.3",
             Self::SerialNumberUnusable { .. } | Self::KeyChanged { .. } => "RFC 8995 §2.3.1",
             Self::DeviceBarred { .. } | Self::Unexpected | Self::ApprovalWaiting { .. } => {
                 "RFC 8995 §5.3"
             }
             Self::UnknownPath
+            | Self::UnknownCertificate
             | Self::UnknownLabel { .. }
             | Self::LabelNotAllowed { .. }
             | Self::NotOffered { .. } => "RFC 7030 §3.2.2",
@@ -361,10 +430,15 @@ impl Refusal {
             Self::MasaUnauthorized { .. } => "RFC 8995 §5.4",
             Self::StatusUnreadable { .. } | Self::NothingToReport => "RFC 8995 §5.7",
             Self::NoVoucher => "RFC 8995 §5.9",
-            Self::CsrUnreadable { .. } | Self::CsrKey { .. } => "RFC 7030 §4.2.1",
-            Self::CsrSignature { .. } | Self::ChallengePassword => "RFC 7030 §3.5",
-            Self::CsrName { .. } => "draft-ietf-acme-integrations §7",
-            Self::CsrExtension { .. } => "RFC 8995 §5.9.2",
+            Self::CsrUnreadable { .. } | Self::CsrKey(_) | Self::CsrKeyHeld { .. } => {
+                "RFC 7030 §4.2.1"
+            }
+            Self::CsrRenewalKey { .. } => "RFC 7030 §4.2.2",
+            Self::CsrSignature { .. } | Self::ChallengePassword | Self::LinkingMissing => {
+                "RFC 7030 §3.5"
+            }
+            Self::CsrName(_) => "draft-ietf-acme-integrations §7",
+            Self::CsrExtension(_) => "RFC 8995 §5.9.2",
             Self::CertificateWaiting { .. } => "RFC 7030 §4.2.3",
             Self::IssuerRefused { .. } | Self::IssuerFailed { .. } => "RFC 8555 §6.7",
             Self::Store(_) | Self::Internal { .. } => "",
@@ -393,7 +467,9 @@ impl Refusal {
         !matches!(
             self,
             Self::UnknownPath
+                | Self::UnknownCertificate
                 | Self::MethodNotAllowed { .. }
+                | Self::TooManyAttempts { .. }
                 | Self::CertificateWaiting { .. }
                 | Self::ApprovalWaiting { .. }
         )
@@ -406,6 +482,7 @@ impl Refusal {
             Self::MasaUnavailable { reason, .. }
             | Self::IssuerFailed { reason, .. }
             | Self::Internal { reason } => format!("{self}: {reason}"),
+            Self::CredentialRefused { reason } => format!("{self}: {reason}"),
             Self::MasaUnauthorized { text } => format!("{self}: {text}"),
             Self::Store(error) => format!("{self}: {error}"),
             _ => self.to_string(),

@@ -118,8 +118,8 @@ pub fn begin(
 #[must_use]
 pub fn admitted_event(visit: &Visit, admitted: &Admitted) -> Event {
     let device = admitted.device();
-    let serial = &admitted.known().identity.serial;
-    let detail = format!("serial number {serial} is {}", admitted.name());
+    let identity = admitted.known().identity.describe();
+    let detail = format!("{identity} is {}", admitted.name());
     visit.event("device-admitted", Verdict::Done, "RFC 8995 §5.3", Some(&device.id), detail)
 }
 

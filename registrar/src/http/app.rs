@@ -9,6 +9,7 @@ use arc_swap::ArcSwap;
 use axum::response::Response;
 use tracing::{Instrument as _, Span, debug_span, error};
 
+use super::est::credential::Attempt;
 use super::locks::Locks;
 use super::status;
 use crate::config::{Config, Profile};
@@ -21,6 +22,7 @@ use crate::issue::Issuer;
 use crate::masa::client::MasaClient;
 use crate::observe::decision;
 use crate::observe::metrics::Metrics;
+use crate::policy::attempts::Attempts;
 use crate::policy::manufacturers::ManufacturerDirectory;
 use crate::store::model::{Id, IssuedCertificate, KnownDevice, Millis, Sha256};
 use crate::store::{Store, StoreError};
@@ -42,6 +44,8 @@ pub struct App {
     pub masa: MasaClient,
     /// The issuers, by their names in the configuration.
     pub issuers: BTreeMap<String, Arc<dyn Issuer>>,
+    /// Failed attempts with credentials.
+    pub attempts: Attempts<Attempt>,
     /// One request at a time for the same exchange or enrollment.
     pub locks: Locks,
     /// Requests answered since the start.
@@ -51,7 +55,7 @@ pub struct App {
 }
 
 /// A request whose peer was judged.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Arrival {
     /// How the trail knows it.
     pub visit: Visit,

@@ -13,19 +13,17 @@ use http::HeaderValue;
 use http::header::CONTENT_TYPE;
 use tokio::time::Instant;
 
+use super::admit::{Entries, entries};
 use super::app::{App, Arrival, Refused};
 use super::{body, headers};
-use crate::config::DEFAULT_PROFILE;
 use crate::entropy::random_id;
+use crate::flow::Decision;
 use crate::flow::peer::{Idevid, PeerIdentity};
 use crate::flow::refusal::Refusal;
 use crate::flow::telemetry::{self, StatusSession};
 use crate::flow::voucher::{self, Standing};
-use crate::flow::{Decision, Visit};
 use crate::masa::client::{MasaAnswer, MasaError, MasaRequest};
-use crate::policy::admission::{
-    Admission, Admitted, Applicant, Entry, Placement, decide, key_digest, readmit,
-};
+use crate::policy::admission::{Admitted, Entry, readmit};
 use crate::store::model::{KnownDevice, Sha256, VoucherExchange};
 use crate::store::{Change, Conflict, StoreError};
 use crate::tls::peer::Peer;
@@ -182,18 +180,8 @@ async fn begin(
 ) -> Result<(Admitted, VoucherExchange), Refused> {
     let visit = &arrival.visit;
     let registrar_request = voucher::registrar_request(&app.identity, request, idevid, visit.now)?;
-    let (entries, is_new) = match admission(app, visit, idevid, known).await? {
-        Admission::Known(admitted) => {
-            (vec![Entry { admitted: *admitted, changes: Vec::new() }], false)
-        }
-        Admission::New(entries) => (entries, true),
-        Admission::Ask { device, changes, reason, refusal } => {
-            let event =
-                reason.map(|reason| voucher::approval_event(visit, &device, idevid, reason));
-            app.commit(Decision { changes, events: event.into_iter().collect() }).await?;
-            return Err(Refused::of(&device, refusal));
-        }
-    };
+    let unexpected = app.config.load().policy.unexpected;
+    let Entries { entries, is_new } = entries(app, visit, idevid, known, unexpected).await?;
     for Entry { admitted, changes } in entries {
         let mut decision = Decision { changes, events: Vec::new() };
         if is_new {
@@ -211,28 +199,6 @@ async fn begin(
     }
     let reason = format!("no free name for serial number {}", idevid.serial);
     Err(Refusal::Internal { reason }.into())
-}
-
-/// Brings policy the facts that it needs.
-async fn admission(
-    app: &App,
-    visit: &Visit,
-    idevid: &Idevid,
-    known: Option<KnownDevice>,
-) -> Result<Admission, Refused> {
-    let question = match &known {
-        None => None,
-        Some(known) => {
-            let key = key_digest(&idevid.certificate);
-            app.store.latest_approval(&known.device.id, &key).await?
-        }
-    };
-    let name = known.as_ref().map_or(DEFAULT_PROFILE, |known| &known.device.profile).to_owned();
-    let profile = &*app.profile(&name)?;
-    let placement = Placement { profile: &name, template: &profile.name, zone: &profile.zone };
-    let applicant = Applicant { idevid, peer: &visit.peer, now: visit.now };
-    let unexpected = app.config.load().policy.unexpected;
-    Ok(decide(applicant, known, question, unexpected, placement, &random_id())?)
 }
 
 /// Calls the MASA, again and again within `hold` while it cannot be reached or fails.

@@ -1,5 +1,6 @@
 //! The pledge-facing side: connections, requests, answers. It brings facts to [`flow`](crate::flow) and does what is decided.
 
+mod admit;
 pub mod app;
 pub mod body;
 pub mod brski;

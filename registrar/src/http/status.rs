@@ -5,7 +5,7 @@
 
 use axum::body::Body;
 use axum::response::Response;
-use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER};
+use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
 
 use crate::flow::refusal::Refusal;
@@ -14,14 +14,26 @@ use crate::observe::metrics::labels::Outcome;
 /// How long a peer waits after a failure of the store, in seconds.
 const STORE_RETRY_SECS: u32 = 10;
 
+/// What a client without a certificate is asked for.
+const BASIC: &str = "Basic realm=\"EST\", charset=\"UTF-8\"";
+
 /// The status of a refusal.
 #[must_use]
 pub fn status(refusal: &Refusal) -> StatusCode {
     match refusal {
-        Refusal::NoClientCertificate | Refusal::Proximity { .. } => StatusCode::UNAUTHORIZED,
+        Refusal::NoClientCertificate
+        | Refusal::Proximity { .. }
+        | Refusal::NoCredential
+        | Refusal::CredentialRefused { .. } => StatusCode::UNAUTHORIZED,
+        Refusal::TooManyAttempts { .. } => StatusCode::TOO_MANY_REQUESTS,
         Refusal::UnknownManufacturer { .. }
         | Refusal::IdevidNeeded
         | Refusal::CertificateRevoked
+        | Refusal::CertificateNotValid { .. }
+        | Refusal::CredentialSpent { .. }
+        | Refusal::NameTaken { .. }
+        | Refusal::RenewalWithoutCertificate
+        | Refusal::LinkingMissing
         | Refusal::SerialNumberUnusable { .. }
         | Refusal::KeyChanged { .. }
         | Refusal::DeviceBarred { .. }
@@ -31,12 +43,13 @@ pub fn status(refusal: &Refusal) -> StatusCode {
         | Refusal::MasaUnusable { .. }
         | Refusal::LabelNotAllowed { .. }
         | Refusal::NoVoucher
-        | Refusal::CsrName { .. }
+        | Refusal::CsrName(_)
         | Refusal::ChallengePassword
         | Refusal::IssuerRefused { .. } => StatusCode::FORBIDDEN,
-        Refusal::UnknownPath | Refusal::UnknownLabel { .. } | Refusal::NothingToReport => {
-            StatusCode::NOT_FOUND
-        }
+        Refusal::UnknownPath
+        | Refusal::UnknownCertificate
+        | Refusal::UnknownLabel { .. }
+        | Refusal::NothingToReport => StatusCode::NOT_FOUND,
         Refusal::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
         Refusal::NotOffered { .. } => StatusCode::NOT_IMPLEMENTED,
         Refusal::MediaType { .. } => StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -48,8 +61,10 @@ pub fn status(refusal: &Refusal) -> StatusCode {
         | Refusal::StatusUnreadable { .. }
         | Refusal::CsrUnreadable { .. }
         | Refusal::CsrSignature { .. }
-        | Refusal::CsrKey { .. }
-        | Refusal::CsrExtension { .. } => StatusCode::BAD_REQUEST,
+        | Refusal::CsrKey(_)
+        | Refusal::CsrKeyHeld { .. }
+        | Refusal::CsrRenewalKey { .. }
+        | Refusal::CsrExtension(_) => StatusCode::BAD_REQUEST,
         Refusal::MasaRefused { status, .. } => mirrored(*status),
         Refusal::MasaWaiting { .. }
         | Refusal::ApprovalWaiting { .. }
@@ -89,6 +104,10 @@ pub fn response(refusal: &Refusal) -> Response {
         Refusal::Proximity { .. } | Refusal::BodyTooLong { .. } | Refusal::BodyUnreadable => {
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
+        // RFC 7030 §3.2.3: clients may come without credentials first, and learn here what to bring.
+        Refusal::NoCredential | Refusal::CredentialRefused { .. } => {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(BASIC));
+        }
         Refusal::MethodNotAllowed { allowed } => {
             headers.insert(ALLOW, HeaderValue::from_static(allowed));
         }
@@ -102,6 +121,7 @@ fn retry_after_secs(refusal: &Refusal) -> Option<u32> {
     match refusal {
         Refusal::MasaUnavailable { retry_after_secs, .. }
         | Refusal::MasaWaiting { retry_after_secs }
+        | Refusal::TooManyAttempts { retry_after_secs }
         | Refusal::ApprovalWaiting { retry_after_secs }
         | Refusal::CertificateWaiting { retry_after_secs }
         | Refusal::IssuerFailed { retry_after_secs, .. } => Some(*retry_after_secs),

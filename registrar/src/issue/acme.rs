@@ -6,11 +6,12 @@ use std::time::Duration;
 use acme_bridge::bridge::Bridge;
 use acme_bridge::{Csr, OrderId};
 use async_trait::async_trait;
+use brski_est::renewal_info::Window;
 use rustls_pki_types::CertificateDer;
 use tracing::warn;
 
 use super::{ApprovedCsr, IssueError, Issuer, Submission};
-use crate::store::model::{Id, Millis};
+use crate::store::model::{Id, IssuedCertificate, Millis};
 
 /// An issuer behind an ACME CA.
 pub struct AcmeIssuer {
@@ -55,6 +56,14 @@ impl Issuer for AcmeIssuer {
         if let Err(error) = self.bridge.wait(&OrderId::new(enrollment.as_str()), limit).await {
             warn!(%enrollment, %error, "cannot see how the order stands");
         }
+    }
+
+    fn holds_key(&self, _spki: &[u8]) -> bool {
+        false
+    }
+
+    async fn renewal_window(&self, _certificate: &IssuedCertificate) -> Option<Window> {
+        None
     }
 
     fn anchors(&self) -> &[CertificateDer<'static>] {

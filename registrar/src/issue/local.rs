@@ -9,9 +9,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use brski_est::renewal_info::Window;
 use rcgen::{
     CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
-    KeyUsagePurpose, SanType, SerialNumber, SubjectPublicKeyInfo,
+    KeyUsagePurpose, PublicKeyData as _, SanType, SerialNumber, SubjectPublicKeyInfo,
 };
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
@@ -24,7 +25,7 @@ use crate::entropy::random_bytes;
 use crate::flow::fault::Fault;
 use crate::observe::metrics::Metrics;
 use crate::observe::metrics::labels::{Outcome, Phase};
-use crate::store::model::{Id, Millis};
+use crate::store::model::{Id, IssuedCertificate, Millis};
 
 /// How far certificates are backdated, for devices whose clock is slow.
 const BACKDATE_SECS: i64 = 3600;
@@ -37,6 +38,7 @@ pub struct LocalIssuer {
     name: String,
     issuer: rcgen::Issuer<'static, KeyPair>,
     certificate: Vec<CertificateDer<'static>>,
+    spki: Vec<u8>,
     validity_days: u32,
     metrics: Arc<Metrics>,
 }
@@ -88,9 +90,10 @@ impl LocalIssuer {
             LocalIssuerError::Certificate { path: certificate.display().to_string() }
         })?;
         let key = KeyPair::from_pem(&read(key)?)?;
+        let spki = key.subject_public_key_info();
         let issuer = rcgen::Issuer::from_ca_cert_der(&der, key)?;
         let (name, certificate) = (name.to_owned(), vec![der]);
-        Ok(Self { name, issuer, certificate, validity_days, metrics })
+        Ok(Self { name, issuer, certificate, spki, validity_days, metrics })
     }
 
     fn sign(
@@ -158,6 +161,14 @@ impl Issuer for LocalIssuer {
     }
 
     async fn wait(&self, _enrollment: &Id, _limit: Duration) {}
+
+    fn holds_key(&self, spki: &[u8]) -> bool {
+        self.spki == spki
+    }
+
+    async fn renewal_window(&self, _certificate: &IssuedCertificate) -> Option<Window> {
+        None
+    }
 
     fn anchors(&self) -> &[CertificateDer<'static>] {
         &self.certificate

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use brski_est::csr::ProvenCsr;
+use brski_est::renewal_info::Window;
 use rustls_pki_types::CertificateDer;
 use thiserror::Error;
 
@@ -14,7 +15,7 @@ use crate::config::Profile;
 use crate::flow::refusal::Refusal;
 use crate::policy::admission::Admitted;
 use crate::policy::profile;
-use crate::store::model::{Id, Millis};
+use crate::store::model::{Id, IssuedCertificate, Millis};
 
 pub mod acme;
 pub mod local;
@@ -41,7 +42,7 @@ impl ApprovedCsr {
         rules: &Profile,
         exporter: Option<&[u8; 32]>,
     ) -> Result<Self, Refusal> {
-        profile::check_linking(&csr, exporter)?;
+        profile::check_linking(&csr, exporter, rules.linking)?;
         profile::check(&csr, admitted.name(), rules)?;
         Ok(Self { admitted, csr })
     }
@@ -129,6 +130,12 @@ pub trait Issuer: Send + Sync + 'static {
 
     /// Waits until the enrollment has ended, at most for `limit`.
     async fn wait(&self, enrollment: &Id, limit: Duration);
+
+    /// Whether this issuer has the key itself: that of an account, or of a CA. `spki`: SubjectPublicKeyInfo, DER.
+    fn holds_key(&self, spki: &[u8]) -> bool;
+
+    /// When the CA would like a certificate to be renewed, if it says so.
+    async fn renewal_window(&self, certificate: &IssuedCertificate) -> Option<Window>;
 
     /// The CA certificates that `/cacerts` serves for it from configuration alone.
     fn anchors(&self) -> &[CertificateDer<'static>];

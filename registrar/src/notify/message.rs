@@ -33,7 +33,7 @@ pub(super) fn text(event: &StoredEvent, known: Option<&KnownDevice>) -> String {
         verdict: &event.verdict,
         device: event.device.as_ref().map(Id::as_str),
         device_name: known.and_then(|known| known.device.name.as_deref()),
-        device_serial: known.map(|known| known.identity.serial.as_str()),
+        device_serial: known.and_then(|known| known.identity.serial()),
         peer: &event.peer,
         clause: &event.clause,
         detail: &event.detail,

@@ -9,8 +9,8 @@ use crate::flow::peer::Idevid;
 use crate::flow::refusal::Refusal;
 use crate::store::Change;
 use crate::store::model::{
-    Approval, ApprovalReason, ApprovalState, Device, DeviceState, Id, Identity, IssuedCertificate,
-    KnownDevice, Millis, SeenIdevid, Sha256,
+    Approval, ApprovalReason, ApprovalState, Credential, Device, DeviceState, Id, Identity,
+    IssuedCertificate, KnownDevice, Millis, SeenIdevid, Sha256,
 };
 
 /// When a device should ask again while it waits for a person, in seconds.
@@ -141,7 +141,7 @@ pub fn decide(
         return Err(Refusal::DeviceBarred { state });
     }
     let key = key_digest(&applicant.idevid.certificate);
-    let is_same_key = known.identity.idevid.as_ref().is_none_or(|idevid| idevid.spki == key);
+    let is_same_key = known.identity.seen().is_none_or(|idevid| idevid.spki == key);
     match state {
         DeviceState::Pending if is_same_key => {
             Ok(ask_again(applicant, &known, question, ApprovalReason::Unexpected, id))
@@ -198,7 +198,9 @@ fn enter(
             let mut known = known.clone();
             known.device.name = Some(name.clone());
             known.device.state = DeviceState::Admitted;
-            known.identity.idevid = Some(applicant.seen());
+            if let Identity::Idevid { seen, .. } = &mut known.identity {
+                *seen = Some(applicant.seen());
+            }
             Entry { admitted: Admitted { known, name }, changes }
         }
     };
@@ -222,10 +224,10 @@ fn row(
             created_at: applicant.now,
             updated_at: applicant.now,
         },
-        identity: Identity {
+        identity: Identity::Idevid {
             manufacturer: applicant.idevid.manufacturer.row.id.clone(),
             serial: applicant.idevid.serial.to_string(),
-            idevid: Some(applicant.seen()),
+            seen: Some(applicant.seen()),
         },
     }
 }
@@ -287,7 +289,7 @@ fn question(applicant: Applicant<'_>, device: &Id, reason: ApprovalReason, id: &
 /// [`Refusal::DeviceBarred`] if the device is retired or blocked; [`Refusal::NoVoucher`] if it was never let in.
 pub fn readmit(known: KnownDevice, idevid: &Idevid) -> Result<Admitted, Refusal> {
     let key = key_digest(&idevid.certificate);
-    if known.identity.idevid.as_ref().is_some_and(|admitted| admitted.spki != key) {
+    if known.identity.seen().is_some_and(|admitted| admitted.spki != key) {
         return Err(Refusal::KeyChanged { serial: idevid.serial.to_string() });
     }
     open(known)
@@ -325,6 +327,45 @@ fn open(known: KnownDevice) -> Result<Admitted, Refusal> {
         }
         _ => Err(Refusal::NoVoucher),
     }
+}
+
+/// Lets the device of a credential in: the one that it made before, or a new one that is called as the credential is.
+///
+/// `id`: for a new device. `zone`: of the credential's profile.
+///
+/// # Errors
+/// [`Refusal::DeviceBarred`] if the device is retired or blocked.
+pub fn enter_with_credential(
+    credential: &Credential,
+    known: Option<KnownDevice>,
+    zone: &str,
+    id: Id,
+    now: Millis,
+) -> Result<Entry, Refusal> {
+    let Some(mut known) = known else {
+        let name = format!("{}.{zone}", credential.name);
+        let device = Device {
+            id,
+            name: Some(name.clone()),
+            profile: credential.profile.clone(),
+            site: None,
+            state: DeviceState::Admitted,
+            created_at: now,
+            updated_at: now,
+        };
+        let identity = Identity::Credential { name: credential.name.clone() };
+        let known = KnownDevice { device, identity };
+        let changes = vec![Change::AddDevice(known.clone())];
+        return Ok(Entry { admitted: Admitted { known, name }, changes });
+    };
+    let mut changes = Vec::new();
+    if known.device.state == DeviceState::Expected {
+        // An operator restored it.
+        let device = known.device.id.clone();
+        changes.push(Change::MoveDevice { device, state: DeviceState::Admitted, at: now });
+        known.device.state = DeviceState::Admitted;
+    }
+    Ok(Entry { admitted: open(known)?, changes })
 }
 
 /// SHA-256 of a certificate's SubjectPublicKeyInfo.

@@ -111,6 +111,11 @@ pub enum Change {
         /// Now.
         at: Millis,
     },
+    /// Uses a credential up by one enrollment; fails if it is used up or revoked.
+    SpendCredential {
+        /// Its name.
+        name: String,
+    },
     /// Begins a voucher exchange.
     BeginVoucherExchange(VoucherExchange),
     /// Moves a voucher exchange to a state.
@@ -218,6 +223,10 @@ pub enum Conflict {
     Approval,
     /// Another credential has this name.
     CredentialName(String),
+    /// Another device has this credential.
+    CredentialDevice(String),
+    /// The credential is used up or revoked.
+    CredentialSpent,
     /// The exchange was begun by another request.
     VoucherExchange,
     /// Another enrollment with this key is approved or ordered.
@@ -310,6 +319,12 @@ pub trait Store: Send + Sync + 'static {
     /// All credentials, by name.
     async fn credentials(&self) -> Result<Vec<Credential>, StoreError>;
 
+    /// The credential of this name.
+    async fn credential(&self, name: &str) -> Result<Option<Credential>, StoreError>;
+
+    /// The device that enrolls with this credential.
+    async fn device_by_credential(&self, name: &str) -> Result<Option<KnownDevice>, StoreError>;
+
     /// The exchange that this pledge request began.
     async fn voucher_exchange(
         &self,
@@ -359,6 +374,16 @@ pub trait Store: Send + Sync + 'static {
 
     /// All certificates of this device, the oldest first.
     async fn certificates_of(&self, device: &Id) -> Result<Vec<IssuedCertificate>, StoreError>;
+
+    /// A device other than `device` that has a certificate for this key, or an IDevID with it;
+    /// `spki`: SHA-256 of its SubjectPublicKeyInfo.
+    async fn other_holder(&self, spki: &Sha256, device: &Id) -> Result<Option<Id>, StoreError>;
+
+    /// The issued certificates with this serial number, hexadecimal in lower case: of each CA, one.
+    async fn certificates_by_serial(
+        &self,
+        serial: &str,
+    ) -> Result<Vec<IssuedCertificate>, StoreError>;
 
     /// All CA certificates seen above issued ones.
     async fn chain_certificates(&self) -> Result<Vec<ChainCertificate>, StoreError>;

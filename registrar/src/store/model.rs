@@ -122,6 +122,32 @@ impl fmt::Display for Sha256 {
     }
 }
 
+/// What a manufacturer's devices need before they may enroll.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Entry {
+    /// A voucher of its MASA (RFC 8995).
+    Voucher,
+    /// The IDevID alone, if an operator expects the device or approved it.
+    Est,
+}
+
+impl Entry {
+    /// The word that the store and the command line use.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Voucher => "voucher",
+            Self::Est => "est",
+        }
+    }
+
+    /// Reads [`Entry::as_str`]'s word.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        [Self::Voucher, Self::Est].into_iter().find(|entry| entry.as_str() == word)
+    }
+}
+
 /// A manufacturer whose devices may come, with what is needed to reach its MASA.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Manufacturer {
@@ -139,6 +165,8 @@ pub struct Manufacturer {
     pub masa_hosts: Vec<String>,
     /// Anchors of its voucher signers; empty: unknown.
     pub voucher_anchors: Vec<CertificateDer<'static>>,
+    /// What its devices need before they may enroll.
+    pub entry: Entry,
     /// When it was added.
     pub created_at: Millis,
 }
@@ -214,15 +242,70 @@ pub struct Device {
     pub updated_at: Millis,
 }
 
-/// What a device proves itself with: its IDevID.
+/// What a device proves itself with.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Identity {
-    /// The manufacturer's identifier.
-    pub manufacturer: Id,
-    /// The serial number that the IDevID carries.
-    pub serial: String,
-    /// The IDevID; none before the device shows one that is admitted or waits.
-    pub idevid: Option<SeenIdevid>,
+pub enum Identity {
+    /// Its IDevID.
+    Idevid {
+        /// The manufacturer's identifier.
+        manufacturer: Id,
+        /// The serial number that the IDevID carries.
+        serial: String,
+        /// The IDevID; none before the device shows one that is admitted or waits.
+        seen: Option<SeenIdevid>,
+    },
+    /// The name and the secret of an EST credential.
+    Credential {
+        /// The credential's name.
+        name: String,
+    },
+}
+
+impl Identity {
+    /// The manufacturer's identifier, where there is one.
+    #[must_use]
+    pub fn manufacturer(&self) -> Option<&Id> {
+        match self {
+            Self::Idevid { manufacturer, .. } => Some(manufacturer),
+            Self::Credential { .. } => None,
+        }
+    }
+
+    /// The serial number, where there is one.
+    #[must_use]
+    pub fn serial(&self) -> Option<&str> {
+        match self {
+            Self::Idevid { serial, .. } => Some(serial),
+            Self::Credential { .. } => None,
+        }
+    }
+
+    /// The credential's name, where there is one.
+    #[must_use]
+    pub fn credential(&self) -> Option<&str> {
+        match self {
+            Self::Idevid { .. } => None,
+            Self::Credential { name } => Some(name),
+        }
+    }
+
+    /// The IDevID that was seen.
+    #[must_use]
+    pub fn seen(&self) -> Option<&SeenIdevid> {
+        match self {
+            Self::Idevid { seen, .. } => seen.as_ref(),
+            Self::Credential { .. } => None,
+        }
+    }
+
+    /// The identity in words.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        match self {
+            Self::Idevid { serial, .. } => format!("serial number {serial}"),
+            Self::Credential { name } => format!("credential {name}"),
+        }
+    }
 }
 
 /// An IDevID that a device showed.
@@ -337,6 +420,8 @@ pub struct Enrollment {
     pub key: Sha256,
     /// The CSR, DER.
     pub csr: Vec<u8>,
+    /// SHA-256 of the certificate that is being renewed.
+    pub replaces: Option<Sha256>,
     /// Where it stands.
     pub state: EnrollmentState,
     /// When it was approved.

@@ -36,6 +36,15 @@ pub const KINDS: &[Kind] = &[
     ("unknown-manufacturer", "refused: no manufacturer known here vouches for the device"),
     ("idevid-needed", "refused: an issued certificate where an IDevID is needed"),
     ("certificate-revoked", "an operator revoked a certificate; or refused: it was revoked"),
+    ("certificate-not-valid", "refused: the issued certificate has ended, or has not begun"),
+    ("no-credential", "refused: neither a certificate that is known nor a credential"),
+    ("credential-refused", "refused: a wrong name or secret, or a credential that has ended"),
+    ("credential-spent", "refused: the credential is used up"),
+    ("name-taken", "refused: the name of the credential belongs to another device"),
+    (
+        "renewal-without-certificate",
+        "refused: simplereenroll without the certificate to be renewed",
+    ),
     ("serial-number-unusable", "refused: the IDevID has no usable serial number"),
     ("identity-key-changed", "refused: a known serial number with another key"),
     ("device-unexpected", "refused: no operator expects the device, or a person said no"),
@@ -66,6 +75,9 @@ pub const KINDS: &[Kind] = &[
     ("csr-key", "refused: the profile does not take the CSR's key"),
     ("csr-name", "refused: the CSR names something else than the device's own name"),
     ("csr-extension", "refused: the CSR asks for an extension that the profile does not give"),
+    ("csr-key-held", "refused: somebody else holds the key of the CSR"),
+    ("csr-renewal-key", "refused: the profile renews with another key, or with the same one"),
+    ("csr-linking-missing", "refused: the profile wants a challengePassword"),
     ("csr-challenge-password", "refused: the challengePassword does not belong to this session"),
     ("issuer-refused", "refused: the CA's refusal, told again to the same CSR"),
     ("issuer-failed", "failed: the issuer cannot take the CSR, or its failure is told again"),
@@ -74,8 +86,14 @@ pub const KINDS: &[Kind] = &[
 ];
 
 /// What is decided without an event: the turns of a client that waits, and what any scanner makes.
-pub const LOGGED_ONLY: &[&str] =
-    &["approval-waiting", "certificate-waiting", "unknown-path", "method-not-allowed"];
+pub const LOGGED_ONLY: &[&str] = &[
+    "approval-waiting",
+    "certificate-waiting",
+    "too-many-attempts",
+    "unknown-certificate",
+    "unknown-path",
+    "method-not-allowed",
+];
 
 /// The kind as the table holds it, if it is one.
 #[must_use]

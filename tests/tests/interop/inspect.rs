@@ -206,6 +206,25 @@ fn a_certificate_is_shown_to_people_but_neither_verified_nor_written_as_json() -
 }
 
 #[test]
+fn a_reader_that_has_seen_enough_is_no_failure() -> anyhow::Result<()> {
+    let mut child = Command::new(programs::ours("registrar")?)
+        .args(["inspect", "-", "--json"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()?;
+    // Closed before there is anything to print, since it waits for its input.
+    drop(child.stdout.take());
+    if let Some(mut stdin) = child.stdin.take() {
+        stdin.write_all(br#"{"version":1,"status":true}"#)?;
+    }
+    let output = child.wait_with_output()?;
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(output.stderr.is_empty());
+    Ok(())
+}
+
+#[test]
 fn tells_reports_apart_by_the_files_name_alone() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let within = folder.path().join("enroll");

@@ -4,6 +4,7 @@
 #![allow(clippy::indexing_slicing, clippy::expect_used, clippy::unwrap_used, clippy::panic)]
 
 mod chain;
+mod credentials;
 mod place;
 mod rows;
 mod sqlite;
@@ -59,6 +60,9 @@ behaviours! {
     suite::a_barred_device_is_not_moved,
     suite::questions_are_asked_once_and_answered_once,
     suite::credentials_are_unique_and_revoked_once,
+    credentials::a_credential_is_spent_as_often_as_it_may,
+    credentials::a_revoked_credential_is_not_spent,
+    credentials::the_other_holder_of_a_key_is_found,
     suite::certificates_are_found_by_their_end_and_revoked_once,
     suite::ended_orders_are_pruned_and_open_ones_stay,
     suite::a_second_writer_of_one_name_is_refused,

@@ -2,7 +2,7 @@
 
 use acme_bridge::{Csr, IssuerName, OrderId, OrderRecord, OrderState};
 use brski_registrar::store::model::{
-    Device, DeviceState, Enrollment, EnrollmentState, Event, Id, Identity, KnownDevice,
+    Device, DeviceState, Enrollment, EnrollmentState, Entry, Event, Id, Identity, KnownDevice,
     Manufacturer, Millis, SeenIdevid, Sha256, Verdict, VoucherExchange, VoucherState,
 };
 use rustls_pki_types::CertificateDer;
@@ -20,6 +20,7 @@ pub(super) fn manufacturer() -> Manufacturer {
         masa_anchors: vec![CertificateDer::from(vec![3])],
         masa_hosts: vec!["b.example".into(), "a.example".into()],
         voucher_anchors: vec![],
+        entry: Entry::Voucher,
         created_at: Millis(7),
     }
 }
@@ -35,10 +36,10 @@ pub(super) fn device(number: u8, name: &str, serial: &str) -> KnownDevice {
             created_at: Millis(i64::from(number)),
             updated_at: Millis(i64::from(number)),
         },
-        identity: Identity {
+        identity: Identity::Idevid {
             manufacturer: id(1),
             serial: serial.into(),
-            idevid: Some(SeenIdevid {
+            seen: Some(SeenIdevid {
                 spki: Sha256([number; 32]),
                 certificate: CertificateDer::from(vec![number]),
             }),
@@ -68,6 +69,7 @@ pub(super) fn enrollment(number: u8, key: u8) -> Enrollment {
         name: "a.example.org".into(),
         key: Sha256([key; 32]),
         csr: vec![9],
+        replaces: None,
         state: EnrollmentState::Approved,
         created_at: Millis(i64::from(number)),
         updated_at: Millis(i64::from(number)),

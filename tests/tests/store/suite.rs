@@ -5,8 +5,9 @@ use std::sync::Arc;
 use acme_bridge::{ChallengeAnswer, OrderId, OrderState};
 use brski_registrar::store::model::{
     Approval, ApprovalReason, ApprovalState, ChainCertificate, Credential, Device, DeviceFilter,
-    DevicePlace, DeviceState, EnrollmentState, EventFilter, EventPlace, Id, IssuedCertificate,
-    KnownDevice, Manufacturer, Millis, SeenIdevid, Sha256, VoucherExchange, VoucherState,
+    DevicePlace, DeviceState, EnrollmentState, EventFilter, EventPlace, Id, Identity,
+    IssuedCertificate, KnownDevice, Manufacturer, Millis, SeenIdevid, Sha256, VoucherExchange,
+    VoucherState,
 };
 use brski_registrar::store::{Change, Conflict, OpenError, Store, StoreError};
 use rustls_pki_types::CertificateDer;
@@ -437,7 +438,9 @@ pub(super) async fn a_name_is_freed_and_given_to_another(place: Place) {
     let store = with_device(&place).await;
     let mut expected = device(11, "", "S2");
     expected.device.name = None;
-    expected.identity.idevid = None;
+    if let Identity::Idevid { seen, .. } = &mut expected.identity {
+        *seen = None;
+    }
     store.commit(vec![Change::AddDevice(expected.clone())], vec![]).await.unwrap();
     assert_eq!(store.device(&id(11)).await.unwrap(), Some(expected), "no name and no key yet");
     let take = || Change::AssignName { device: id(11), name: "A.example.org".into() };
@@ -455,7 +458,7 @@ pub(super) async fn a_name_is_freed_and_given_to_another(place: Place) {
     let known = store.device(&id(11)).await.unwrap().unwrap();
     assert_eq!(known.device.name.as_deref(), Some("a.example.org"));
     assert_eq!(known.device.profile, "valves");
-    assert_eq!(known.identity.idevid, Some(idevid));
+    assert_eq!(known.identity.seen(), Some(&idevid));
     assert_eq!(store.device(&id(10)).await.unwrap().unwrap().device.name, None);
 }
 

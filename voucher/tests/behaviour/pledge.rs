@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use brski_voucher::artefact::{Assertion, Binding, Nonce, Voucher};
 use brski_voucher::pledge::{
-    PinError, VoucherRefusal, check_assertion, check_nonceless_voucher, check_registrar_chain,
+    Pin, PinError, VoucherRefusal, check_assertion, check_nonceless_voucher, check_registrar_chain,
     check_voucher, pinned_certificate,
 };
 use brski_voucher::trust::ValidityTime;
@@ -169,6 +169,78 @@ fn refuses_a_registrar_that_the_voucher_does_not_pin() {
     let pinned = &world.registrar.certificate;
     let refusal = check_registrar_chain(pinned, &minted.chain(), at_now());
     assert!(matches!(refusal, Err(PinError::Chain { .. })));
+}
+
+/// A voucher that pins these, in JSON.
+fn pinning(world: &World, members: &str) -> Voucher {
+    let content = format!(r#"{{"ietf-voucher:voucher":{{"serial-number":"x",{members}}}}}"#);
+    let octets = Crafted::new(content.as_bytes(), &world.masa.certificate).sign(&world.masa);
+    Unverified::<Voucher>::parse(&octets).unwrap().content().clone()
+}
+
+fn base64(octets: &[u8]) -> String {
+    use base64::Engine as _;
+    base64::engine::general_purpose::STANDARD.encode(octets)
+}
+
+fn digest(octets: &[u8]) -> Vec<u8> {
+    aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, octets).as_ref().to_vec()
+}
+
+#[test]
+fn accepts_the_registrar_whose_key_or_whose_authoritys_key_is_pinned() {
+    let world = World::new();
+    let chain = world.registrar_chain();
+    for pinned in &chain {
+        let key = pinned.spki_der();
+        for members in [
+            format!(r#""pinned-domain-pubk":"{}""#, base64(key)),
+            format!(r#""pinned-domain-pubk-sha256":"{}""#, base64(&digest(key))),
+            format!(r#""pinned-domain-cert":"{}""#, base64(pinned.der())),
+        ] {
+            let pin = Pin::of(&pinning(&world, &members)).unwrap();
+            pin.check(&chain, at_now()).unwrap();
+            assert!(matches!(pin.check(&chain, at_year_2050()), Err(PinError::Chain { .. })));
+            assert_eq!(pin.check(&[], at_now()), Err(PinError::NoChain));
+        }
+    }
+}
+
+#[test]
+fn prefers_a_pinned_key_to_a_certificate_and_its_digest_to_both() {
+    let world = World::new();
+    let (certificate, key) = (base64(world.vendor.certificate.der()), base64(b"key"));
+    let three = format!(
+        r#""pinned-domain-cert":"{certificate}","pinned-domain-pubk":"{key}","pinned-domain-pubk-sha256":"AAAA""#
+    );
+    assert_eq!(Pin::of(&pinning(&world, &three)), Ok(Pin::PublicKeySha256(vec![0; 3])));
+    let two = format!(r#""pinned-domain-cert":"{certificate}","pinned-domain-pubk":"{key}""#);
+    assert_eq!(Pin::of(&pinning(&world, &two)), Ok(Pin::PublicKey(b"key".to_vec())));
+    assert_eq!(Pin::of(&pinning(&world, r#""nonce":"y""#)), Err(PinError::NoPin));
+    let garbage = pinning(&world, r#""pinned-domain-cert":"AAAA""#);
+    assert_eq!(Pin::of(&garbage), Err(PinError::Unreadable));
+}
+
+#[test]
+fn refuses_a_registrar_whose_key_is_not_pinned() {
+    let world = World::new();
+    let stranger = World::new();
+    let key = world.domain.certificate.spki_der();
+    for pin in [Pin::PublicKey(key.to_vec()), Pin::PublicKeySha256(digest(key))] {
+        match pin.check(&stranger.registrar_chain(), at_now()).unwrap_err() {
+            PinError::ForeignKey { registrar, pinned } => {
+                assert_eq!((registrar.len(), pinned.len()), (64 + 2 + 64, 64));
+            }
+            other => panic!("{other}"),
+        }
+        // To show the certificate that is pinned does not help who is not under it.
+        let mut shown = stranger.registrar_chain();
+        shown.push(world.domain.certificate.clone());
+        assert!(matches!(pin.check(&shown, at_now()), Err(PinError::Chain { .. })));
+    }
+    let short = Pin::PublicKeySha256(digest(key)[..31].to_vec());
+    let refusal = short.check(&world.registrar_chain(), at_now());
+    assert!(matches!(refusal, Err(PinError::ForeignKey { .. })));
 }
 
 #[test]

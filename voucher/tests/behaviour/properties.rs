@@ -14,7 +14,7 @@ use proptest::prelude::*;
 use rustls_pki_types::UnixTime;
 
 use crate::crafted::der;
-use crate::support::{World, now};
+use crate::support::{World, at_now, now};
 
 fn encodings() -> impl Strategy<Value = Encoding> {
     prop::sample::select(vec![Encoding::Cms, Encoding::CmsIdData, Encoding::Jws, Encoding::Cose])
@@ -141,6 +141,35 @@ proptest! {
             prop_assert_eq!(read.domain_cert_revocation_checks(), checks);
             let pinned: &[u8] = &fields.pinned_domain_cert;
             prop_assert_eq!(read.pinned_domain_cert(), Some(pinned));
+            Ok(())
+        })?;
+    }
+
+    /// What no signature covers may differ, such as a version; what is read and who signed it may not.
+    #[test]
+    fn changed_octets(
+        encoding in encodings(), serial_number in serials(), nonce in nonces(), pinned in octets(),
+        at in any::<prop::sample::Index>(), flip in 1..=255_u8,
+    ) {
+        let fields = VoucherFields {
+            assertion: Assertion::Logged, serial_number, binding: Binding::Nonce(nonce),
+            created_on: now(), idevid_issuer: None, pinned_domain_cert: pinned.into(),
+            domain_cert_revocation_checks: None,
+        };
+        WORLD.with(|world| {
+            let (signer, chain) = (&world.masa.signer, world.masa.chain());
+            let mut signed = fields.sign_as(encoding, signer, &chain, now()).unwrap();
+            let read = |signed: &[u8]| {
+                let read = Unverified::<Voucher>::parse_as(signed, encoding, Strictness::Lenient);
+                read.ok()?.verify_by_anchors(&world.vendor.anchors(), at_now()).ok()
+            };
+            let original = read(&signed).unwrap();
+            signed[at.index(original.bytes().len())] ^= flip;
+            if let Some(changed) = read(&signed) {
+                prop_assert_eq!(&*changed, &*original);
+                prop_assert_eq!(changed.payload(), original.payload());
+                prop_assert_eq!(changed.signer(), original.signer());
+            }
             Ok(())
         })?;
     }

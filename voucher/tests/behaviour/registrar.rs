@@ -157,6 +157,24 @@ fn refuses_voucher_that_pins_another_domain_or_nothing_readable() {
 }
 
 #[test]
+fn accepts_voucher_that_pins_a_key_of_this_domain() {
+    use base64::Engine as _;
+
+    let world = World::new();
+    let key = world.domain.certificate.spki_der();
+    let key = base64::engine::general_purpose::STANDARD.encode(key);
+    let content = format!(
+        r#"{{"ietf-voucher:voucher":{{"serial-number":"x","pinned-domain-pubk":"{key}"}}}}"#
+    );
+    let octets = Crafted::new(content.as_bytes(), &world.device.certificate).sign(&world.device);
+    let voucher = Unverified::parse(&octets).unwrap();
+    let check = |chain: &[_]| check_voucher(voucher.content(), &serial("x"), None, chain, at_now());
+    check(&world.registrar_chain()).unwrap();
+    let refusal = check(&World::new().registrar_chain());
+    assert!(matches!(refusal, Err(VoucherRefusal::Pin(PinError::ForeignKey { .. }))));
+}
+
+#[test]
 fn refuses_voucher_without_a_pin() {
     let world = World::new();
     let content = br#"{"ietf-voucher:voucher":{"serial-number":"x"}}"#;

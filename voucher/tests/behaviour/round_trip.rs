@@ -8,7 +8,7 @@ use brski_voucher::artefact::{
 };
 use brski_voucher::encoding::{Encoding, Quirk, Strictness};
 use brski_voucher::idevid;
-use brski_voucher::signature::SignError;
+use brski_voucher::signature::{SignError, SignatureAlgorithm, Signer};
 use brski_voucher::verify::Unverified;
 use rustls_pki_types::UnixTime;
 
@@ -108,6 +108,47 @@ fn refuses_to_sign_without_the_certificate_of_the_key() {
     assert!(matches!(fields.sign(signer, &[], now()), Err(SignError::NoCertificate)));
     let foreign = world.registrar_chain();
     assert!(matches!(fields.sign(signer, &foreign, now()), Err(SignError::ForeignCertificate)));
+}
+
+/// A key that lives elsewhere, and answers with these octets, or not at all.
+struct Elsewhere<'a> {
+    spki: &'a [u8],
+    answer: Option<&'a [u8]>,
+}
+
+impl Signer for Elsewhere<'_> {
+    fn spki_der(&self) -> &[u8] {
+        self.spki
+    }
+
+    fn algorithm(&self) -> SignatureAlgorithm {
+        SignatureAlgorithm::EcdsaSha256
+    }
+
+    fn sign(&self, _message: &[u8]) -> Result<Vec<u8>, SignError> {
+        self.answer.map(<[u8]>::to_vec).ok_or(SignError::Signing)
+    }
+}
+
+#[test]
+fn says_so_where_a_key_does_not_sign_or_signs_nonsense() {
+    let world = World::new();
+    let spki = world.device.certificate.spki_der();
+    let sign = |encoding, answer| {
+        let signer = Elsewhere { spki, answer };
+        world.pledge_fields().sign_as(encoding, &signer, &world.device.chain(), now())
+    };
+    for encoding in [Encoding::Cms, Encoding::Jws, Encoding::Cose] {
+        assert!(matches!(sign(encoding, None), Err(SignError::Signing)));
+    }
+    // What is no ECDSA signature in DER does not become two numbers: none, one, zero, too long, a word.
+    let zero = [0x30, 6, 2, 1, 0, 2, 1, 1];
+    let long = [&[0x30, 38, 2, 33][..], &[0x7f; 33], &[2, 1, 1]].concat();
+    for answer in [&[][..], &[0x30, 3, 2, 1, 1], &zero, &long, b"signature"] {
+        for encoding in [Encoding::Jws, Encoding::Cose] {
+            assert!(matches!(sign(encoding, Some(answer)), Err(SignError::Signing)));
+        }
+    }
 }
 
 #[test]

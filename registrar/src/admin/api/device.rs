@@ -19,10 +19,12 @@ pub struct DeviceView {
     pub id: String,
     /// Its DNS name; none before it is admitted, unless the import gave one.
     pub name: Option<String>,
-    /// The manufacturer, by the operator's name.
-    pub manufacturer: String,
-    /// Its serial number.
-    pub serial: String,
+    /// The manufacturer, by the operator's name; none for a device with a credential.
+    pub manufacturer: Option<String>,
+    /// Its serial number; none for a device with a credential.
+    pub serial: Option<String>,
+    /// The name of its credential; none for a device with an IDevID.
+    pub credential: Option<String>,
     /// Where it stands: `expected`, `pending`, `admitted`, `vouchered`, `enrolled`, `retired` or `blocked`.
     pub state: String,
     /// Its profile.
@@ -36,15 +38,16 @@ pub struct DeviceView {
 }
 
 impl DeviceView {
-    /// Shows a device of the manufacturer with this name.
+    /// Shows a device of the manufacturer with this name, where it has one.
     #[must_use]
-    pub fn new(known: &KnownDevice, manufacturer: String) -> Self {
+    pub fn new(known: &KnownDevice, manufacturer: Option<String>) -> Self {
         let device = &known.device;
         Self {
             id: device.id.to_string(),
             name: device.name.clone(),
             manufacturer,
-            serial: known.identity.serial.clone(),
+            serial: known.identity.serial().map(str::to_owned),
+            credential: known.identity.credential().map(str::to_owned),
             state: device.state.as_str().to_owned(),
             profile: device.profile.clone(),
             site: device.site.clone(),

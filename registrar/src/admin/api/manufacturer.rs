@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::moment;
-use crate::store::model::Manufacturer;
+use crate::store::model::{Entry, Manufacturer};
 
 /// A manufacturer to add.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
@@ -24,6 +24,9 @@ pub struct NewManufacturer {
     pub masa_hosts: Vec<String>,
     /// PEM: the anchors of its voucher signers; those of its IDevIDs if left out.
     pub voucher_ca: Option<String>,
+    /// Whether its devices may enroll with their IDevID alone, if an operator expects or approves them.
+    #[serde(default)]
+    pub est_without_brski: bool,
 }
 
 /// A manufacturer as it is shown.
@@ -41,6 +44,8 @@ pub struct ManufacturerView {
     pub masa_hosts: Vec<String>,
     /// How many anchors its voucher signers have.
     pub voucher_anchors: usize,
+    /// Whether its devices may enroll with their IDevID alone, if an operator expects or approves them.
+    pub est_without_brski: bool,
     /// When it was added.
     pub created_at: String,
 }
@@ -54,6 +59,7 @@ impl From<&Manufacturer> for ManufacturerView {
             masa_url: row.masa_url.clone(),
             masa_hosts: row.masa_hosts.clone(),
             voucher_anchors: row.voucher_anchors.len(),
+            est_without_brski: row.entry == Entry::Est,
             created_at: moment(row.created_at),
         }
     }

@@ -33,8 +33,8 @@ impl Service {
             if let Some(known) = self.store.device(&row.device).await? {
                 items.push(WaitingView {
                     approval: row.into(),
-                    manufacturer: manufacturer(&known.identity.manufacturer),
-                    serial: known.identity.serial,
+                    manufacturer: manufacturer(&known.identity).unwrap_or_default(),
+                    serial: known.identity.serial().unwrap_or_default().to_owned(),
                 });
             }
         }
@@ -96,7 +96,7 @@ impl Service {
         let id = &facts.known.device.id;
         let known = self.store.device(id).await?.unwrap_or_else(|| facts.known.clone());
         let manufacturer = self.manufacturer_names().await?;
-        Ok(DeviceView::new(&known, manufacturer(&known.identity.manufacturer)))
+        Ok(DeviceView::new(&known, manufacturer(&known.identity)))
     }
 
     /// The question that waits about a device with this serial number.

@@ -38,9 +38,7 @@ impl Service {
             .filter(|_| is_full)
             .map(|last| cursor::encode(&DevicePlace::of(last, &filter)));
         let manufacturer = self.manufacturer_names().await?;
-        let view = |known: &KnownDevice| {
-            DeviceView::new(known, manufacturer(&known.identity.manufacturer))
-        };
+        let view = |known: &KnownDevice| DeviceView::new(known, manufacturer(&known.identity));
         Ok(Page { items: devices.iter().map(view).collect(), next })
     }
 
@@ -105,7 +103,7 @@ impl Service {
 
     async fn view(&self, known: &KnownDevice) -> Result<DeviceView, Problem> {
         let manufacturer = self.manufacturer_names().await?;
-        Ok(DeviceView::new(known, manufacturer(&known.identity.manufacturer)))
+        Ok(DeviceView::new(known, manufacturer(&known.identity)))
     }
 
     /// Lets one device join, whether it came already or will come: expects it, or says yes if it waits.

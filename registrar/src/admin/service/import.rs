@@ -55,10 +55,10 @@ impl ExpectedDevice {
                 created_at: operator.now,
                 updated_at: operator.now,
             },
-            identity: Identity {
+            identity: Identity::Idevid {
                 manufacturer: self.manufacturer,
                 serial: self.serial,
-                idevid: None,
+                seen: None,
             },
         };
         let changes = vec![Change::AddDevice(known.clone())];

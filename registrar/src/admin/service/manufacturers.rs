@@ -11,7 +11,7 @@ use crate::admin::api::manufacturer::{ManufacturerView, NewManufacturer};
 use crate::admin::problem::Problem;
 use crate::entropy::random_id;
 use crate::store::Change;
-use crate::store::model::{Id, Manufacturer, Millis};
+use crate::store::model::{Entry, Id, Manufacturer, Millis};
 
 /// The longest name of a manufacturer, in octets.
 const NAME_OCTETS: usize = 64;
@@ -80,6 +80,10 @@ fn manufacturer(new: NewManufacturer, id: Id, now: Millis) -> Result<Manufacture
         masa_anchors,
         masa_hosts: new.masa_hosts,
         voucher_anchors,
+        entry: match new.est_without_brski {
+            true => Entry::Est,
+            false => Entry::Voucher,
+        },
         created_at: now,
     })
 }

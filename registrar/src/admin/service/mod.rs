@@ -15,7 +15,7 @@ use crate::config::{Config, Profile};
 use crate::flow::Decision;
 use crate::flow::operator::DeviceFacts;
 use crate::store::Store;
-use crate::store::model::{Id, KnownDevice, Millis};
+use crate::store::model::{Identity, KnownDevice, Millis};
 
 mod approvals;
 mod certificates;
@@ -166,12 +166,15 @@ impl Service {
         })
     }
 
-    /// The operator's name for a manufacturer.
-    async fn manufacturer_names(&self) -> Result<impl Fn(&Id) -> String + use<>, Problem> {
+    /// The operator's name for the manufacturer of an identity.
+    async fn manufacturer_names(
+        &self,
+    ) -> Result<impl Fn(&Identity) -> Option<String> + use<>, Problem> {
         let manufacturers = self.store.manufacturers().await?;
-        Ok(move |id: &Id| {
+        Ok(move |identity: &Identity| {
+            let id = identity.manufacturer()?;
             let found = manufacturers.iter().find(|row| row.id == *id);
-            found.map_or_else(|| id.to_string(), |row| row.name.clone())
+            Some(found.map_or_else(|| id.to_string(), |row| row.name.clone()))
         })
     }
 }

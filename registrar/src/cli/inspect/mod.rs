@@ -3,7 +3,7 @@
 mod artefact;
 mod other;
 
-use std::io::Read as _;
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use brski_est::transfer;
@@ -49,17 +49,26 @@ pub(super) fn inspect(options: &InspectOptions) -> Result<(), Failed> {
     let Some(report) = decode(&octets, &hint, trust.as_ref()) else {
         let text = describe(&octets, options)
             .map_err(|reason| Failed::usage(format!("{name}: {reason}")))?;
-        print!("{text}");
-        return Ok(());
+        return print(&text);
     };
     if options.json {
-        println!("{}", report.to_json());
+        print(&format!("{}\n", report.to_json()))?;
     } else {
-        print!("{}", report.to_text());
+        print(&report.to_text())?;
     }
     match report.failure() {
         Some(reason) => Err(Failed::new(format!("{name}: not verified: {reason}"))),
         None => Ok(()),
+    }
+}
+
+/// Writes a result; a reader that has seen enough of it is no failure.
+fn print(text: &str) -> Result<(), Failed> {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(Failed::new(format!("the result cannot be written: {error}")))
+        }
+        _ => Ok(()),
     }
 }
 

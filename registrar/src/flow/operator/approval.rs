@@ -51,7 +51,7 @@ pub fn grant(
     if let Some(profile) = terms.profile {
         decision.changes.push(Change::SetProfile { device: id.clone(), profile });
     }
-    let mut detail = format!("serial number {} may join", facts.known.identity.serial);
+    let mut detail = format!("{} may join", facts.known.identity.describe());
     if let Some(name) = terms.name {
         detail.push_str(&format!(" as {name}"));
         decision.changes.push(Change::FreeName { device: id.clone() });
@@ -80,7 +80,7 @@ pub fn refuse(
             at: operator.now,
         });
     }
-    let detail = format!("serial number {} may not join", facts.known.identity.serial);
+    let detail = format!("{} may not join", facts.known.identity.describe());
     let event = operator.event("approval-refused", ACCEPTANCE, Some(&id), detail);
     Ok(Decision { changes, events: vec![event] })
 }

@@ -69,9 +69,9 @@ impl DeviceFacts {
         self.known.device.id.clone()
     }
 
-    /// The device in words: its name, or its serial number.
+    /// The device in words: its name, or what it proves itself with.
     fn word(&self) -> String {
-        self.known.device.name.clone().unwrap_or_else(|| self.known.identity.serial.clone())
+        self.known.device.name.clone().unwrap_or_else(|| self.known.identity.describe())
     }
 }
 

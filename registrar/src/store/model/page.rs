@@ -51,7 +51,8 @@ impl DevicePlace {
                 Self::Name(name.clone())
             }
             (Some(_), _) => {
-                Self::Serial { serial: known.identity.serial.clone(), id: device.id.clone() }
+                let serial = known.identity.serial().unwrap_or_default().to_owned();
+                Self::Serial { serial, id: device.id.clone() }
             }
         }
     }

@@ -8,7 +8,7 @@ use super::session::{Dialect, Result, Session, SessionError, Value, all};
 use super::trail;
 use super::writer::Claim;
 use crate::store::model::{
-    Approval, Credential, DeviceState, Enrollment, Id, IssuedCertificate, KnownDevice,
+    Approval, Credential, DeviceState, Enrollment, Id, Identity, IssuedCertificate, KnownDevice,
     Manufacturer, Millis, SeenIdevid, VoucherExchange,
 };
 use crate::store::{Change, Conflict, StoreError};
@@ -63,6 +63,14 @@ pub(super) async fn apply(session: &mut dyn Session, change: &Change) -> Result<
                        WHERE name = $1 AND revoked_at IS NULL";
             update(session, sql, &[name.into(), (*at).into()]).await
         }
+        Change::SpendCredential { name } => {
+            let sql = "UPDATE credentials SET used = used + 1 \
+                       WHERE name = $1 AND used < uses AND revoked_at IS NULL";
+            match session.execute(sql, &[name.into()]).await? {
+                0 => Err(StoreError::Conflict(Conflict::CredentialSpent)),
+                _ => Ok(()),
+            }
+        }
         Change::BeginVoucherExchange(exchange) => begin_exchange(session, exchange).await,
         Change::SetVoucherState { exchange, state, at } => {
             let (word, voucher, reason) = rows::voucher_columns(state);
@@ -110,9 +118,15 @@ pub(super) async fn apply(session: &mut dyn Session, change: &Change) -> Result<
 }
 
 async fn add_manufacturer(session: &mut dyn Session, row: &Manufacturer) -> Result<()> {
-    let sql = "INSERT INTO manufacturers (id, name, masa_url, created_at) VALUES ($1, $2, $3, $4)";
-    let url = row.masa_url.as_deref();
-    let values = [Value::from(&row.id), Value::from(&row.name), url.into(), row.created_at.into()];
+    let sql = "INSERT INTO manufacturers (id, name, masa_url, entry, created_at) \
+               VALUES ($1, $2, $3, $4, $5)";
+    let values = [
+        Value::from(&row.id),
+        Value::from(&row.name),
+        row.masa_url.as_deref().into(),
+        row.entry.as_str().into(),
+        row.created_at.into(),
+    ];
     insert(session, sql, &values, Conflict::ManufacturerName(row.name.clone())).await?;
     let sql = "INSERT INTO manufacturer_hosts (manufacturer, position, host) VALUES ($1, $2, $3)";
     for (position, host) in (0_i64..).zip(&row.masa_hosts) {
@@ -177,17 +191,23 @@ async fn add_device(session: &mut dyn Session, known: &KnownDevice) -> Result<()
         device.updated_at.into(),
     ];
     run(session, sql, &values).await?;
-    let sql = "INSERT INTO identities (device, manufacturer, serial, spki, certificate) \
-               VALUES ($1, $2, $3, $4, $5)";
-    let idevid = identity.idevid.as_ref();
+    let sql = "INSERT INTO identities \
+               (device, manufacturer, serial, spki, certificate, credential) \
+               VALUES ($1, $2, $3, $4, $5, $6)";
+    let seen = identity.seen();
     let values = [
         Value::from(&device.id),
-        Value::from(&identity.manufacturer),
-        Value::from(&identity.serial),
-        idevid.map(|idevid| &idevid.spki).into(),
-        idevid.map(|idevid| idevid.certificate.as_ref()).into(),
+        identity.manufacturer().map(Id::as_str).into(),
+        identity.serial().into(),
+        seen.map(|seen| &seen.spki).into(),
+        seen.map(|seen| seen.certificate.as_ref()).into(),
+        identity.credential().into(),
     ];
-    insert(session, sql, &values, Conflict::SerialNumber(identity.serial.clone())).await?;
+    let conflict = match identity {
+        Identity::Idevid { serial, .. } => Conflict::SerialNumber(serial.clone()),
+        Identity::Credential { name } => Conflict::CredentialDevice(name.clone()),
+    };
+    insert(session, sql, &values, conflict).await?;
     match &device.name {
         Some(name) => assign_name(session, &device.id, name).await,
         None => Ok(()),
@@ -293,8 +313,8 @@ async fn begin_exchange(session: &mut dyn Session, exchange: &VoucherExchange) -
 async fn approve(session: &mut dyn Session, enrollment: &Enrollment) -> Result<()> {
     let (word, certificate, reason) = rows::enrollment_columns(&enrollment.state);
     let sql = "INSERT INTO enrollments (id, device, profile, issuer, name, key, csr, state, \
-               certificate, reason, created_at, updated_at) \
-               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
+               certificate, reason, created_at, updated_at, replaces) \
+               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
     let values = [
         Value::from(&enrollment.id),
         Value::from(&enrollment.device),
@@ -308,6 +328,7 @@ async fn approve(session: &mut dyn Session, enrollment: &Enrollment) -> Result<(
         reason.into(),
         enrollment.created_at.into(),
         enrollment.updated_at.into(),
+        enrollment.replaces.as_ref().into(),
     ];
     insert(session, sql, &values, Conflict::Enrollment).await
 }

@@ -196,6 +196,16 @@ impl<E: Engine> Store for SqlStore<E> {
         query!(self, read::credentials)
     }
 
+    async fn credential(&self, name: &str) -> Result<Option<Credential>, StoreError> {
+        let name = name.to_owned();
+        query!(self, read::credential, &name)
+    }
+
+    async fn device_by_credential(&self, name: &str) -> Result<Option<KnownDevice>, StoreError> {
+        let name = name.to_owned();
+        query!(self, read::device_by_credential, &name)
+    }
+
     async fn voucher_exchange(
         &self,
         request_sha256: &Sha256,
@@ -261,6 +271,19 @@ impl<E: Engine> Store for SqlStore<E> {
         limit: u32,
     ) -> Result<Vec<IssuedCertificate>, StoreError> {
         query!(self, read::certificates_page, ends_before, (after.0, &after.1), limit)
+    }
+
+    async fn other_holder(&self, spki: &Sha256, device: &Id) -> Result<Option<Id>, StoreError> {
+        let (spki, device) = (*spki, device.clone());
+        query!(self, read::other_holder, &spki, &device)
+    }
+
+    async fn certificates_by_serial(
+        &self,
+        serial: &str,
+    ) -> Result<Vec<IssuedCertificate>, StoreError> {
+        let serial = serial.to_owned();
+        query!(self, read::certificates_by_serial, &serial)
     }
 
     async fn chain_certificates(&self) -> Result<Vec<ChainCertificate>, StoreError> {

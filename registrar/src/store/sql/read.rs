@@ -4,15 +4,15 @@ use acme_bridge::{AccountRecord, OrderId, OrderRecord};
 use rustls_pki_types::CertificateDer;
 
 use super::rows;
-use super::session::{Result, Row, Session, Value, all, one};
+use super::session::{Result, Row, Session, Value, all, corrupt, one};
 use crate::store::model::{
-    Approval, ApprovalState, ChainCertificate, Credential, Enrollment, Id, IssuedCertificate,
-    KnownDevice, Manufacturer, Millis, Sha256, VoucherExchange,
+    Approval, ApprovalState, ChainCertificate, Credential, Enrollment, Entry, Id,
+    IssuedCertificate, KnownDevice, Manufacturer, Millis, Sha256, VoucherExchange,
 };
 
 /// A device with its identity, as the columns of [`rows::known_device`].
 pub(super) const KNOWN_DEVICE: &str = "SELECT d.id, d.profile, d.site, d.state, d.created_at, \
-     d.updated_at, n.name, i.manufacturer, i.serial, i.spki, i.certificate \
+     d.updated_at, n.name, i.manufacturer, i.serial, i.spki, i.certificate, i.credential \
      FROM devices d JOIN identities i ON i.device = d.id LEFT JOIN names n ON n.device = d.id";
 
 pub(super) async fn generation(session: &mut dyn Session) -> Result<i64> {
@@ -21,8 +21,9 @@ pub(super) async fn generation(session: &mut dyn Session) -> Result<i64> {
 }
 
 pub(super) async fn manufacturers(session: &mut dyn Session) -> Result<Vec<Manufacturer>> {
-    let sql = "SELECT id, name, masa_url, created_at FROM manufacturers ORDER BY name";
+    let sql = "SELECT id, name, masa_url, entry, created_at FROM manufacturers ORDER BY name";
     let read = |row: &mut Row| {
+        let entry = row.text("entry")?;
         Ok(Manufacturer {
             id: row.id("id")?,
             name: row.text("name")?,
@@ -31,6 +32,7 @@ pub(super) async fn manufacturers(session: &mut dyn Session) -> Result<Vec<Manuf
             masa_anchors: Vec::new(),
             masa_hosts: Vec::new(),
             voucher_anchors: Vec::new(),
+            entry: Entry::parse(&entry).ok_or_else(|| corrupt("entry", &entry))?,
             created_at: row.millis("created_at")?,
         })
     };
@@ -63,6 +65,14 @@ pub(super) async fn device_by_serial(
 ) -> Result<Option<KnownDevice>> {
     let sql = format!("{KNOWN_DEVICE} WHERE i.manufacturer = $1 AND i.serial = $2");
     one(session, &sql, &[manufacturer.into(), serial.into()], rows::known_device).await
+}
+
+pub(super) async fn device_by_credential(
+    session: &mut dyn Session,
+    name: &str,
+) -> Result<Option<KnownDevice>> {
+    let sql = format!("{KNOWN_DEVICE} WHERE i.credential = $1");
+    one(session, &sql, &[name.into()], rows::known_device).await
 }
 
 pub(super) async fn device(session: &mut dyn Session, id: &Id) -> Result<Option<KnownDevice>> {
@@ -123,6 +133,14 @@ pub(super) async fn approvals_page(
 
 pub(super) async fn credentials(session: &mut dyn Session) -> Result<Vec<Credential>> {
     all(session, "SELECT * FROM credentials ORDER BY name", &[], rows::credential).await
+}
+
+pub(super) async fn credential(
+    session: &mut dyn Session,
+    name: &str,
+) -> Result<Option<Credential>> {
+    one(session, "SELECT * FROM credentials WHERE name = $1", &[name.into()], rows::credential)
+        .await
 }
 
 pub(super) async fn voucher_exchange(
@@ -195,6 +213,24 @@ pub(super) async fn certificates_of(
 ) -> Result<Vec<IssuedCertificate>> {
     let sql = "SELECT * FROM certificates WHERE device = $1 ORDER BY created_at, fingerprint";
     all(session, sql, &[device.into()], rows::issued_certificate).await
+}
+
+pub(super) async fn other_holder(
+    session: &mut dyn Session,
+    spki: &Sha256,
+    device: &Id,
+) -> Result<Option<Id>> {
+    let sql = "SELECT device FROM certificates WHERE spki = $1 AND device <> $2 \
+               UNION ALL SELECT device FROM identities WHERE spki = $1 AND device <> $2 LIMIT 1";
+    one(session, sql, &[spki.into(), device.into()], |row| row.id("device")).await
+}
+
+pub(super) async fn certificates_by_serial(
+    session: &mut dyn Session,
+    serial: &str,
+) -> Result<Vec<IssuedCertificate>> {
+    let sql = "SELECT * FROM certificates WHERE serial = $1 ORDER BY created_at, fingerprint";
+    all(session, sql, &[serial.into()], rows::issued_certificate).await
 }
 
 pub(super) async fn certificates_page(

@@ -16,18 +16,18 @@ fn certificate(row: &mut Row, name: &'static str) -> Result<CertificateDer<'stat
 }
 
 pub(super) fn known_device(row: &mut Row) -> Result<KnownDevice> {
+    let device = device(row)?;
+    if let Some(name) = row.optional_text("credential")? {
+        return Ok(KnownDevice { device, identity: Identity::Credential { name } });
+    }
     let spki = row.optional_sha256("spki")?;
     let certificate = row.optional_blob("certificate")?.map(CertificateDer::from);
-    Ok(KnownDevice {
-        device: device(row)?,
-        identity: Identity {
-            manufacturer: row.id("manufacturer")?,
-            serial: row.text("serial")?,
-            idevid: spki
-                .zip(certificate)
-                .map(|(spki, certificate)| SeenIdevid { spki, certificate }),
-        },
-    })
+    let identity = Identity::Idevid {
+        manufacturer: row.id("manufacturer")?,
+        serial: row.text("serial")?,
+        seen: spki.zip(certificate).map(|(spki, certificate)| SeenIdevid { spki, certificate }),
+    };
+    Ok(KnownDevice { device, identity })
 }
 
 pub(super) fn device(row: &mut Row) -> Result<Device> {
@@ -112,6 +112,7 @@ pub(super) fn enrollment(row: &mut Row) -> Result<Enrollment> {
         name: row.text("name")?,
         key: row.sha256("key")?,
         csr: row.blob("csr")?,
+        replaces: row.optional_sha256("replaces")?,
         state,
         created_at: row.millis("created_at")?,
         updated_at: row.millis("updated_at")?,

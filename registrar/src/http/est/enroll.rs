@@ -1,0 +1,302 @@
+//! simpleenroll and simplereenroll (RFC 7030 §4.2): from a CSR to an answer, now or later.
+
+use std::sync::Arc;
+
+use brski_est::media_type;
+use tracing::{Instrument as _, debug_span};
+
+use super::Asked;
+use crate::config::Profile;
+use crate::entropy::random_id;
+use crate::flow::Decision;
+use crate::flow::enroll::{self, Ending, Standing, Wish};
+use crate::flow::gate::{self, Entrant, SessionRules};
+use crate::flow::peer::{Idevid, PeerIdentity};
+use crate::flow::refusal::Refusal;
+use crate::flow::voucher::admitted_event;
+use crate::http::admit::{Entries, entries};
+use crate::http::app::{App, Arrival, Refused};
+use crate::http::headers;
+use crate::issue::{ApprovedCsr, Issuer, Submission};
+use crate::policy::admission::{Admitted, Unexpected};
+use crate::policy::profile::check_renewal_key;
+use crate::store::model::{
+    DeviceState, Enrollment, EnrollmentState, Entry as Needs, Id, IssuedCertificate, KnownDevice,
+    Sha256,
+};
+use crate::store::{Change, Conflict, StoreError};
+
+/// Which of the two is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// A certificate.
+    Enroll,
+    /// Another one in the place of the session's.
+    Reenroll,
+}
+
+/// Gives the certificate that a CSR asks for.
+pub(super) async fn enroll(
+    app: &App,
+    arrival: &Arrival,
+    asked: &Asked<'_>,
+    kind: Kind,
+    content: &[u8],
+) -> Result<IssuedCertificate, Refused> {
+    if kind == Kind::Reenroll && !matches!(arrival.identity, PeerIdentity::Issued { .. }) {
+        return Err(match &arrival.identity {
+            PeerIdentity::Revoked => Refusal::CertificateRevoked.into(),
+            _ => Refusal::RenewalWithoutCertificate.into(),
+        });
+    }
+    let known = known(app, &arrival.identity).await?;
+    let device = device(&arrival.identity, known.as_ref());
+    let told = |mut refused: Refused| {
+        refused.device = refused.device.or_else(|| device.clone());
+        refused
+    };
+    let entrant = enter(app, arrival, known).await.map_err(told)?;
+    approve(app, arrival, asked, kind, entrant, content).await.map_err(told)
+}
+
+async fn approve(
+    app: &App,
+    arrival: &Arrival,
+    asked: &Asked<'_>,
+    kind: Kind,
+    entrant: Entrant,
+    content: &[u8],
+) -> Result<IssuedCertificate, Refused> {
+    asked.require_own_profile(&entrant.admitted)?;
+    headers::require_media_type(&asked.parts.headers, media_type::PKCS10)?;
+    let profile = &*app.profile(&entrant.admitted.device().profile)?;
+    let csr = enroll::read(content)?;
+    let replaces = match (kind, &entrant.certificate) {
+        (Kind::Reenroll, Some(renewed)) => {
+            check_renewal_key(&csr, &renewed.spki, profile.renew_key)?;
+            Some(renewed.fingerprint)
+        }
+        _ => None,
+    };
+    let Entrant { admitted, changes, .. } = entrant;
+    let approved = ApprovedCsr::approve(admitted, csr, profile, arrival.exporter.as_ref())?;
+    require_own_key(app, &approved).await?;
+    let device = approved.admitted().device();
+    let wish = Wish::new(&device.profile, &device.id, approved.csr(), replaces);
+    certificate(app, arrival, &approved, wish, changes).await
+}
+
+/// A key belongs to one device, and neither to the registrar nor to an account of its own.
+async fn require_own_key(app: &App, approved: &ApprovedCsr) -> Result<(), Refused> {
+    let spki = approved.csr().spki_der();
+    if app.identity.certificate().spki_der() == spki {
+        return Err(Refusal::CsrKeyHeld { holder: "this registrar" }.into());
+    }
+    if app.issuers.values().any(|issuer| issuer.holds_key(spki)) {
+        return Err(Refusal::CsrKeyHeld { holder: "an ACME account of this registrar" }.into());
+    }
+    let device = &approved.admitted().device().id;
+    match app.store.other_holder(&Sha256::of(spki), device).await? {
+        Some(_) => Err(Refusal::CsrKeyHeld { holder: "another device" }.into()),
+        None => Ok(()),
+    }
+}
+
+/// The stored device of an IDevID.
+pub(super) async fn known(
+    app: &App,
+    identity: &PeerIdentity,
+) -> Result<Option<KnownDevice>, StoreError> {
+    let PeerIdentity::Idevid(idevid) = identity else {
+        return Ok(None);
+    };
+    let manufacturer = &idevid.manufacturer.row.id;
+    app.store.device_by_serial(manufacturer, idevid.serial.as_str()).await
+}
+
+fn device(identity: &PeerIdentity, known: Option<&KnownDevice>) -> Option<Id> {
+    match identity {
+        PeerIdentity::Issued { device, .. } => Some(device.device.id.clone()),
+        PeerIdentity::Credential { device, .. } => {
+            device.as_ref().map(|known| known.device.id.clone())
+        }
+        _ => known.map(|known| known.device.id.clone()),
+    }
+}
+
+/// Lets the peer in, if it is a device that may enroll.
+pub(super) async fn enter(
+    app: &App,
+    arrival: &Arrival,
+    known: Option<KnownDevice>,
+) -> Result<Entrant, Refused> {
+    let now = arrival.visit.now;
+    match &arrival.identity {
+        PeerIdentity::Issued { certificate, device } => {
+            let profile = &*app.profile(&device.device.profile)?;
+            Ok(gate::issued(certificate, device, rules(profile), now)?)
+        }
+        PeerIdentity::Credential { credential, device } => {
+            let profile =
+                device.as_ref().map_or(&credential.profile, |known| &known.device.profile);
+            let profile = &*app.profile(profile)?;
+            let device = device.as_deref();
+            Ok(gate::credential(credential, device, rules(profile), random_id(), now)?)
+        }
+        PeerIdentity::Idevid(idevid) => enter_by_idevid(app, arrival, idevid, known).await,
+        other => Err(gate::nobody(other).into()),
+    }
+}
+
+fn rules(profile: &Profile) -> SessionRules<'_> {
+    SessionRules { zone: &profile.zone, renew_expired_days: profile.renew_expired_days }
+}
+
+/// A device of a manufacturer that is marked "EST without BRSKI" is let in here, if an operator expects it
+/// or says so now; every other one was let in with its voucher.
+async fn enter_by_idevid(
+    app: &App,
+    arrival: &Arrival,
+    idevid: &Idevid,
+    known: Option<KnownDevice>,
+) -> Result<Entrant, Refused> {
+    let waits = known.as_ref().is_none_or(|known| {
+        matches!(known.device.state, DeviceState::Expected | DeviceState::Pending)
+    });
+    if idevid.manufacturer.row.entry == Needs::Voucher || !waits {
+        let known = known.ok_or(Refusal::NoVoucher)?;
+        return Ok(gate::idevid(idevid, known)?);
+    }
+    let unexpected = match app.config.load().policy.unexpected {
+        Unexpected::Refuse => Unexpected::Refuse,
+        // Without a MASA nobody but a person vouches for an unexpected device.
+        Unexpected::Admit | Unexpected::Ask => Unexpected::Ask,
+    };
+    let visit = &arrival.visit;
+    let Entries { entries, is_new } = entries(app, visit, idevid, known, unexpected).await?;
+    for entry in entries {
+        let mut decision = Decision { changes: entry.changes, events: Vec::new() };
+        if is_new {
+            decision.events.push(admitted_event(visit, &entry.admitted));
+        }
+        match app.commit(decision).await {
+            Ok(()) => return Ok(entry.admitted.into()),
+            Err(StoreError::Conflict(Conflict::DeviceName(_))) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    let reason = format!("no free name for serial number {}", idevid.serial);
+    Err(Refusal::Internal { reason }.into())
+}
+
+/// Finds or begins the enrollment of an approved CSR and waits for its certificate, for as long as the profile says.
+///
+/// `changes`: what is written together with a new enrollment.
+async fn certificate(
+    app: &App,
+    arrival: &Arrival,
+    approved: &ApprovedCsr,
+    wish: Wish,
+    changes: Vec<Change>,
+) -> Result<IssuedCertificate, Refused> {
+    let device = approved.admitted().device();
+    let profile = &*app.profile(&device.profile)?;
+    let issuer = issuer(app, &profile.issuer)?;
+    let enrollment = {
+        let _one_at_a_time = app.locks.lock(wish.key).await;
+        match find(app, &wish.key).await? {
+            Standing::Issued(certificate) => return Ok(*certificate),
+            Standing::Ended(refusal) => return Err(Refused::of(&device.id, refusal)),
+            Standing::Waiting(enrollment) => enrollment,
+            Standing::Submit(enrollment) => {
+                submit(app, &**issuer, &enrollment, approved).await?;
+                enrollment
+            }
+            Standing::New => {
+                let (enrollment, mut decision) =
+                    enroll::approve(&arrival.visit, approved, random_id(), wish, &profile.issuer);
+                decision.changes.splice(0..0, changes);
+                match app.commit(decision).await {
+                    // Another node began it a moment ago.
+                    Err(StoreError::Conflict(Conflict::Enrollment)) => {}
+                    other => {
+                        other.map_err(|error| unwritten(arrival, approved.admitted(), error))?;
+                        submit(app, &**issuer, &enrollment, approved).await?;
+                    }
+                }
+                enrollment
+            }
+        }
+    };
+    let waiting = issuer.wait(&enrollment.id, profile.hold);
+    waiting.instrument(debug_span!("wait_for_issuer")).await;
+    match find(app, &wish.key).await? {
+        Standing::Issued(certificate) => Ok(*certificate),
+        Standing::Ended(refusal) => Err(Refused::of(&device.id, refusal)),
+        Standing::New | Standing::Submit(_) | Standing::Waiting(_) => {
+            let waiting =
+                Refusal::CertificateWaiting { retry_after_secs: enroll::RETRY_AFTER_SECS };
+            Err(Refused::of(&device.id, waiting))
+        }
+    }
+}
+
+/// Why a credential's enrollment was not written, where it is the credential's fault.
+fn unwritten(arrival: &Arrival, admitted: &Admitted, error: StoreError) -> Refused {
+    let PeerIdentity::Credential { credential, .. } = &arrival.identity else {
+        return error.into();
+    };
+    match error {
+        StoreError::Conflict(Conflict::CredentialSpent) => {
+            Refusal::CredentialSpent { name: credential.name.clone(), uses: credential.uses }.into()
+        }
+        StoreError::Conflict(Conflict::DeviceName(_)) => {
+            Refusal::NameTaken { name: admitted.name().to_owned() }.into()
+        }
+        other => other.into(),
+    }
+}
+
+fn issuer<'a>(app: &'a App, name: &str) -> Result<&'a Arc<dyn Issuer>, Refusal> {
+    app.issuers.get(name).ok_or_else(|| Refusal::Internal {
+        reason: format!("the configuration has no issuer {name:?}"),
+    })
+}
+
+async fn find(app: &App, key: &Sha256) -> Result<Standing, StoreError> {
+    let enrollment = app.store.enrollment_by_key(key).await?;
+    let certificate = match enrollment.as_ref().map(|enrollment| &enrollment.state) {
+        Some(EnrollmentState::Issued { certificate }) => app.store.certificate(certificate).await?,
+        _ => None,
+    };
+    Ok(enroll::standing(enrollment, certificate, app.now()))
+}
+
+/// Hands an approved CSR to its issuer, and writes the end where it comes at once.
+///
+/// # Errors
+/// [`Refusal::IssuerFailed`] if the issuer cannot take it now; the enrollment stays approved.
+pub async fn submit(
+    app: &App,
+    issuer: &dyn Issuer,
+    enrollment: &Enrollment,
+    approved: &ApprovedCsr,
+) -> Result<(), Refused> {
+    let span = debug_span!("submit", issuer = enrollment.issuer);
+    match issuer.submit(&enrollment.id, approved, app.now()).instrument(span).await {
+        Ok(Submission::Ordered) => Ok(()),
+        Ok(Submission::Issued(chain)) => {
+            let ending = Ending::Issued(chain);
+            let device = approved.admitted().device().state;
+            app.commit(enroll::completed(enrollment, device, ending, app.now())).await?;
+            Ok(())
+        }
+        Err(error) => {
+            let refusal = Refusal::IssuerFailed {
+                reason: error.to_string(),
+                retry_after_secs: enroll::RETRY_AFTER_SECS,
+            };
+            Err(Refused::of(&enrollment.device, refusal))
+        }
+    }
+}

@@ -1,0 +1,6 @@
+#![no_main]
+
+#[path = "../src/decoders.rs"]
+mod decoders;
+
+libfuzzer_sys::fuzz_target!(|octets: &[u8]| decoders::server_keygen(octets));
