@@ -48,6 +48,7 @@ fn endpoint(path: &str) -> Endpoint {
         Ok(Operation::CsrAttrs) => Endpoint::CsrAttrs,
         Ok(Operation::SimpleEnroll) => Endpoint::SimpleEnroll,
         Ok(Operation::SimpleReenroll) => Endpoint::SimpleReenroll,
+        Ok(Operation::RenewalInfo) => Endpoint::RenewalInfo,
         _ => Endpoint::Other,
     }
 }
@@ -66,6 +67,7 @@ mod tests {
             ("/.well-known/est/some-label/csrattrs", "csrattrs"),
             ("/.well-known/est/simpleenroll", "simpleenroll"),
             ("/.well-known/est/simplereenroll", "simplereenroll"),
+            ("/.well-known/est/renewal-info/aYhba4dGQEHhs3uEe6CuLN4ByNQ.AIdlQyE", "renewal_info"),
             ("/.well-known/est/serverkeygen", "other"),
             ("/.well-known/est/a/b/cacerts", "other"),
             ("/metrics", "other"),

@@ -60,6 +60,8 @@ words! {
         SimpleEnroll = "simpleenroll",
         /// EST: a certificate in the place of another.
         SimpleReenroll = "simplereenroll",
+        /// EST: when a certificate should be renewed.
+        RenewalInfo = "renewal_info",
         /// Anything else.
         Other = "other",
     }
@@ -254,7 +256,7 @@ impl Endpoint {
             Self::CsrAttrs => Some(Phase::CsrAttrs),
             Self::SimpleEnroll => Some(Phase::Enroll),
             Self::SimpleReenroll => Some(Phase::Reenroll),
-            Self::Other => None,
+            Self::RenewalInfo | Self::Other => None,
         }
     }
 }
