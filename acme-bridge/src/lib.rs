@@ -15,16 +15,26 @@ pub mod bridge;
 pub mod check;
 pub mod client;
 pub mod clock;
+pub mod counters;
 pub mod dns;
+mod drive;
+mod health;
 mod http_client;
 mod instant;
 pub mod order;
 pub mod problem;
+pub mod quota;
+mod revocation;
+mod signed;
 pub mod solver;
 mod step;
 pub mod store;
 
 pub use clock::Clock;
-pub use order::{Csr, IssuerName, Lease, OrderId, OrderRecord, OrderState};
-pub use problem::{Problem, ProblemKind};
-pub use store::{AccountRecord, ChallengeAnswer, OrderStore, OrderStoreError};
+pub use order::{Csr, IssuerName, Lease, OrderId, OrderRecord, OrderState, OrderTerms};
+pub use problem::{Course, Problem, ProblemKind, Subproblem};
+pub use signed::RevocationReason;
+pub use store::{
+    AccountRecord, Alarm, ChallengeAnswer, OrderStore, OrderStoreError, Revocation,
+    RevocationOutcome, Spending, Step, Which,
+};

@@ -10,6 +10,7 @@ use std::time::Duration;
 use acme_bridge::dns::Responder;
 use acme_bridge::{
     AccountRecord, ChallengeAnswer, IssuerName, OrderId, OrderRecord, OrderStore, OrderStoreError,
+    Revocation, RevocationOutcome, Spending, Step, Which,
 };
 use async_trait::async_trait;
 use hickory_proto::op::{Message, MessageType, OpCode, Query, ResponseCode};
@@ -41,6 +42,7 @@ impl OrderStore for Answers {
         _: i64,
         _: i64,
         _: u32,
+        _: Which,
     ) -> Result<Vec<OrderRecord>, OrderStoreError> {
         unused()
     }
@@ -49,7 +51,41 @@ impl OrderStore for Answers {
         &self,
         _: &OrderRecord,
         _: &str,
-        _: &str,
+        _: &Step,
+        _: i64,
+    ) -> Result<(), OrderStoreError> {
+        unused()
+    }
+
+    async fn release(&self, _: &IssuerName, _: &str) -> Result<(), OrderStoreError> {
+        unused()
+    }
+
+    async fn tally(&self, _: &IssuerName) -> Result<Vec<(String, u64)>, OrderStoreError> {
+        unused()
+    }
+
+    async fn buckets(&self, _: &[String]) -> Result<Vec<Option<i64>>, OrderStoreError> {
+        unused()
+    }
+
+    async fn spend(&self, _: &[Spending]) -> Result<bool, OrderStoreError> {
+        unused()
+    }
+
+    async fn revocations(
+        &self,
+        _: &IssuerName,
+        _: i64,
+        _: u32,
+    ) -> Result<Vec<Revocation>, OrderStoreError> {
+        unused()
+    }
+
+    async fn revoked(
+        &self,
+        _: &Revocation,
+        _: &RevocationOutcome,
         _: i64,
     ) -> Result<(), OrderStoreError> {
         unused()

@@ -3,6 +3,7 @@
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::path::Path;
 
+use acme_bridge::account::check_external_account;
 use brski_voucher::trust::ValidityTime;
 
 use super::{AcmeConfig, Config, IssuerConfig, Problem};
@@ -26,8 +27,8 @@ pub fn check(config: &Config, daemon: Daemon, now: Millis) -> Vec<Problem> {
     problems.identity(now);
     for (name, issuer) in &config.issuers {
         match issuer {
-            IssuerConfig::Local { certificate, key, .. } => {
-                problems.device_ca(name, certificate, key);
+            IssuerConfig::Local(local) => {
+                problems.device_ca(name, &local.certificate, &local.key);
             }
             IssuerConfig::Acme(acme) => problems.acme(name, acme),
         }
@@ -101,6 +102,11 @@ impl Problems<'_> {
             {
                 self.add(&format!("issuer.{name}.{key}"), error.to_string());
             }
+        }
+        if let Some(file) = &acme.eab_file
+            && let Err(error) = check_external_account(file)
+        {
+            self.add(&format!("issuer.{name}.eab_file"), error.to_string());
         }
         if acme.account_key.exists()
             && let Err(error) = read_key(&acme.account_key)

@@ -63,8 +63,8 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let mut tasks = JoinSet::new();
     let node = config.store.node.clone();
     let build = IssuerBuilder { provider: &provider, clock: &clock, orders: &orders, node: &node };
-    let Issuers { by_name: issuers, bridges } = build.all(&config)?;
-    for bridge in bridges {
+    let Issuers { by_name: issuers, bridges, .. } = build.all(&config)?;
+    for bridge in bridges.into_values() {
         tasks.spawn(bridge.run(stopped.clone()));
     }
     let masa = MasaClient::new(

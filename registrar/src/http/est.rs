@@ -88,7 +88,9 @@ async fn ca_certificates(app: &App, parts: &Parts) -> Result<Response, Refused> 
     let body = distribution::ca_certificates(
         app.identity.domain_ca().der(),
         app.issuers.values().flat_map(|issuer| issuer.anchors()),
-        seen.iter().map(|row| &row.certificate),
+        seen.iter()
+            .map(|row| &row.certificate)
+            .filter(|certificate| distribution::is_current(certificate, app.now())),
     );
     Ok(answer(&body, media_type::CA_CERTS, &[], parts))
 }
@@ -155,8 +157,13 @@ async fn simple_enroll(
     headers::require_media_type(&parts.headers, media_type::PKCS10).map_err(refused)?;
     let profile = app.profile(&admitted.device().profile)?;
     let csr = enroll::read(content).map_err(refused)?;
-    let approved =
-        ApprovedCsr::approve(admitted, csr, profile, arrival.exporter.as_ref()).map_err(refused)?;
+    let renews = match &arrival.identity {
+        PeerIdentity::Issued { certificate, .. } => Some((**certificate).clone()),
+        _ => None,
+    };
+    let approved = ApprovedCsr::approve(admitted, csr, profile, arrival.exporter.as_ref())
+        .map_err(refused)?
+        .renewing(renews);
     let certificate = certificate(app, arrival, &approved).await.map_err(|mut refusal| {
         refusal.device = refusal.device.or_else(|| device.clone());
         refusal
