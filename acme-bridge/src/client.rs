@@ -7,6 +7,7 @@ use rustls_pki_types::CertificateDer;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::challenge::{Challenge, ChallengeType};
 use crate::problem::Problem;
 
 pub use crate::signed::{Offer, RevocationReason};
@@ -39,18 +40,31 @@ pub struct OrderView {
     pub retry_after_secs: Option<u32>,
 }
 
+/// How far a challenge is (RFC 8555 §7.1.6).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ChallengeProgress {
+    /// The CA waits to be told.
+    Open,
+    /// The CA was told to validate and has not said how it went.
+    Validating,
+}
+
+/// A challenge that the CA offers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OfferedChallenge {
+    /// What it asks.
+    pub challenge: Challenge,
+    /// How far it is.
+    pub progress: ChallengeProgress,
+}
+
 /// Where an authorization stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AuthorizationStatus {
-    /// A dns-01 challenge is open.
-    Open {
-        /// The value of its TXT record (RFC 8555 §8.4).
-        value: String,
-    },
-    /// The CA was told to validate and has not said how it went.
-    Validating {
-        /// The value of its TXT record.
-        value: String,
+    /// The name is to be proven.
+    Pending {
+        /// What the CA offers, of the types that the bridge knows.
+        offered: Vec<OfferedChallenge>,
     },
     /// The name is authorized.
     Valid,
@@ -59,8 +73,6 @@ pub enum AuthorizationStatus {
         /// What the CA said.
         problem: Problem,
     },
-    /// The CA offers no dns-01 challenge.
-    NoDnsChallenge,
 }
 
 /// An authorization as the CA shows it.
@@ -171,8 +183,8 @@ pub trait AcmeClient: Send + Sync + 'static {
     /// Reads the authorizations of an order.
     async fn authorizations(&self, url: &str) -> Result<Vec<AuthorizationView>, AcmeError>;
 
-    /// Tells the CA that the dns-01 answer for `name` is out (RFC 8555 §7.5.1).
-    async fn validate(&self, url: &str, name: &str) -> Result<(), AcmeError>;
+    /// Tells the CA that the answer to the challenge of this type for `name` is out (RFC 8555 §7.5.1).
+    async fn validate(&self, url: &str, name: &str, kind: ChallengeType) -> Result<(), AcmeError>;
 
     /// Sends the CSR (RFC 8555 §7.4).
     async fn finalize(&self, url: &str, csr: &[u8]) -> Result<OrderView, AcmeError>;

@@ -6,14 +6,15 @@ use std::sync::{Mutex, PoisonError};
 use async_trait::async_trait;
 use instant_acme::{
     Account, AuthorizationStatus as TheirAuthorizationStatus, CertificateIdentifier,
-    ChallengeStatus, ChallengeType, Error, Identifier, NewOrder, Order,
-    OrderStatus as TheirOrderStatus,
+    ChallengeStatus, ChallengeType as TheirChallengeType, Error, Identifier,
+    KeyAuthorization as TheirKeyAuthorization, NewOrder, Order, OrderStatus as TheirOrderStatus,
 };
 use rustls_pki_types::CertificateDer;
 
+use crate::challenge::{Challenge, ChallengeType, KeyAuthorization};
 use crate::client::{
-    AcmeClient, AcmeError, AuthorizationStatus, AuthorizationView, Downloaded, Offer, OrderRequest,
-    OrderStatus, OrderView, RenewalWindow, RevocationReason,
+    AcmeClient, AcmeError, AuthorizationStatus, AuthorizationView, ChallengeProgress, Downloaded,
+    Offer, OfferedChallenge, OrderRequest, OrderStatus, OrderView, RenewalWindow, RevocationReason,
 };
 use crate::problem::{Problem, ProblemKind};
 use crate::signed::{BelowTerms, Signed};
@@ -133,6 +134,46 @@ fn name(identifier: &Identifier) -> Option<&str> {
     }
 }
 
+fn their(kind: ChallengeType) -> TheirChallengeType {
+    match kind {
+        ChallengeType::Dns01 => TheirChallengeType::Dns01,
+        ChallengeType::Http01 => TheirChallengeType::Http01,
+        ChallengeType::TlsAlpn01 => TheirChallengeType::TlsAlpn01,
+        other => TheirChallengeType::Unknown(other.as_str().to_owned()),
+    }
+}
+
+/// A challenge of a known type as it is listed: its token and how far it is.
+struct Listed {
+    kind: ChallengeType,
+    token: String,
+    progress: ChallengeProgress,
+}
+
+fn listed(challenges: &[instant_acme::Challenge]) -> Vec<Listed> {
+    let read = |kind| {
+        let challenge = challenges.iter().find(|challenge| challenge.r#type == their(kind))?;
+        let progress = match challenge.status {
+            ChallengeStatus::Pending => ChallengeProgress::Open,
+            _ => ChallengeProgress::Validating,
+        };
+        Some(Listed { kind, token: challenge.token.clone(), progress })
+    };
+    ChallengeType::ALL.into_iter().filter_map(read).collect()
+}
+
+/// What is offered; a token that is none is not. `sample`: any key authorization of the account, whose second half
+/// is that of all of them.
+fn offered(listed: Vec<Listed>, sample: &str, account: &str) -> Vec<OfferedChallenge> {
+    let thumbprint = sample.rsplit('.').next().unwrap_or_default();
+    let read = |Listed { kind, token, progress }| {
+        let key_authorization = KeyAuthorization::new(format!("{token}.{thumbprint}"))?;
+        let challenge = Challenge::authorized(kind, key_authorization, account)?;
+        Some(OfferedChallenge { challenge, progress })
+    };
+    listed.into_iter().filter_map(read).collect()
+}
+
 #[async_trait]
 impl AcmeClient for InstantAcme {
     async fn new_order(&self, request: &OrderRequest<'_>) -> Result<OrderView, AcmeError> {
@@ -181,7 +222,11 @@ impl AcmeClient for InstantAcme {
     }
 
     async fn authorizations(&self, url: &str) -> Result<Vec<AuthorizationView>, AcmeError> {
-        let mut order = self.read(url).await?;
+        let mut order = self.recall(url).await?;
+        if order.state().authorizations.iter().any(|each| each.state.is_some()) {
+            // They were read before, and may have changed.
+            order = self.read(url).await?;
+        }
         let mut views = Vec::new();
         let mut authorizations = order.authorizations();
         while let Some(authorization) = authorizations.next().await {
@@ -194,16 +239,16 @@ impl AcmeClient for InstantAcme {
             let status = match authorization.status {
                 TheirAuthorizationStatus::Valid => AuthorizationStatus::Valid,
                 TheirAuthorizationStatus::Pending => {
-                    match authorization.challenge(ChallengeType::Dns01) {
-                        None => AuthorizationStatus::NoDnsChallenge,
-                        Some(challenge) => {
-                            let value = challenge.key_authorization().dns_value();
-                            match challenge.status {
-                                ChallengeStatus::Pending => AuthorizationStatus::Open { value },
-                                _ => AuthorizationStatus::Validating { value },
-                            }
-                        }
-                    }
+                    let listed = listed(&authorization.challenges);
+                    let sample = listed.first().and_then(|first| {
+                        authorization
+                            .challenge(their(first.kind))
+                            .map(|one| one.key_authorization())
+                    });
+                    let sample =
+                        sample.as_ref().map(TheirKeyAuthorization::as_str).unwrap_or_default();
+                    let offered = offered(listed, sample, self.account.id());
+                    AuthorizationStatus::Pending { offered }
                 }
                 other => AuthorizationStatus::Failed {
                     problem: failure.unwrap_or_else(|| {
@@ -214,21 +259,34 @@ impl AcmeClient for InstantAcme {
             };
             views.push(AuthorizationView { name, status });
         }
+        self.remember(order);
         Ok(views)
     }
 
-    async fn validate(&self, url: &str, wanted: &str) -> Result<(), AcmeError> {
-        let mut order = self.read(url).await?;
+    async fn validate(
+        &self,
+        url: &str,
+        wanted: &str,
+        kind: ChallengeType,
+    ) -> Result<(), AcmeError> {
+        let mut order = self.recall(url).await?;
+        let mut is_told = false;
         let mut authorizations = order.authorizations();
         while let Some(authorization) = authorizations.next().await {
             let mut authorization = authorization.map_err(error)?;
             let is_wanted = name(authorization.identifier().identifier) == Some(wanted);
-            if is_wanted && let Some(mut challenge) = authorization.challenge(ChallengeType::Dns01)
-            {
-                return challenge.set_ready().await.map_err(error);
+            if is_wanted && let Some(mut challenge) = authorization.challenge(their(kind)) {
+                challenge.set_ready().await.map_err(error)?;
+                is_told = true;
+                break;
             }
         }
-        Err(AcmeError::Unreachable(format!("the order has no dns-01 challenge for {wanted}")))
+        if is_told {
+            self.remember(order);
+            return Ok(());
+        }
+        let reason = format!("there is none for {wanted}");
+        Err(AcmeError::Malformed { what: kind.as_str(), reason })
     }
 
     async fn finalize(&self, url: &str, csr: &[u8]) -> Result<OrderView, AcmeError> {

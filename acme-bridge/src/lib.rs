@@ -9,9 +9,12 @@
 //! Data flows one way: [`Bridge::place`](bridge::Bridge::place) writes an order, [`Bridge::run`](bridge::Bridge::run)
 //! drives it step by step over an [`AcmeClient`](client::AcmeClient), a [`Solver`](solver::Solver) answers the CA's
 //! challenges, [`check::chain`] judges what comes back, and the [`OrderStore`] keeps it.
+//! Answers to challenges are kept in an [`AnswerStore`], so that any node gives them.
 
 pub mod account;
+pub mod answer;
 pub mod bridge;
+pub mod challenge;
 pub mod check;
 pub mod client;
 pub mod clock;
@@ -30,11 +33,13 @@ pub mod solver;
 mod step;
 pub mod store;
 
+pub use answer::{AnswerKind, AnswerStore, ChallengeAnswer, Place};
+pub use challenge::{Challenge, ChallengeType};
 pub use clock::Clock;
 pub use order::{Csr, IssuerName, Lease, OrderId, OrderRecord, OrderState, OrderTerms};
 pub use problem::{Course, Problem, ProblemKind, Subproblem};
 pub use signed::RevocationReason;
 pub use store::{
-    AccountRecord, Alarm, ChallengeAnswer, OrderStore, OrderStoreError, Revocation,
-    RevocationOutcome, Spending, Step, Which,
+    AccountRecord, Alarm, OrderStore, OrderStoreError, Revocation, RevocationOutcome, Spending,
+    Step, Which,
 };

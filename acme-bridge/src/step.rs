@@ -8,14 +8,16 @@ use rustls_pki_types::CertificateDer;
 
 use crate::check::{self, ChainRefusal, Expectation};
 use crate::client::{
-    AcmeClient, AcmeError, AuthorizationStatus, AuthorizationView, Downloaded, OrderRequest,
-    OrderStatus, OrderView,
+    AcmeClient, AcmeError, AuthorizationStatus, AuthorizationView, ChallengeProgress, Downloaded,
+    OfferedChallenge, OrderRequest, OrderStatus, OrderView,
 };
 use crate::order::{OrderRecord, OrderState};
 use crate::problem::{Course, Problem, ProblemKind};
-use crate::solver::Solver;
+use crate::solver::{Solver, SolverError};
 use crate::store::OrderStoreError;
 
+/// When an answer that could not be put out is tried again, in seconds.
+const SOLVER_SECS: u32 = 5;
 /// After how many looks at an order its authorizations are looked at, too.
 const LOOKS: u32 = 8;
 
@@ -120,23 +122,30 @@ async fn publish(
         Ok(authorizations) => authorizations,
         Err(error) => return Ok(failed(error)),
     };
+    let mut answers = Vec::new();
     for AuthorizationView { name, status } in &authorizations {
         match status {
-            AuthorizationStatus::Open { value } | AuthorizationStatus::Validating { value } => {
-                tools.solver.publish(&order.id, name, value).await?;
+            AuthorizationStatus::Pending { offered } => {
+                let Some(OfferedChallenge { challenge, .. }) = choose(tools, name, offered) else {
+                    return Ok(no_challenge(tools, name, offered));
+                };
+                if let Err(error) = tools.solver.publish(&order.id, name, challenge).await {
+                    return unpublished(error);
+                }
+                answers.push(format!("{} for {name}", challenge.kind()));
             }
             AuthorizationStatus::Valid => {}
             AuthorizationStatus::Failed { problem } => return Ok(judged(problem.clone())),
-            AuthorizationStatus::NoDnsChallenge => return Ok(no_dns_challenge(name)),
         }
     }
-    let is_open = |view: &AuthorizationView| view.status != AuthorizationStatus::Valid;
-    if !authorizations.iter().any(is_open) {
+    if answers.is_empty() {
+        // Every name is authorized already.
         return Ok(look(tools, url).await);
     }
     *memory = Memory::Seen(authorizations);
     let state = OrderState::Authorizing { url: url.to_owned() };
-    Ok(Outcome::Advanced(state, "the dns-01 answers are out; telling the CA".to_owned()))
+    let words = format!("answers are out ({}); telling the CA", answers.join(", "));
+    Ok(Outcome::Advanced(state, words))
 }
 
 /// Tells the CA to validate what it was not told yet, and sees how far it is.
@@ -146,6 +155,7 @@ async fn authorize(
     tools: &Tools<'_>,
     url: &str,
 ) -> StepResult {
+    let is_resumed = !matches!(memory, Memory::Seen(_));
     let authorizations = match std::mem::take(memory) {
         Memory::Told(looks) if looks < LOOKS => {
             *memory = Memory::Told(looks + 1);
@@ -160,17 +170,27 @@ async fn authorize(
     let mut is_told = false;
     for AuthorizationView { name, status } in &authorizations {
         match status {
-            AuthorizationStatus::Valid | AuthorizationStatus::Validating { .. } => {}
-            AuthorizationStatus::Open { value } => {
+            AuthorizationStatus::Valid => {}
+            AuthorizationStatus::Pending { offered } => {
+                let Some(OfferedChallenge { challenge, progress }) = choose(tools, name, offered)
+                else {
+                    return Ok(no_challenge(tools, name, offered));
+                };
+                if *progress == ChallengeProgress::Validating {
+                    continue;
+                }
                 // The answer may have gone with a crash of another kind; the same one twice is there once.
-                tools.solver.publish(&order.id, name, value).await?;
-                if let Err(error) = tools.client.validate(url, name).await {
+                if is_resumed
+                    && let Err(error) = tools.solver.publish(&order.id, name, challenge).await
+                {
+                    return unpublished(error);
+                }
+                if let Err(error) = tools.client.validate(url, name, challenge.kind()).await {
                     return Ok(failed(error));
                 }
                 is_told = true;
             }
             AuthorizationStatus::Failed { problem } => return Ok(judged(problem.clone())),
-            AuthorizationStatus::NoDnsChallenge => return Ok(no_dns_challenge(name)),
         }
     }
     *memory = Memory::Told(0);
@@ -267,9 +287,46 @@ fn follow(view: OrderView) -> Outcome {
     }
 }
 
-fn no_dns_challenge(name: &str) -> Outcome {
-    let detail = format!("the CA offers no dns-01 challenge for {name}");
+/// The challenge to answer: the one that the CA validates already, else the first of the solver's that is offered.
+fn choose<'a>(
+    tools: &Tools<'_>,
+    name: &str,
+    offered: &'a [OfferedChallenge],
+) -> Option<&'a OfferedChallenge> {
+    let answered = tools.solver.challenges(name);
+    let begun = offered.iter().find(|each| {
+        each.progress == ChallengeProgress::Validating && answered.contains(&each.challenge.kind())
+    });
+    let first =
+        || answered.iter().find_map(|kind| offered.iter().find(|o| o.challenge.kind() == *kind));
+    begun.or_else(first)
+}
+
+fn no_challenge(tools: &Tools<'_>, name: &str, offered: &[OfferedChallenge]) -> Outcome {
+    let list = |kinds: Vec<&str>| if kinds.is_empty() { "none".into() } else { kinds.join(", ") };
+    let offered = list(offered.iter().map(|each| each.challenge.kind().as_str()).collect());
+    let answered = list(tools.solver.challenges(name).iter().map(|kind| kind.as_str()).collect());
+    let detail = format!(
+        "the CA offers no challenge for {name} that is answered here: offered {offered}, \
+         configured {answered}"
+    );
     Outcome::Refused(Problem::new(ProblemKind::Ca, "", &detail), None)
+}
+
+/// What becomes of an order whose answer could not be put out: it waits, since nobody asked the CA for anything.
+fn unpublished(error: SolverError) -> StepResult {
+    match error {
+        SolverError::Store(error) => Err(error),
+        SolverError::Passing(_) => {
+            let mut problem = Problem::new(ProblemKind::Validation, "", &error.to_string());
+            problem.retry_after_secs = Some(SOLVER_SECS);
+            Ok(Outcome::Later(problem, Whom::Order))
+        }
+        SolverError::Configuration(_) | SolverError::Unsupported { .. } => {
+            let problem = Problem::new(ProblemKind::Configuration, "", &error.to_string());
+            Ok(Outcome::Later(problem, Whom::Order))
+        }
+    }
 }
 
 fn failed(error: AcmeError) -> Outcome {

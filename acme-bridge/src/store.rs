@@ -24,17 +24,6 @@ pub struct AccountRecord {
     pub directory: String,
 }
 
-/// One value that the CA looks for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ChallengeAnswer {
-    /// The order that it is for.
-    pub order: OrderId,
-    /// The owner name of the TXT record, lower case, without a final dot: `_acme-challenge.name`.
-    pub owner: String,
-    /// The value (RFC 8555 §8.4).
-    pub value: String,
-}
-
 /// Which orders are claimed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Which {
@@ -186,13 +175,4 @@ pub trait OrderStore: Send + Sync + 'static {
         issuer: &IssuerName,
         account: &AccountRecord,
     ) -> Result<(), OrderStoreError>;
-
-    /// Makes a challenge answer available to whoever answers the CA.
-    async fn put_answer(&self, answer: &ChallengeAnswer) -> Result<(), OrderStoreError>;
-
-    /// Takes the challenge answers of an order back, and no others.
-    async fn remove_answers(&self, order: &OrderId) -> Result<(), OrderStoreError>;
-
-    /// The values at an owner name, lower case.
-    async fn answers(&self, owner: &str) -> Result<Vec<String>, OrderStoreError>;
 }

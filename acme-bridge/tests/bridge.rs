@@ -9,15 +9,16 @@ use std::time::Duration;
 
 use acme_bridge::account::{AccountShown, Connect};
 use acme_bridge::bridge::{Bridge, BridgeConfig, Progress};
+use acme_bridge::challenge::KeyAuthorization;
 use acme_bridge::client::{
-    AcmeClient, AcmeError, AuthorizationStatus, AuthorizationView, Downloaded, Offer, OrderRequest,
-    OrderStatus, OrderView, RenewalWindow, RevocationReason,
+    AcmeClient, AcmeError, AuthorizationStatus, AuthorizationView, ChallengeProgress, Downloaded,
+    Offer, OfferedChallenge, OrderRequest, OrderStatus, OrderView, RenewalWindow, RevocationReason,
 };
 use acme_bridge::quota::{Limits, Rate};
-use acme_bridge::solver::BuiltInDns;
+use acme_bridge::solver::BuiltIn;
 use acme_bridge::{
-    Alarm, Clock as _, Csr, IssuerName, Lease, OrderId, OrderState, OrderStore, OrderStoreError,
-    OrderTerms, Problem, ProblemKind,
+    Alarm, Challenge, ChallengeType, Clock as _, Csr, IssuerName, Lease, OrderId, OrderState,
+    OrderStore, OrderStoreError, OrderTerms, Problem, ProblemKind,
 };
 use async_trait::async_trait;
 use rcgen::{
@@ -101,13 +102,16 @@ impl AcmeClient for Ca {
 
     async fn authorizations(&self, _url: &str) -> Result<Vec<AuthorizationView>, AcmeError> {
         let script = self.call("authorizations")?;
-        let open = AuthorizationStatus::Open { value: "value".into() };
+        let authorization = KeyAuthorization::new("token.thumbprint").unwrap();
+        let challenge = Challenge::Dns01 { authorization };
+        let offered = vec![OfferedChallenge { challenge, progress: ChallengeProgress::Open }];
+        let open = AuthorizationStatus::Pending { offered };
         let status = script.authorization.clone().unwrap_or(open);
         Ok(vec![AuthorizationView { name: NAME.into(), status }])
     }
 
-    async fn validate(&self, _url: &str, name: &str) -> Result<(), AcmeError> {
-        assert_eq!(name, NAME);
+    async fn validate(&self, _url: &str, name: &str, kind: ChallengeType) -> Result<(), AcmeError> {
+        assert_eq!((name, kind), (NAME, ChallengeType::Dns01));
         let mut script = self.call("validate")?;
         if script.problem.is_some() {
             script.status = Some(OrderStatus::Invalid);
@@ -232,7 +236,7 @@ impl Bench {
             ..BridgeConfig::new(IssuerName::new(issuer), NODE, roots)
         };
         let store: Arc<dyn OrderStore> = self.store.clone();
-        let solver = Arc::new(BuiltInDns::new(Arc::clone(&store)));
+        let solver = Arc::new(BuiltIn::new(self.store.clone(), vec![ChallengeType::Dns01]));
         let account = Arc::new(Direct(ca));
         Arc::new(Bridge::new(config, store, solver, account, self.clock.clone()))
     }

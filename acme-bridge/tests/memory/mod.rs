@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Mutex, MutexGuard};
 
 use acme_bridge::{
-    AccountRecord, Alarm, ChallengeAnswer, Clock, IssuerName, Lease, OrderId, OrderRecord,
-    OrderStore, OrderStoreError, Revocation, RevocationOutcome, RevocationReason, Spending, Step,
-    Which,
+    AccountRecord, Alarm, AnswerKind, AnswerStore, ChallengeAnswer, Clock, IssuerName, Lease,
+    OrderId, OrderRecord, OrderStore, OrderStoreError, Revocation, RevocationOutcome,
+    RevocationReason, Spending, Step, Which,
 };
 use async_trait::async_trait;
 
@@ -189,8 +189,11 @@ impl OrderStore for Memory {
         self.accounts.lock().unwrap().insert(issuer.clone(), account.clone());
         Ok(())
     }
+}
 
-    async fn put_answer(&self, answer: &ChallengeAnswer) -> Result<(), OrderStoreError> {
+#[async_trait]
+impl AnswerStore for Memory {
+    async fn put(&self, answer: &ChallengeAnswer) -> Result<(), OrderStoreError> {
         self.write()?;
         let mut answers = self.answers.lock().unwrap();
         if !answers.contains(answer) {
@@ -199,16 +202,34 @@ impl OrderStore for Memory {
         Ok(())
     }
 
-    async fn remove_answers(&self, order: &OrderId) -> Result<(), OrderStoreError> {
+    async fn retire(&self, order: &OrderId) -> Result<(), OrderStoreError> {
         self.write()?;
         self.answers.lock().unwrap().retain(|answer| answer.order != *order);
         Ok(())
     }
 
-    async fn answers(&self, owner: &str) -> Result<Vec<String>, OrderStoreError> {
+    async fn retired(&self, _: u32) -> Result<Vec<ChallengeAnswer>, OrderStoreError> {
+        Ok(Vec::new())
+    }
+
+    async fn is_in_force(&self, answer: &ChallengeAnswer) -> Result<bool, OrderStoreError> {
+        Ok(self.answers.lock().unwrap().contains(answer))
+    }
+
+    async fn remove(&self, answer: &ChallengeAnswer) -> Result<(), OrderStoreError> {
+        self.answers.lock().unwrap().retain(|each| each != answer);
+        Ok(())
+    }
+
+    async fn values(&self, kind: AnswerKind, owner: &str) -> Result<Vec<String>, OrderStoreError> {
         let answers = self.answers.lock().unwrap();
-        let here = answers.iter().filter(|answer| answer.owner == owner);
-        Ok(here.map(|answer| answer.value.clone()).collect())
+        let found = answers.iter().filter(|answer| answer.kind == kind && answer.owner == owner);
+        Ok(found.map(|answer| answer.value.clone()).collect())
+    }
+
+    async fn is_above_answer(&self, name: &str) -> Result<bool, OrderStoreError> {
+        let below = format!(".{name}");
+        Ok(self.answers.lock().unwrap().iter().any(|answer| answer.owner.ends_with(&below)))
     }
 }
 

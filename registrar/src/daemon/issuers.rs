@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use acme_bridge::account::{Account, Connect, DirectoryConfig};
 use acme_bridge::bridge::{Bridge, BridgeConfig};
-use acme_bridge::solver::BuiltInDns;
-use acme_bridge::{Clock, IssuerName, OrderStore};
+use acme_bridge::solver::BuiltIn;
+use acme_bridge::{AnswerStore, ChallengeType, Clock, IssuerName, OrderStore};
 use anyhow::Context as _;
 use rustls::RootCertStore;
 use rustls::crypto::CryptoProvider;
@@ -48,6 +48,7 @@ pub(super) struct IssuerBuilder<'a> {
     pub(super) provider: &'a Arc<CryptoProvider>,
     pub(super) clock: &'a Arc<dyn Clock>,
     pub(super) orders: &'a Arc<dyn OrderStore>,
+    pub(super) answers: &'a Arc<dyn AnswerStore>,
     pub(super) node: &'a str,
 }
 
@@ -134,7 +135,7 @@ impl IssuerBuilder<'_> {
             ..BridgeConfig::new(IssuerName::new(name), self.node, roots)
         };
         let orders = Arc::clone(self.orders);
-        let solver = Arc::new(BuiltInDns::new(Arc::clone(&orders)));
-        Bridge::new(config, orders, solver, account, Arc::clone(self.clock))
+        let solver = BuiltIn::new(Arc::clone(self.answers), vec![ChallengeType::Dns01]);
+        Bridge::new(config, orders, Arc::new(solver), account, Arc::clone(self.clock))
     }
 }

@@ -5,8 +5,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-use acme_bridge::dns::Responder;
-use acme_bridge::{Clock, OrderStore};
+use acme_bridge::dns::{DnsConfig, Responder, Zone};
+use acme_bridge::{AnswerStore, Clock, OrderStore};
 use anyhow::Context as _;
 use arc_swap::ArcSwap;
 use axum::Router;
@@ -31,6 +31,7 @@ use crate::http::app::App;
 use crate::http::locks::Locks;
 use crate::http::{brski, est, listener};
 use crate::identity::RegistrarIdentity;
+use crate::issue::answers::Answers;
 use crate::issue::orders::Orders;
 use crate::issue::resume;
 use crate::masa::client::MasaClient;
@@ -41,6 +42,9 @@ use crate::trail::keeper::Keeper;
 
 mod issuers;
 mod observer;
+
+/// How many answers a second may go over UDP to one network.
+const DNS_ANSWERS_PER_SECOND: u32 = 5_000;
 
 /// Runs the registrar until SIGTERM or SIGINT.
 ///
@@ -54,15 +58,22 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let store = store::open(&config.store, &config.store.node).await?;
     let identity = Arc::new(RegistrarIdentity::load(&config.identity)?);
     let orders: Arc<dyn OrderStore> = Arc::new(Orders::new(Arc::clone(&store)));
+    let answers: Arc<dyn AnswerStore> = Arc::new(Answers::new(Arc::clone(&store)));
     let listener = TcpListener::bind(config.listen.est)
         .await
         .with_context(|| format!("cannot listen on {} (listen.est)", config.listen.est))?;
     let address = listener.local_addr()?;
-    let responder = start_dns(&config, &orders).await?;
+    let responder = start_dns(&config, &answers).await?;
     let (stop, stopped) = watch::channel(false);
     let mut tasks = JoinSet::new();
     let node = config.store.node.clone();
-    let build = IssuerBuilder { provider: &provider, clock: &clock, orders: &orders, node: &node };
+    let build = IssuerBuilder {
+        provider: &provider,
+        clock: &clock,
+        orders: &orders,
+        answers: &answers,
+        node: &node,
+    };
     let Issuers { by_name: issuers, bridges, .. } = build.all(&config)?;
     for bridge in bridges.into_values() {
         tasks.spawn(bridge.run(stopped.clone()));
@@ -136,12 +147,19 @@ fn start_log(level: &str) -> anyhow::Result<()> {
 
 async fn start_dns(
     config: &Config,
-    orders: &Arc<dyn OrderStore>,
+    answers: &Arc<dyn AnswerStore>,
 ) -> anyhow::Result<Option<Responder>> {
     match config.listen.dns {
         None => Ok(None),
         Some(address) => {
-            let responder = Responder::start(address, &config.zones, Arc::clone(orders)).await;
+            let zones = config
+                .zones
+                .iter()
+                .map(|zone| Zone::new(zone, &[]))
+                .collect::<Result<Vec<_>, _>>()
+                .context("zone")?;
+            let config = DnsConfig { address, zones, answers_per_second: DNS_ANSWERS_PER_SECOND };
+            let responder = Responder::start(config, Arc::clone(answers)).await;
             Ok(Some(responder.context("listen.dns")?))
         }
     }

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use acme_bridge::{
-    AccountRecord, Alarm, ChallengeAnswer, IssuerName, OrderId, OrderRecord, OrderState,
-    OrderStore, OrderStoreError, ProblemKind, Revocation, RevocationOutcome, RevocationReason,
-    Spending, Step, Which,
+    AccountRecord, Alarm, IssuerName, OrderId, OrderRecord, OrderState, OrderStore,
+    OrderStoreError, ProblemKind, Revocation, RevocationOutcome, RevocationReason, Spending, Step,
+    Which,
 };
 use async_trait::async_trait;
 use rustls_pki_types::CertificateDer;
@@ -303,19 +303,5 @@ impl OrderStore for Orders {
         let change =
             Change::SaveAccount { issuer: issuer.as_str().to_owned(), account: account.clone() };
         self.store.commit(vec![change], Vec::new()).await.map_err(failed)
-    }
-
-    async fn put_answer(&self, answer: &ChallengeAnswer) -> Result<(), OrderStoreError> {
-        let change = Change::PutAnswer(answer.clone());
-        self.store.commit(vec![change], Vec::new()).await.map_err(failed)
-    }
-
-    async fn remove_answers(&self, order: &OrderId) -> Result<(), OrderStoreError> {
-        let change = Change::RemoveAnswers { order: order.clone() };
-        self.store.commit(vec![change], Vec::new()).await.map_err(failed)
-    }
-
-    async fn answers(&self, owner: &str) -> Result<Vec<String>, OrderStoreError> {
-        self.store.answers(owner).await.map_err(failed)
     }
 }

@@ -7,7 +7,7 @@
 use std::error::Error;
 
 use acme_bridge::{
-    AccountRecord, ChallengeAnswer, OrderId, OrderRecord, OrderState, Spending, Which,
+    AccountRecord, AnswerKind, ChallengeAnswer, OrderId, OrderRecord, OrderState, Spending, Which,
 };
 use async_trait::async_trait;
 use thiserror::Error;
@@ -234,11 +234,13 @@ pub enum Change {
     },
     /// Makes a challenge answer available.
     PutAnswer(ChallengeAnswer),
-    /// Removes the challenge answers of an order.
-    RemoveAnswers {
+    /// Ends the challenge answers of an order: the registrar's own are gone, those elsewhere are to be taken back.
+    RetireAnswers {
         /// The order.
         order: OrderId,
     },
+    /// Forgets a challenge answer that was taken back; one that an order needs stays.
+    RemoveAnswer(ChallengeAnswer),
     /// Keeps a signed statement about a chain; the same one twice is kept once.
     AddCheckpoint(Checkpoint),
     /// Puts a signed statement in the place of the events up to it.
@@ -514,6 +516,15 @@ pub trait Store: Send + Sync + 'static {
     /// The ACME account of an issuer.
     async fn account(&self, issuer: &str) -> Result<Option<AccountRecord>, StoreError>;
 
-    /// The values of the challenge answers at this owner name, lower case.
-    async fn answers(&self, owner: &str) -> Result<Vec<String>, StoreError>;
+    /// The values of the registrar's own challenge answers of this kind at an owner name, lower case.
+    async fn answers(&self, kind: AnswerKind, owner: &str) -> Result<Vec<String>, StoreError>;
+
+    /// Whether any of the registrar's own TXT answers stands below a name, lower case.
+    async fn is_above_answer(&self, name: &str) -> Result<bool, StoreError>;
+
+    /// Challenge answers that no order needs any more and that were not taken back yet, at most `limit`.
+    async fn retired_answers(&self, limit: u32) -> Result<Vec<ChallengeAnswer>, StoreError>;
+
+    /// Whether an order that has not ended needs this value at this owner name.
+    async fn is_answer_in_force(&self, answer: &ChallengeAnswer) -> Result<bool, StoreError>;
 }

@@ -3,6 +3,7 @@
 // A panic is how a test fails.
 #![allow(clippy::indexing_slicing, clippy::expect_used, clippy::unwrap_used, clippy::panic)]
 
+mod answers;
 mod chain;
 mod orders;
 mod place;
@@ -72,6 +73,10 @@ behaviours! {
     orders::an_enrollment_is_not_reopened_beside_another,
     orders::a_limit_is_taken_from_once_by_many,
     orders::a_revocation_is_due_until_the_ca_did_it,
+    answers::an_answer_is_found_by_its_kind_and_owner_and_from_above,
+    answers::an_answer_elsewhere_is_listed_until_it_was_taken_back,
+    answers::an_answer_that_another_order_needs_is_in_force,
+    answers::an_answer_whose_order_ended_or_is_gone_is_taken_back,
     chain::an_untouched_chain_is_proven_up_to_its_checkpoint,
     chain::each_changed_column_is_found,
     chain::a_removed_row_is_named,

@@ -1,6 +1,8 @@
 //! Rows to put into a store.
 
-use acme_bridge::{Csr, IssuerName, OrderId, OrderRecord, OrderTerms};
+use acme_bridge::{
+    AnswerKind, ChallengeAnswer, Csr, IssuerName, OrderId, OrderRecord, OrderTerms, Place,
+};
 use brski_registrar::store::model::{
     Device, DeviceState, Enrollment, EnrollmentState, Event, Id, Identity, KnownDevice,
     Manufacturer, Millis, SeenIdevid, Sha256, Verdict, VoucherExchange, VoucherState,
@@ -95,5 +97,17 @@ pub(super) fn event(kind: &'static str) -> Event {
         clause: "RFC",
         detail: "detail".into(),
         correlation: "c".into(),
+    }
+}
+
+/// An answer of an order at `_acme-challenge.a`.
+pub(super) fn answer(order: &str, value: &str, place: Place) -> ChallengeAnswer {
+    ChallengeAnswer {
+        order: OrderId::new(order),
+        name: "a".into(),
+        kind: AnswerKind::Txt,
+        owner: "_acme-challenge.a".into(),
+        value: value.into(),
+        place,
     }
 }

@@ -3,7 +3,7 @@
 use rustls_pki_types::CertificateDer;
 
 use super::session::{Result, Session, SessionError, Value};
-use super::{orders, rows, trail};
+use super::{answers, orders, rows, trail};
 use crate::store::model::{
     Approval, Credential, DeviceState, Enrollment, Id, IssuedCertificate, KnownDevice,
     Manufacturer, Millis, SeenIdevid, VoucherExchange,
@@ -367,14 +367,9 @@ async fn apply_to_order(session: &mut dyn Session, change: &Change) -> Result<()
             let values = [issuer.into(), Value::from(&account.url), (&account.directory).into()];
             run(session, sql, &values).await
         }
-        Change::PutAnswer(answer) => {
-            let sql = "INSERT INTO challenge_answers (owner, value, \"order\") \
-                       VALUES ($1, $2, $3) ON CONFLICT DO NOTHING";
-            let order = answer.order.as_str();
-            let values = [Value::from(&answer.owner), Value::from(&answer.value), order.into()];
-            run(session, sql, &values).await
-        }
-        Change::RemoveAnswers { order } => orders::remove_answers(session, order).await,
+        Change::PutAnswer(answer) => answers::put(session, answer).await,
+        Change::RetireAnswers { order } => answers::retire(session, order).await,
+        Change::RemoveAnswer(answer) => answers::remove(session, answer).await,
         _ => Ok(()),
     }
 }

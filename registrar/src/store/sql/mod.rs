@@ -2,7 +2,7 @@
 
 use std::error::Error;
 
-use acme_bridge::{AccountRecord, OrderId, OrderRecord, Which};
+use acme_bridge::{AccountRecord, AnswerKind, ChallengeAnswer, OrderId, OrderRecord, Which};
 use async_trait::async_trait;
 use thiserror::Error;
 
@@ -16,6 +16,7 @@ use super::model::{
 };
 use super::{Change, Store, StoreError};
 
+mod answers;
 mod apply;
 pub(super) mod migrations;
 mod orders;
@@ -374,8 +375,22 @@ impl<E: Engine> Store for SqlStore<E> {
         query!(self, read::account, &issuer)
     }
 
-    async fn answers(&self, owner: &str) -> Result<Vec<String>, StoreError> {
+    async fn answers(&self, kind: AnswerKind, owner: &str) -> Result<Vec<String>, StoreError> {
         let owner = owner.to_owned();
-        query!(self, read::answers, &owner)
+        query!(self, answers::values, kind, &owner)
+    }
+
+    async fn is_above_answer(&self, name: &str) -> Result<bool, StoreError> {
+        let name = name.to_owned();
+        query!(self, answers::is_above, &name)
+    }
+
+    async fn retired_answers(&self, limit: u32) -> Result<Vec<ChallengeAnswer>, StoreError> {
+        query!(self, answers::retired, limit)
+    }
+
+    async fn is_answer_in_force(&self, answer: &ChallengeAnswer) -> Result<bool, StoreError> {
+        let answer = answer.clone();
+        query!(self, answers::is_in_force, &answer)
     }
 }

@@ -3,9 +3,9 @@
 use acme_bridge::{OrderId, OrderRecord, OrderState, Which};
 
 use super::pages::Conditions;
-use super::rows;
 use super::session::{Dialect, Result, Row, Session, Value, all, one};
 use super::writer::Claim;
+use super::{answers, rows};
 use crate::store::model::{
     ListedOrder, Millis, OrderFilter, OrderPlace, OrderTally, RevocationRow, Sha256,
 };
@@ -107,7 +107,7 @@ pub(super) async fn cancel(
     match session.execute(&sql, &values).await? {
         0 => Ok(()),
         _ => {
-            remove_answers(session, order).await?;
+            answers::retire(session, order).await?;
             add_step(session, order, step, at).await
         }
     }
@@ -150,12 +150,6 @@ pub(super) async fn prune(session: &mut dyn Session, order: &OrderId) -> Result<
                  (SELECT 1 FROM orders WHERE id = $1 AND is_final = 1)";
     session.execute(ended, &id).await?;
     session.execute("DELETE FROM orders WHERE id = $1 AND is_final = 1", &id).await?;
-    Ok(())
-}
-
-pub(super) async fn remove_answers(session: &mut dyn Session, order: &OrderId) -> Result<()> {
-    let sql = "DELETE FROM challenge_answers WHERE \"order\" = $1";
-    session.execute(sql, &[order.as_str().into()]).await?;
     Ok(())
 }
 

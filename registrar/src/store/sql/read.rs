@@ -234,8 +234,3 @@ pub(super) async fn account(
     };
     one(session, sql, &[issuer.into()], read).await
 }
-
-pub(super) async fn answers(session: &mut dyn Session, owner: &str) -> Result<Vec<String>> {
-    let sql = "SELECT DISTINCT value FROM challenge_answers WHERE owner = $1 ORDER BY value";
-    all(session, sql, &[owner.into()], |row| row.text("value")).await
-}
