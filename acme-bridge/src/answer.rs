@@ -104,6 +104,9 @@ pub trait AnswerStore: Send + Sync + 'static {
     /// Whether any order's answer in force is this value at this owner, so that it may not be taken back.
     async fn is_in_force(&self, answer: &ChallengeAnswer) -> Result<bool, OrderStoreError>;
 
+    /// The different values in force at an owner name, lower case, wherever they were put.
+    async fn in_force_at(&self, owner: &str) -> Result<Vec<String>, OrderStoreError>;
+
     /// Forgets an answer that [`AnswerStore::retired`] listed; one that is in force again stays.
     async fn remove(&self, answer: &ChallengeAnswer) -> Result<(), OrderStoreError>;
 

@@ -306,6 +306,8 @@ impl Bridge {
         }
         let mut tick = tokio::time::interval(TICK);
         let mut revoking = JoinSet::new();
+        let bridge = Arc::clone(&self);
+        revoking.spawn(async move { bridge.authorize_zones().await });
         loop {
             let is_tick = tokio::select! {
                 () = self.placed.notified() => {

@@ -171,6 +171,19 @@ pub struct RenewalWindow {
     pub retry_after_secs: u32,
 }
 
+/// An authorization of a whole domain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DomainAuthorization {
+    /// Its URL.
+    pub url: String,
+    /// `pending`, `valid`, `invalid` or another state's word (RFC 8555 §7.1.6).
+    pub status: String,
+    /// The challenges that are offered, of the types that the bridge knows, each with its URL.
+    pub offered: Vec<(String, Challenge)>,
+    /// What the CA says of a challenge that failed.
+    pub failure: Option<String>,
+}
+
 /// An account at a CA.
 #[async_trait]
 pub trait AcmeClient: Send + Sync + 'static {
@@ -207,4 +220,19 @@ pub trait AcmeClient: Send + Sync + 'static {
 
     /// What the CA offers beyond orders.
     fn offer(&self) -> Offer;
+
+    /// Asks to authorize a domain and all below it before anybody orders (RFC 8555 §7.4.1, RFC 9444 §4.1).
+    async fn authorize_domain(&self, _domain: &str) -> Result<DomainAuthorization, AcmeError> {
+        Err(AcmeError::Unsupported("newAuthz"))
+    }
+
+    /// Reads what [`AcmeClient::authorize_domain`] gave.
+    async fn domain_authorization(&self, _url: &str) -> Result<DomainAuthorization, AcmeError> {
+        Err(AcmeError::Unsupported("newAuthz"))
+    }
+
+    /// Tells the CA that the answer to the challenge at this URL is out.
+    async fn accept(&self, _challenge: &str) -> Result<(), AcmeError> {
+        Err(AcmeError::Unsupported("newAuthz"))
+    }
 }

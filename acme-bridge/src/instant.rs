@@ -13,11 +13,12 @@ use rustls_pki_types::CertificateDer;
 
 use crate::challenge::{Challenge, ChallengeType, KeyAuthorization};
 use crate::client::{
-    AcmeClient, AcmeError, AuthorizationStatus, AuthorizationView, ChallengeProgress, Downloaded,
-    Offer, OfferedChallenge, OrderRequest, OrderStatus, OrderView, RenewalWindow, RevocationReason,
+    AcmeClient, AcmeError, AuthorizationStatus, AuthorizationView, ChallengeProgress,
+    DomainAuthorization, Downloaded, Offer, OfferedChallenge, OrderRequest, OrderStatus, OrderView,
+    RenewalWindow, RevocationReason,
 };
 use crate::problem::{Problem, ProblemKind};
-use crate::signed::{BelowTerms, Signed};
+use crate::signed::{Authorization, BelowTerms, Signed};
 
 /// How many orders are remembered between two calls.
 const REMEMBERED: usize = 1024;
@@ -74,6 +75,27 @@ impl InstantAcme {
             orders.clear();
         }
         orders.insert(order.url().to_owned(), order);
+    }
+
+    fn domain(&self, url: String, authorization: Authorization) -> DomainAuthorization {
+        let thumbprint = self.signed.key.thumbprint();
+        let failure =
+            authorization.challenges.iter().find_map(|challenge| challenge.error.as_ref()).map(
+                |error| Problem::from_answer(0, error.to_string().as_bytes(), None).to_string(),
+            );
+        let offered = authorization.challenges.into_iter().filter_map(|challenge| {
+            let kind = ChallengeType::parse(&challenge.kind)?;
+            let token = challenge.token;
+            let key_authorization = KeyAuthorization::new(format!("{token}.{thumbprint}"))?;
+            let read = Challenge::authorized(kind, key_authorization, &self.url)?;
+            Some((challenge.url, read))
+        });
+        DomainAuthorization {
+            url,
+            status: authorization.status,
+            offered: offered.collect(),
+            failure,
+        }
     }
 
     fn view(&self, order: &mut Order) -> OrderView {
@@ -351,5 +373,19 @@ impl AcmeClient for InstantAcme {
 
     fn offer(&self) -> Offer {
         Offer::from(&*self.signed.directory)
+    }
+
+    async fn authorize_domain(&self, domain: &str) -> Result<DomainAuthorization, AcmeError> {
+        let (url, authorization) = self.signed.new_authorization(&self.url, domain).await?;
+        Ok(self.domain(url, authorization))
+    }
+
+    async fn domain_authorization(&self, url: &str) -> Result<DomainAuthorization, AcmeError> {
+        let authorization = self.signed.authorization(&self.url, url).await?;
+        Ok(self.domain(url.to_owned(), authorization))
+    }
+
+    async fn accept(&self, challenge: &str) -> Result<(), AcmeError> {
+        self.signed.accept(&self.url, challenge).await
     }
 }

@@ -22,6 +22,7 @@ pub mod counters;
 pub mod dns;
 mod drive;
 mod health;
+pub mod http01;
 mod http_client;
 mod instant;
 pub mod order;
@@ -32,6 +33,8 @@ mod signed;
 pub mod solver;
 mod step;
 pub mod store;
+pub mod tls_alpn;
+pub mod zone;
 
 pub use answer::{AnswerKind, AnswerStore, ChallengeAnswer, Place};
 pub use challenge::{Challenge, ChallengeType};

@@ -42,6 +42,10 @@ impl AnswerStore for Answers {
         unused()
     }
 
+    async fn in_force_at(&self, _: &str) -> Result<Vec<String>, OrderStoreError> {
+        unused()
+    }
+
     async fn remove(&self, _: &ChallengeAnswer) -> Result<(), OrderStoreError> {
         unused()
     }

@@ -41,6 +41,17 @@ pub enum PebbleError {
     Tls(#[from] rustls::Error),
 }
 
+/// Where Pebble validates.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked {
+    /// The DNS server that it asks for everything.
+    pub dns: SocketAddr,
+    /// The port of http-01, on whatever address a name has.
+    pub http_port: u16,
+    /// The port of tls-alpn-01.
+    pub tls_port: u16,
+}
+
 /// A running Pebble.
 pub struct Pebble {
     child: Child,
@@ -58,6 +69,20 @@ impl Pebble {
         folder: &Path,
         dns: SocketAddr,
     ) -> Result<Self, PebbleError> {
+        let asked =
+            Asked { dns, http_port: process::free_port()?, tls_port: process::free_port()? };
+        Self::start_asking(program, folder, asked).await
+    }
+
+    /// Starts Pebble with its files in `folder`; its validation goes to these places.
+    ///
+    /// # Errors
+    /// [`PebbleError`].
+    pub async fn start_asking(
+        program: &Path,
+        folder: &Path,
+        asked: Asked,
+    ) -> Result<Self, PebbleError> {
         let authority = Authority::new("Pebble TLS CA, LAB ONLY")?;
         pki::write(folder, "pebble-tls", &authority.server("Pebble, LAB ONLY")?)?;
         std::fs::write(folder.join("pebble-ca.pem"), authority.pem())?;
@@ -67,8 +92,8 @@ impl Pebble {
             "managementListenAddress": format!("127.0.0.1:{management}"),
             "certificate": folder.join("pebble-tls.pem"),
             "privateKey": folder.join("pebble-tls.key"),
-            "httpPort": process::free_port()?,
-            "tlsPort": process::free_port()?,
+            "httpPort": asked.http_port,
+            "tlsPort": asked.tls_port,
             "ocspResponderURL": "",
             "externalAccountBindingRequired": false,
         }});
@@ -80,7 +105,7 @@ impl Pebble {
             .arg("-config")
             .arg(&file)
             .arg("-dnsserver")
-            .arg(dns.to_string())
+            .arg(asked.dns.to_string())
             // It would sleep for seconds before each validation; what it validates is real all the same.
             .env("PEBBLE_VA_NOSLEEP", "1")
             .env_remove("PEBBLE_VA_ALWAYS_VALID");

@@ -2,6 +2,7 @@
 //!
 //! A test that needs an outside program says `skipped: …` and passes where that is missing; with `CI=true` it fails.
 
+pub mod dns;
 pub mod postgres;
 pub mod programs;
 pub mod proxy;

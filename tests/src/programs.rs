@@ -12,8 +12,10 @@ use anyhow::{Context as _, bail};
 #[must_use]
 pub fn outside(name: &str, package: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let found =
-        std::env::split_paths(&path).map(|folder| folder.join(name)).find(|file| file.is_file());
+    // Servers are where only root's PATH leads, and run all the same.
+    let servers = ["/usr/local/sbin", "/usr/sbin"].map(PathBuf::from);
+    let folders = std::env::split_paths(&path).chain(servers);
+    let found = folders.map(|folder| folder.join(name)).find(|file| file.is_file());
     if found.is_none() {
         skipped(&format!("the program '{name}' is not installed (Debian package {package})"));
     }

@@ -40,6 +40,10 @@ impl AnswerStore for Answers {
         broken()
     }
 
+    async fn in_force_at(&self, _: &str) -> Result<Vec<String>, OrderStoreError> {
+        broken()
+    }
+
     async fn remove(&self, _: &ChallengeAnswer) -> Result<(), OrderStoreError> {
         broken()
     }

@@ -26,7 +26,7 @@ pub use self::orders::RevocationReason;
 pub(crate) use self::account::{AccountView, ExternalAccount};
 pub(crate) use self::directory::Directory;
 pub(crate) use self::key::{AccountKey, KeyFiles};
-pub(crate) use self::orders::BelowTerms;
+pub(crate) use self::orders::{Authorization, BelowTerms};
 
 /// How often a request is signed again because the CA did not take its nonce.
 const NONCE_ATTEMPTS: u32 = 6;

@@ -75,12 +75,24 @@ pub(crate) struct BelowTerms<'a> {
     pub(crate) replaces: Option<&'a str>,
 }
 
-/// An authorization that was asked for before any order.
+/// An authorization as the CA shows it (RFC 8555 §7.1.4).
 #[derive(Clone, Debug, Deserialize)]
-pub(crate) struct PreAuthorization {
+pub(crate) struct Authorization {
     pub(crate) status: String,
-    #[serde(default, rename = "subdomainAuthAllowed")]
-    pub(crate) covers_subdomains: bool,
+    #[serde(default)]
+    pub(crate) challenges: Vec<ListedChallenge>,
+}
+
+/// A challenge of an authorization.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct ListedChallenge {
+    #[serde(rename = "type")]
+    pub(crate) kind: String,
+    pub(crate) url: String,
+    #[serde(default)]
+    pub(crate) token: String,
+    #[serde(default)]
+    pub(crate) error: Option<Value>,
 }
 
 impl Signed {
@@ -126,7 +138,7 @@ impl Signed {
         &self,
         account: &str,
         domain: &str,
-    ) -> Result<(String, PreAuthorization), AcmeError> {
+    ) -> Result<(String, Authorization), AcmeError> {
         let url = self.directory.new_authz.as_deref();
         let url = url.ok_or(AcmeError::Unsupported("newAuthz"))?;
         if !self.directory.meta.subdomain_auth_allowed {
@@ -138,6 +150,21 @@ impl Signed {
         let location = answer.location()?;
         self.http.check_origin(location)?;
         Ok((location.to_owned(), read(&answer, "authorization")?))
+    }
+
+    /// Reads an authorization.
+    pub(crate) async fn authorization(
+        &self,
+        account: &str,
+        url: &str,
+    ) -> Result<Authorization, AcmeError> {
+        read(&self.post(url, SignedBy::Account(account), Payload::Read).await?, "authorization")
+    }
+
+    /// Tells the CA that the answer to a challenge is out (RFC 8555 §7.5.1).
+    pub(crate) async fn accept(&self, account: &str, url: &str) -> Result<(), AcmeError> {
+        self.post(url, SignedBy::Account(account), Payload::Json(&json!({}))).await?;
+        Ok(())
     }
 
     /// Fetches a chain, and learns where its alternates are.

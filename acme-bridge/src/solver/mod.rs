@@ -1,4 +1,8 @@
 //! How the CA's question for a name is answered.
+//!
+//! The bridge knows one [`Solver`], which is [`Zones`]: it finds the zone of a name and the zone's way of answering.
+//! Answers are given by the registrar itself, or are TXT [`Records`] elsewhere: by RFC 2136 updates ([`rfc2136`]), by a
+//! program ([`exec`]) or at an acme-dns server ([`acme_dns`]).
 
 use std::error::Error;
 
@@ -9,9 +13,18 @@ use crate::challenge::{Challenge, ChallengeType};
 use crate::order::OrderId;
 use crate::store::OrderStoreError;
 
+pub mod acme_dns;
 mod built_in;
+pub mod exec;
+mod records;
+pub mod rfc2136;
+mod secret_file;
+mod zones;
 
 pub use self::built_in::BuiltIn;
+pub use self::records::{Records, TxtRecord};
+pub use self::secret_file::SecretFileError;
+pub use self::zones::{Way, ZoneSolver, Zones};
 
 /// Why an answer is not out.
 #[derive(Debug, Error)]

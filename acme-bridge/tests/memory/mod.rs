@@ -216,6 +216,12 @@ impl AnswerStore for Memory {
         Ok(self.answers.lock().unwrap().contains(answer))
     }
 
+    async fn in_force_at(&self, owner: &str) -> Result<Vec<String>, OrderStoreError> {
+        let answers = self.answers.lock().unwrap();
+        let found = answers.iter().filter(|answer| answer.owner == owner);
+        Ok(found.map(|answer| answer.value.clone()).collect())
+    }
+
     async fn remove(&self, answer: &ChallengeAnswer) -> Result<(), OrderStoreError> {
         self.answers.lock().unwrap().retain(|each| each != answer);
         Ok(())

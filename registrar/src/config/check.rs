@@ -1,12 +1,15 @@
 //! Everything that `serve` would find wrong, found before: the files that a configuration names, and the addresses.
 
 use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use acme_bridge::account::check_external_account;
+use acme_bridge::solver::acme_dns::Registration;
+use acme_bridge::solver::rfc2136::TsigKey;
 use brski_voucher::trust::ValidityTime;
 
-use super::{AcmeConfig, Config, IssuerConfig, Problem};
+use super::{AcmeConfig, Config, IssuerConfig, Problem, SolverConfig};
 use crate::clock::unix_time;
 use crate::identity::{RegistrarIdentity, read_certificates, read_key};
 use crate::store::model::Millis;
@@ -33,8 +36,14 @@ pub fn check(config: &Config, daemon: Daemon, now: Millis) -> Vec<Problem> {
             IssuerConfig::Acme(acme) => problems.acme(name, acme),
         }
     }
+    for (name, zone) in &config.zones {
+        problems.zone(&format!("zone.{name:?}"), &zone.solver);
+    }
     if daemon == Daemon::Stopped {
         problems.address("listen.est", config.listen.est);
+        if let Some(http01) = config.listen.http01 {
+            problems.address("listen.http01", http01);
+        }
         if let Some(dns) = config.listen.dns {
             problems.address("listen.dns", dns);
             problems.datagram_address("listen.dns", dns);
@@ -112,6 +121,35 @@ impl Problems<'_> {
             && let Err(error) = read_key(&acme.account_key)
         {
             self.add(&format!("issuer.{name}.account_key"), error.to_string());
+        }
+    }
+
+    fn zone(&mut self, place: &str, solver: &SolverConfig) {
+        match solver {
+            SolverConfig::BuiltIn { .. } | SolverConfig::Manual => {}
+            SolverConfig::Rfc2136(updates) => {
+                if let Err(error) = TsigKey::load(&updates.tsig_key) {
+                    self.add(&format!("{place}.tsig_key"), error.to_string());
+                }
+            }
+            SolverConfig::Exec(hook) => {
+                let mode = std::fs::metadata(&hook.program).map(|file| file.permissions().mode());
+                let program = hook.program.display();
+                let reason = match mode {
+                    Err(error) => format!("{program} cannot be started: {error}"),
+                    Ok(mode) if mode & 0o111 == 0 => format!("{program} is not executable"),
+                    Ok(_) => return,
+                };
+                self.add(&format!("{place}.program"), reason);
+            }
+            SolverConfig::AcmeDns(acme_dns) => {
+                if let Err(error) = Registration::load(&acme_dns.credentials) {
+                    self.add(&format!("{place}.credentials"), error.to_string());
+                }
+                if let Some(Err(error)) = acme_dns.ca.as_deref().map(read_certificates) {
+                    self.add(&format!("{place}.ca"), error.to_string());
+                }
+            }
         }
     }
 

@@ -65,14 +65,13 @@ impl Reader {
     pub(super) fn issuers(
         &mut self,
         issuers: BTreeMap<String, raw::Issuer>,
-        has_dns: bool,
     ) -> BTreeMap<String, IssuerConfig> {
         let mut read = BTreeMap::new();
         for (name, issuer) in issuers {
             let key = format!("issuer.{name}");
             let issuer = match issuer {
                 local @ raw::Issuer::Local { .. } => self.local(&key, local),
-                acme @ raw::Issuer::Acme { .. } => self.acme(&key, acme, has_dns),
+                acme @ raw::Issuer::Acme { .. } => self.acme(&key, acme),
             };
             read.extend(issuer.map(|issuer| (name, issuer)));
         }
@@ -99,7 +98,7 @@ impl Reader {
         }))
     }
 
-    fn acme(&mut self, key: &str, issuer: raw::Issuer, has_dns: bool) -> Option<IssuerConfig> {
+    fn acme(&mut self, key: &str, issuer: raw::Issuer) -> Option<IssuerConfig> {
         let raw::Issuer::Acme {
             directory,
             directory_ca,
@@ -124,10 +123,6 @@ impl Reader {
             let reason = "must be true: the CA makes an account only for those who agree \
                           to its terms of service; read them first";
             self.problem(&format!("{key}.accept_terms"), reason.to_owned());
-        }
-        if !has_dns {
-            let reason = "is needed: the CA asks the registrar's own DNS responder";
-            self.problem("listen.dns", reason.to_owned());
         }
         for domain in &registered_domains {
             if let Err(reason) = dns_name(domain) {

@@ -12,12 +12,15 @@ pub struct Listen {
     pub est: SocketAddr,
     /// The DNS responder, UDP and TCP.
     pub dns: Option<SocketAddr>,
+    /// The responder of http-01, TCP.
+    pub http01: Option<SocketAddr>,
 }
 
 impl Reader {
     pub(super) fn listen(&mut self, listen: &raw::Listen) -> Option<Listen> {
         let est = self.address("listen.est", &listen.est);
         let dns = listen.dns.as_deref().and_then(|text| self.address("listen.dns", text));
-        Some(Listen { est: est?, dns })
+        let http01 = listen.http01.as_deref().and_then(|text| self.address("listen.http01", text));
+        Some(Listen { est: est?, dns, http01 })
     }
 }

@@ -27,7 +27,7 @@ pub use self::issuer::{AcmeConfig, IssuerConfig, LocalConfig};
 pub use self::listen::Listen;
 pub use self::profile::{KeyType, Profile};
 pub use self::store::{Database, Retention, StoreConfig};
-pub use self::zone::dns_name;
+pub use self::zone::{AcmeDnsConfig, Rfc2136Config, SolverConfig, ZoneConfig, dns_name};
 
 /// The profile of a device that names none.
 pub const DEFAULT_PROFILE: &str = "default";
@@ -47,8 +47,8 @@ pub struct Config {
     pub identity: IdentityFiles,
     /// Where certificates come from, by name.
     pub issuers: BTreeMap<String, IssuerConfig>,
-    /// The DNS zones that devices are named in, lower case.
-    pub zones: Vec<String>,
+    /// The DNS zones that devices are named in, by their names in lower case.
+    pub zones: BTreeMap<String, ZoneConfig>,
     /// What devices get, by name; there is always a `default`.
     pub profiles: BTreeMap<String, Profile>,
     /// Which devices may join.
@@ -73,6 +73,8 @@ pub struct Limits {
     pub connections: usize,
     /// How long one call to a MASA may take.
     pub masa_timeout: Duration,
+    /// How many DNS answers a second go over UDP to one network.
+    pub dns_answers_per_second: u32,
 }
 
 /// Something that is wrong with the configuration.
@@ -130,7 +132,10 @@ impl Reader {
         let listen = self.listen(&raw.listen);
         let identity = self.identity(&raw.identity);
         let zones = self.zones(&raw.zone);
-        let issuers = self.issuers(raw.issuer, raw.listen.dns.is_some());
+        let issuers = self.issuers(raw.issuer);
+        if issuers.values().any(|issuer| matches!(issuer, IssuerConfig::Acme(_))) {
+            self.challenge_listeners(&zones, &raw.listen);
+        }
         let profiles = self.profiles(raw.profile, &issuers, &zones);
         let unexpected = self.choose(
             "policy.unexpected",
@@ -145,6 +150,8 @@ impl Reader {
         let connections = self.bounded("limits.connections", raw.limits.connections, 1, 100_000);
         let timeout =
             self.bounded("limits.masa_timeout_secs", raw.limits.masa_timeout_secs, 1, 300);
+        let answers = "limits.dns_answers_per_second";
+        let answers = self.bounded(answers, raw.limits.dns_answers_per_second, 10, 1_000_000);
         let (Some(listen), Some(identity), Some(unexpected), true) =
             (listen, identity, unexpected, self.problems.is_empty())
         else {
@@ -161,6 +168,7 @@ impl Reader {
             limits: Limits {
                 connections: usize::try_from(connections).unwrap_or(usize::MAX),
                 masa_timeout: Duration::from_secs(u64::from(timeout)),
+                dns_answers_per_second: answers,
             },
             log: raw.log.level,
             file: self.file,

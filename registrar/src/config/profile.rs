@@ -9,7 +9,7 @@ use brski_est::path::Label;
 use super::issuer::IssuerConfig;
 use super::reader::Reader;
 use super::usage::{CLIENT_AUTH, SERVER_AUTH};
-use super::{DEFAULT_PROFILE, raw};
+use super::{DEFAULT_PROFILE, ZoneConfig, raw};
 
 /// What a device of a profile gets.
 #[derive(Clone, Debug)]
@@ -70,7 +70,7 @@ impl Reader {
         &mut self,
         profiles: BTreeMap<String, raw::Profile>,
         issuers: &BTreeMap<String, IssuerConfig>,
-        zones: &[String],
+        zones: &BTreeMap<String, ZoneConfig>,
     ) -> BTreeMap<String, Profile> {
         if !profiles.contains_key(DEFAULT_PROFILE) {
             let reason = "is needed: it is what devices get that name no other".to_owned();
@@ -93,7 +93,7 @@ impl Reader {
                 self.problem(&format!("{key}.issuer"), reason);
             }
             let zone = profile.zone.to_ascii_lowercase();
-            if !zones.contains(&zone) {
+            if !zones.contains_key(&zone) {
                 let reason = format!("there is no [zone.\"{zone}\"]");
                 self.problem(&format!("{key}.zone"), reason);
             }

@@ -30,6 +30,7 @@ pub(super) struct File {
 pub(super) struct Listen {
     pub(super) est: String,
     pub(super) dns: Option<String>,
+    pub(super) http01: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -114,8 +115,38 @@ pub(super) struct AcmeLimit {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Zone {
-    pub(super) challenge: String,
+    pub(super) challenge: Words,
     pub(super) solver: String,
+    pub(super) challenge_alias: Option<String>,
+    pub(super) records: Option<Vec<String>>,
+    pub(super) server: Option<String>,
+    pub(super) update_zone: Option<String>,
+    pub(super) tsig_key: Option<String>,
+    pub(super) name_servers: Option<Vec<String>>,
+    pub(super) propagation_secs: Option<u32>,
+    pub(super) program: Option<String>,
+    pub(super) arguments: Option<Vec<String>>,
+    pub(super) timeout_secs: Option<u32>,
+    pub(super) url: Option<String>,
+    pub(super) credentials: Option<String>,
+    pub(super) ca: Option<String>,
+}
+
+/// One word, or a list of them.
+#[derive(Debug, Deserialize)]
+#[serde(untagged, expecting = "expected a word or a list of words")]
+pub(super) enum Words {
+    One(String),
+    Many(Vec<String>),
+}
+
+impl Words {
+    pub(super) fn list(&self) -> &[String] {
+        match self {
+            Self::One(word) => std::slice::from_ref(word),
+            Self::Many(words) => words,
+        }
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -155,11 +186,12 @@ impl Default for Policy {
 pub(super) struct Limits {
     pub(super) connections: u32,
     pub(super) masa_timeout_secs: u32,
+    pub(super) dns_answers_per_second: u32,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { connections: 1000, masa_timeout_secs: 10 }
+        Self { connections: 1000, masa_timeout_secs: 10, dns_answers_per_second: 1000 }
     }
 }
 

@@ -47,7 +47,10 @@ pub fn file(choices: &Choices) -> String {
 # Where pledges and EST clients come: BRSKI and EST over TLS.
 est = "{listen}"
 # Where the CA asks for dns-01 answers, UDP and TCP. Delegate the zone below to this address.
+# Where the machine has several, name the one that is delegated to, rather than 0.0.0.0.
 {dns}
+# Where the CA fetches http-01 answers: port 80 of every name of such a zone must lead here.
+# http01 = "0.0.0.0:80"
 
 [store]
 # Everything that the registrar knows: a SQLite file, or PostgreSQL 15 and later for several registrars.
@@ -82,15 +85,10 @@ validity_days = 365
     if let Some(acme) = &choices.acme {
         write_acme(&mut text, acme);
     }
+    write_zone(&mut text, &choices.domain);
     let _ = write!(
         text,
         r#"
-# The DNS zone that devices are named in.
-[zone."{domain}"]
-challenge = "dns-01"
-# "built-in": the registrar answers for the zone itself, at listen.dns.
-solver = "built-in"
-
 # What a device gets. An EST label selects a profile; "default" is for those that name none.
 [profile.default]
 issuer = "{issuer}"
@@ -118,6 +116,8 @@ unexpected = "admit"
 connections = 1000
 # How long one call to a MASA may take, in seconds.
 masa_timeout_secs = 10
+# DNS answers a second over UDP to one network (IPv4 /24, IPv6 /56); above that, it is told to ask over TCP.
+dns_answers_per_second = 1000
 
 [log]
 # "error", "warn", "info", "debug", or a filter by module.
@@ -165,5 +165,50 @@ fallback_after_secs = 300
         directory = acme.directory,
         directory_ca = file("directory_ca", &acme.directory_ca),
         root = file("root", &acme.root),
+    );
+}
+
+/// How a zone's names are proven: the keys of every solver, those of the others as comments.
+const SOLVERS: &str = r#"# "dns-01", "http-01", "tls-alpn-01", "dns-account-01" or "dns-persist-01"; or a list, of which the first that the CA
+# offers is answered. For tls-alpn-01, port 443 of every name must lead to listen.est.
+challenge = "dns-01"
+# "built-in": the registrar answers itself, at listen.dns, listen.http01 and listen.est.
+solver = "built-in"
+# Fixed records of a zone that is delegated to listen.dns: A, AAAA, CAA, CNAME, MX, NS (of the zone), SRV, TXT.
+# Resolvers want addresses of the zone's name servers.
+# records = ["@ 300 IN NS ns1", "ns1 300 IN A 192.0.2.53"]
+# With dns-01: where the record is written instead, if _acme-challenge.NAME is a CNAME to it for every name.
+# challenge_alias = "acme.example.net"
+#
+# "rfc2136": a DNS server takes updates, signed by a TSIG key; 'registrar check' tries one.
+# solver = "rfc2136"
+# server = "192.0.2.53:53"   # the zone's primary
+# tsig_key = "tsig.key"      # mode 0600, as tsig-keygen writes it, or hmac-sha256:NAME:SECRET
+# update_zone = "example.net"  # the zone with the SOA, where it is not this one (or challenge_alias)
+# name_servers = ["192.0.2.53:53", "192.0.2.54:53"]  # who must show a record; left out: the zone's name servers
+# propagation_secs = 60      # how long they may take
+#
+# "exec": a program is run as PROGRAM ARGUMENTS present|cleanup OWNER VALUE, without a shell; see docs/CHALLENGES.md.
+# solver = "exec"
+# program = "/usr/local/bin/dns-hook"
+# arguments = []
+# timeout_secs = 60
+#
+# "acme-dns": _acme-challenge.NAME is a CNAME to the registration's fulldomain; two names at once are proven at most.
+# solver = "acme-dns"
+# url = "https://auth.example.net"
+# credentials = "acme-dns.json"  # mode 0600: the answer to POST /register
+# ca = "acme-dns-ca.pem"     # anchors of its TLS certificate; the operating system's if left out
+#
+# "manual", with dns-persist-01: the records are there for good.
+"#;
+
+fn write_zone(text: &mut String, domain: &str) {
+    let _ = write!(
+        text,
+        r#"
+# The DNS zone that devices are named in, and how the CA sees that their names are ours.
+[zone."{domain}"]
+{SOLVERS}"#,
     );
 }

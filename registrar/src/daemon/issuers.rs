@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use acme_bridge::account::{Account, Connect, DirectoryConfig};
 use acme_bridge::bridge::{Bridge, BridgeConfig};
-use acme_bridge::solver::BuiltIn;
-use acme_bridge::{AnswerStore, ChallengeType, Clock, IssuerName, OrderStore};
+use acme_bridge::solver::Solver;
+use acme_bridge::{Clock, IssuerName, OrderStore};
 use anyhow::Context as _;
 use rustls::RootCertStore;
 use rustls::crypto::CryptoProvider;
@@ -48,7 +48,7 @@ pub(super) struct IssuerBuilder<'a> {
     pub(super) provider: &'a Arc<CryptoProvider>,
     pub(super) clock: &'a Arc<dyn Clock>,
     pub(super) orders: &'a Arc<dyn OrderStore>,
-    pub(super) answers: &'a Arc<dyn AnswerStore>,
+    pub(super) solver: &'a Arc<dyn Solver>,
     pub(super) node: &'a str,
 }
 
@@ -56,6 +56,7 @@ impl IssuerBuilder<'_> {
     /// Builds what the configuration names.
     pub(super) fn all(&self, config: &Config) -> anyhow::Result<Issuers> {
         let mut issuers = Issuers::default();
+        let zones: Vec<String> = config.zones.keys().cloned().collect();
         for (name, issuer) in &config.issuers {
             let place = || format!("issuer.{name}");
             match issuer {
@@ -65,8 +66,7 @@ impl IssuerBuilder<'_> {
                     issuers.locals.push(issuer);
                 }
                 IssuerConfig::Acme(acme) => {
-                    let (issuer, bridge) =
-                        self.acme(name, acme, &config.zones).with_context(place)?;
+                    let (issuer, bridge) = self.acme(name, acme, &zones).with_context(place)?;
                     issuers.by_name.insert(name.clone(), Arc::new(issuer));
                     issuers.bridges.insert(name.clone(), bridge);
                 }
@@ -134,8 +134,7 @@ impl IssuerBuilder<'_> {
             fallback_after: acme.fallback_after,
             ..BridgeConfig::new(IssuerName::new(name), self.node, roots)
         };
-        let orders = Arc::clone(self.orders);
-        let solver = BuiltIn::new(Arc::clone(self.answers), vec![ChallengeType::Dns01]);
-        Bridge::new(config, orders, Arc::new(solver), account, Arc::clone(self.clock))
+        let (orders, solver) = (Arc::clone(self.orders), Arc::clone(self.solver));
+        Bridge::new(config, orders, solver, account, Arc::clone(self.clock))
     }
 }

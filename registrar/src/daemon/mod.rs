@@ -5,7 +5,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-use acme_bridge::dns::{DnsConfig, Responder, Zone};
+use acme_bridge::dns::Responder;
+use acme_bridge::solver::{Solver, Zones};
 use acme_bridge::{AnswerStore, Clock, OrderStore};
 use anyhow::Context as _;
 use arc_swap::ArcSwap;
@@ -16,10 +17,10 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio_rustls::TlsAcceptor;
 use tracing::warn;
 use tracing_subscriber::EnvFilter;
 
+use self::challenges::{Responders, SolverBuilder, tls_alpn};
 use self::issuers::{IssuerBuilder, Issuers, system_anchors};
 use self::observer::Daemon;
 use crate::admin::lock::FolderLock;
@@ -37,14 +38,14 @@ use crate::issue::resume;
 use crate::masa::client::MasaClient;
 use crate::policy::manufacturers::ManufacturerDirectory;
 use crate::store;
+use crate::tls::door::Door;
 use crate::tls::server::server_config;
 use crate::trail::keeper::Keeper;
 
+mod challenges;
 mod issuers;
 mod observer;
-
-/// How many answers a second may go over UDP to one network.
-const DNS_ANSWERS_PER_SECOND: u32 = 5_000;
+pub(crate) mod probe;
 
 /// Runs the registrar until SIGTERM or SIGINT.
 ///
@@ -63,15 +64,19 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         .await
         .with_context(|| format!("cannot listen on {} (listen.est)", config.listen.est))?;
     let address = listener.local_addr()?;
-    let responder = start_dns(&config, &answers).await?;
+    let responders = Responders::start(&config, &answers).await?;
     let (stop, stopped) = watch::channel(false);
     let mut tasks = JoinSet::new();
     let node = config.store.node.clone();
+    let solvers = SolverBuilder { provider: &provider, clock: &clock, answers: &answers };
+    let zones = Arc::new(solvers.all(&config.zones)?);
+    let solver: Arc<dyn Solver> = Arc::<Zones>::clone(&zones);
+    tasks.spawn(zones.run(stopped.clone()));
     let build = IssuerBuilder {
         provider: &provider,
         clock: &clock,
         orders: &orders,
-        answers: &answers,
+        solver: &solver,
         node: &node,
     };
     let Issuers { by_name: issuers, bridges, .. } = build.all(&config)?;
@@ -88,7 +93,8 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let socket = server::bind(&config.admin_socket())?;
     let socket_path = config.admin_socket();
     let connections = config.limits.connections;
-    let acceptor = TlsAcceptor::from(Arc::new(server_config(provider, &identity)?));
+    let challenges = tls_alpn(&config, &provider, &answers);
+    let door = Door::new(server_config(provider, &identity)?, challenges);
     let app = Arc::new(App {
         config,
         store: Arc::clone(&store),
@@ -100,7 +106,8 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         locks: Locks::default(),
         requests: AtomicU64::new(0),
     });
-    let daemon = Daemon { app: Arc::clone(&app), dns: responder.as_ref().map(Responder::counters) };
+    let daemon =
+        Daemon { app: Arc::clone(&app), dns: responders.dns.as_ref().map(Responder::counters) };
     let service = Arc::new(Service::new(store, clock, Arc::new(daemon)));
     tasks.spawn(server::run(socket, service, stopped.clone()));
     resume::approved(&app).await;
@@ -108,14 +115,12 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let keeping = Arc::clone(&keeper);
     let ending = stopped.clone();
     tasks.spawn(async move { keeping.run(ending).await });
-    tasks.spawn(listener::run(listener, acceptor, router(app), connections, stopped));
-    announce(address, responder.as_ref().map(Responder::address));
+    tasks.spawn(listener::run(listener, door, router(app), connections, stopped));
+    announce(address, &responders);
     wait_for_signal().await?;
     stop.send_replace(true);
     while tasks.join_next().await.is_some() {}
-    if let Some(responder) = responder {
-        responder.stop().await;
-    }
+    responders.stop().await;
     // Last of all: nobody writes any more.
     keeper.end().await;
     remove_socket(&socket_path);
@@ -145,26 +150,6 @@ fn start_log(level: &str) -> anyhow::Result<()> {
         .map_err(|error| anyhow::anyhow!("{error}"))
 }
 
-async fn start_dns(
-    config: &Config,
-    answers: &Arc<dyn AnswerStore>,
-) -> anyhow::Result<Option<Responder>> {
-    match config.listen.dns {
-        None => Ok(None),
-        Some(address) => {
-            let zones = config
-                .zones
-                .iter()
-                .map(|zone| Zone::new(zone, &[]))
-                .collect::<Result<Vec<_>, _>>()
-                .context("zone")?;
-            let config = DnsConfig { address, zones, answers_per_second: DNS_ANSWERS_PER_SECOND };
-            let responder = Responder::start(config, Arc::clone(answers)).await;
-            Ok(Some(responder.context("listen.dns")?))
-        }
-    }
-}
-
 fn router(app: Arc<App>) -> Router {
     use brski_voucher::path;
 
@@ -178,9 +163,11 @@ fn router(app: Arc<App>) -> Router {
 }
 
 /// One line, which says that requests are taken from now on, and where.
-fn announce(est: SocketAddr, dns: Option<SocketAddr>) {
-    let dns = dns.map_or_else(String::new, |address| format!(", dns {address}"));
-    eprintln!("registrar: listening on https://{est}{dns}");
+fn announce(est: SocketAddr, responders: &Responders) {
+    let dns = responders.dns.as_ref().map(|dns| format!(", dns {}", dns.address()));
+    let http = responders.http.as_ref().map(|http| format!(", http-01 {}", http.address()));
+    let (dns, http) = (dns.unwrap_or_default(), http.unwrap_or_default());
+    eprintln!("registrar: listening on https://{est}{dns}{http}");
 }
 
 async fn wait_for_signal() -> anyhow::Result<()> {

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use acme_bridge::OrderId;
 use axum::body::Body;
 use axum::extract::{Extension, Request, State};
 use axum::response::Response;
@@ -230,7 +231,13 @@ async fn find(app: &App, key: &Sha256) -> Result<Standing, StoreError> {
         Some(EnrollmentState::Issued { certificate }) => app.store.certificate(certificate).await?,
         _ => None,
     };
-    Ok(enroll::standing(enrollment, certificate, app.now()))
+    let problem = match enrollment.as_ref().map(|enrollment| (&enrollment.state, &enrollment.id)) {
+        Some((EnrollmentState::Refused { .. } | EnrollmentState::Failed { .. }, id)) => {
+            app.store.order(&OrderId::new(id.as_str())).await?.and_then(|order| order.problem)
+        }
+        _ => None,
+    };
+    Ok(enroll::standing(enrollment, certificate, problem, app.now()))
 }
 
 /// Hands an approved CSR to its issuer, and writes the end where it comes at once.
@@ -255,6 +262,7 @@ pub async fn submit(
             let refusal = Refusal::IssuerFailed {
                 reason: error.to_string(),
                 retry_after_secs: enroll::RETRY_AFTER_SECS,
+                problem: None,
             };
             Err(Refused::of(&enrollment.device, refusal))
         }

@@ -15,10 +15,10 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
-use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt as _;
 use tracing::debug;
 
+use crate::tls::door::Door;
 use crate::tls::peer::Peer;
 
 /// How long a TLS handshake may take.
@@ -33,7 +33,7 @@ const HEADER_OCTETS: usize = 16 * 1024;
 /// Accepts connections until `shutdown` turns true, then lets open requests end.
 pub async fn run(
     listener: TcpListener,
-    acceptor: TlsAcceptor,
+    door: Door,
     router: Router,
     connections: usize,
     mut shutdown: watch::Receiver<bool>,
@@ -49,12 +49,12 @@ pub async fn run(
         let Some((stream, address, permit)) = accepted else {
             continue;
         };
-        let acceptor = acceptor.clone();
+        let door = door.clone();
         let router = router.clone();
         let watcher = graceful.watcher();
         tokio::spawn(async move {
             let _permit = permit;
-            let Some(connection) = handshake(acceptor, stream, address).await else {
+            let Some(connection) = handshake(&door, stream, address).await else {
                 return;
             };
             let peer = Arc::new(Peer::capture(address, connection.get_ref().1));
@@ -95,7 +95,7 @@ async fn accept(
 }
 
 async fn handshake(
-    acceptor: TlsAcceptor,
+    door: &Door,
     stream: TcpStream,
     address: SocketAddr,
 ) -> Option<tokio_rustls::server::TlsStream<TcpStream>> {
@@ -103,8 +103,8 @@ async fn handshake(
     if let Err(error) = stream.set_nodelay(true) {
         debug!(%address, %error, "cannot set TCP_NODELAY");
     }
-    match tokio::time::timeout(HANDSHAKE_LIMIT, acceptor.accept(stream)).await {
-        Ok(Ok(connection)) => Some(connection),
+    match tokio::time::timeout(HANDSHAKE_LIMIT, door.open(stream)).await {
+        Ok(Ok(connection)) => connection,
         Ok(Err(error)) => {
             debug!(%address, %error, "TLS handshake failed");
             None

@@ -46,6 +46,10 @@ impl AnswerStore for Answers {
         self.store.is_answer_in_force(answer).await.map_err(failed)
     }
 
+    async fn in_force_at(&self, owner: &str) -> Result<Vec<String>, OrderStoreError> {
+        self.store.answers_in_force_at(owner).await.map_err(failed)
+    }
+
     async fn remove(&self, answer: &ChallengeAnswer) -> Result<(), OrderStoreError> {
         self.commit(Change::RemoveAnswer(answer.clone())).await
     }

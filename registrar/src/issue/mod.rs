@@ -19,9 +19,7 @@ use crate::store::Change;
 use crate::store::model::{Id, IssuedCertificate, Millis};
 
 pub mod acme;
-pub mod answer;
 pub mod answers;
-pub mod crl;
 pub mod desk;
 pub mod local;
 pub mod orders;

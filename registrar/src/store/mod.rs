@@ -527,4 +527,7 @@ pub trait Store: Send + Sync + 'static {
 
     /// Whether an order that has not ended needs this value at this owner name.
     async fn is_answer_in_force(&self, answer: &ChallengeAnswer) -> Result<bool, StoreError>;
+
+    /// The different values that orders need at an owner name, lower case, wherever they were put.
+    async fn answers_in_force_at(&self, owner: &str) -> Result<Vec<String>, StoreError>;
 }

@@ -74,6 +74,14 @@ pub(super) async fn is_in_force(
     Ok(one(session, &sql, &values, |row| row.integer("found")).await?.is_some())
 }
 
+pub(super) async fn in_force_at(session: &mut dyn Session, owner: &str) -> Result<Vec<String>> {
+    let sql = format!(
+        "SELECT DISTINCT value FROM challenge_answers WHERE owner = $1 AND {IN_FORCE} \
+         ORDER BY value"
+    );
+    all(session, &sql, &[owner.into()], |row| row.text("value")).await
+}
+
 pub(super) async fn values(
     session: &mut dyn Session,
     kind: AnswerKind,

@@ -393,4 +393,9 @@ impl<E: Engine> Store for SqlStore<E> {
         let answer = answer.clone();
         query!(self, answers::is_in_force, &answer)
     }
+
+    async fn answers_in_force_at(&self, owner: &str) -> Result<Vec<String>, StoreError> {
+        let owner = owner.to_owned();
+        query!(self, answers::in_force_at, &owner)
+    }
 }

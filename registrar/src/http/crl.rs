@@ -17,7 +17,7 @@ use thiserror::Error;
 use tokio::sync::Mutex;
 use tracing::error;
 
-use super::local::LocalIssuer;
+use crate::issue::local::LocalIssuer;
 use crate::store::model::Millis;
 use crate::store::{Store, StoreError};
 
