@@ -26,11 +26,12 @@ mod reader;
 pub mod reload;
 pub mod sample;
 mod store;
+pub mod usage;
 mod zone;
 
 pub use self::admin::{Admin, AdminClient, AdminToken, Recognised, ServerFiles};
 pub use self::identity::{IdentityFiles, Pin};
-pub use self::issuer::{AcmeConfig, IssuerConfig};
+pub use self::issuer::{AcmeConfig, IssuerConfig, LocalConfig};
 pub use self::listen::Listen;
 pub use self::log::{LogConfig, LogFormat};
 pub use self::notify::{Chosen, NotifyConfig, PostConfig, ProgramConfig};

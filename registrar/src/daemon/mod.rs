@@ -29,11 +29,13 @@ use crate::admin::server::{self, socket, tls};
 use crate::admin::service::{Observer as _, Service};
 use crate::config::Config;
 use crate::http::app::App;
+use crate::http::crl::{self, Lists};
 use crate::http::listener::{self, Bounds};
 use crate::http::locks::Locks;
 use crate::http::measure::measure;
 use crate::http::{brski, est};
 use crate::identity::{read_certificates, read_key};
+use crate::issue::local::LocalIssuer;
 use crate::issue::{Issuer, resume};
 use crate::masa::client::MasaClient;
 use crate::observe;
@@ -68,7 +70,9 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let address = listener.local_addr()?;
     let responders = Responders::start(&config, &base.answers).await?;
     let mut tasks = JoinSet::new();
-    let issuers = start_issuers(&config, &base, &mut tasks)?;
+    let (issuers, locals) = start_issuers(&config, &base, &mut tasks)?;
+    let lists = Lists::new(Arc::clone(&base.store), Arc::clone(&base.clock), locals);
+    let lists = crl::routes(Arc::new(lists));
     base.observing.watch(responders.dns.as_ref(), &issuers);
     let registry = registry(&config)?;
     let socket_path = config.admin_socket();
@@ -76,7 +80,8 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let admin_listener = bind_admin(&config, &base, &registry).await?;
     let health = base.health(&config);
     let shown = observe::routes(Arc::clone(&health), Arc::clone(metrics));
-    let metrics_listener = MetricsListener::start(&config, shown.clone()).await?;
+    let metrics_listener =
+        MetricsListener::start(&config, shown.clone().merge(lists.clone())).await?;
     base.observing.start(&config, &base, &mut tasks)?;
     let bounds = Bounds::new(config.limits.connections, metrics, Listener::Est);
     let challenges = tls_alpn(&config, &base.provider, &base.answers);
@@ -104,7 +109,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let keeping = Arc::clone(&keeper);
     let ending = stopped.clone();
     tasks.spawn(async move { keeping.run(ending).await });
-    let router = router(app);
+    let router = router(app).merge(lists);
     tasks.spawn(async move {
         let _listening = health.listening();
         listener::run(listener, door, router, bounds, stopped).await;
@@ -130,12 +135,17 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The issuers by their names in the configuration.
+type ByName = BTreeMap<String, Arc<dyn Issuer>>;
+/// The issuers that have lists of what they revoked.
+type Locals = Vec<Arc<LocalIssuer>>;
+
 /// Starts what makes certificates.
 fn start_issuers(
     config: &Config,
     base: &Base,
     tasks: &mut JoinSet<()>,
-) -> anyhow::Result<BTreeMap<String, Arc<dyn Issuer>>> {
+) -> anyhow::Result<(ByName, Locals)> {
     let solvers =
         SolverBuilder { provider: &base.provider, clock: &base.clock, answers: &base.answers };
     let zones = Arc::new(solvers.all(&config.zones)?);
@@ -149,11 +159,11 @@ fn start_issuers(
         node: &config.store.node,
         metrics: &base.observing.metrics,
     };
-    let Issuers { by_name, bridges } = build.all(config)?;
-    for bridge in bridges {
+    let Issuers { by_name, bridges, locals } = build.all(config)?;
+    for bridge in bridges.into_values() {
         tasks.spawn(bridge.run(base.shutdown.clone()));
     }
-    Ok(by_name)
+    Ok((by_name, locals))
 }
 
 /// Everything that a request may need.
