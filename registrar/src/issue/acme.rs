@@ -150,7 +150,7 @@ impl Issuer for AcmeIssuer {
 }
 
 /// The row that has a certificate revoked.
-pub(super) fn revocation(
+pub(crate) fn revocation(
     certificate: &IssuedCertificate,
     reason: RevocationReason,
     now: Millis,
