@@ -9,3 +9,5 @@ mod cas;
 mod faults;
 mod kills;
 mod load;
+mod local;
+mod nodes;
