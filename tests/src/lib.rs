@@ -8,5 +8,6 @@ pub mod dns;
 pub mod postgres;
 pub mod programs;
 pub mod proxy;
+pub mod scripted_ca;
 pub mod site;
 pub mod step_ca;

@@ -11,3 +11,4 @@ mod kills;
 mod load;
 mod local;
 mod nodes;
+mod subdomains;
