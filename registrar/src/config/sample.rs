@@ -86,6 +86,30 @@ validity_days = 365
         write_acme(&mut text, acme);
     }
     write_zone(&mut text, &choices.domain);
+    write_profile(&mut text, issuer, name, &choices.domain);
+    text.push_str(
+        r#"
+[policy]
+# A genuine device that no operator imported: "admit", "ask" a person, or "refuse".
+unexpected = "admit"
+
+[limits]
+# Connections of pledges at once; more wait.
+connections = 1000
+# How long one call to a MASA may take, in seconds.
+masa_timeout_secs = 10
+# DNS answers a second over UDP to one network (IPv4 /24, IPv6 /56); above that, it is told to ask over TCP.
+dns_answers_per_second = 1000
+
+[log]
+# "error", "warn", "info", "debug", or a filter by module.
+level = "info"
+"#,
+    );
+    text
+}
+
+fn write_profile(text: &mut String, issuer: &str, name: &str, domain: &str) {
     let _ = write!(
         text,
         r#"
@@ -106,26 +130,8 @@ allow_eku = ["server-auth", "client-auth"]
 # require_eku = ["client-auth"]
 # How long certificates of a local issuer last, in days; the issuer's own lifetime if left out.
 # validity_days = 90
-
-[policy]
-# A genuine device that no operator imported: "admit", "ask" a person, or "refuse".
-unexpected = "admit"
-
-[limits]
-# Connections of pledges at once; more wait.
-connections = 1000
-# How long one call to a MASA may take, in seconds.
-masa_timeout_secs = 10
-# DNS answers a second over UDP to one network (IPv4 /24, IPv6 /56); above that, it is told to ask over TCP.
-dns_answers_per_second = 1000
-
-[log]
-# "error", "warn", "info", "debug", or a filter by module.
-level = "info"
-"#,
-        domain = choices.domain,
+"#
     );
-    text
 }
 
 fn write_acme(text: &mut String, acme: &AcmeChoices) {
