@@ -49,7 +49,7 @@ pub(crate) async fn step(order: &OrderRecord, tools: &Tools<'_>) -> StepResult {
     match &order.state {
         OrderState::Intended => Ok(place(order, tools).await),
         OrderState::Placed { url } => publish(order, tools, url).await,
-        OrderState::Authorizing { url } => authorize(order, tools, url).await,
+        OrderState::Authorizing { url } => authorize(tools, url).await,
         OrderState::Ready { url } => {
             tools.solver.clean_up(&order.id).await?;
             let state = OrderState::Finalizing { url: url.clone() };
@@ -109,7 +109,7 @@ async fn publish(order: &OrderRecord, tools: &Tools<'_>, url: &str) -> StepResul
 }
 
 /// Tells the CA to validate what it was not told yet, and sees how far it is.
-async fn authorize(order: &OrderRecord, tools: &Tools<'_>, url: &str) -> StepResult {
+async fn authorize(tools: &Tools<'_>, url: &str) -> StepResult {
     let authorizations = match tools.client.authorizations(url).await {
         Ok(authorizations) => authorizations,
         Err(error) => return Ok(failed(error)),
@@ -127,10 +127,7 @@ async fn authorize(order: &OrderRecord, tools: &Tools<'_>, url: &str) -> StepRes
                 if *progress == ChallengeProgress::Validating {
                     continue;
                 }
-                // The answer may have gone with a crash of another kind; the same one twice is there once.
-                if let Err(error) = tools.solver.publish(&order.id, name, challenge).await {
-                    return unpublished(error);
-                }
+                // Its answer is out: this state was written after that.
                 if let Err(error) = tools.client.validate(url, name, challenge.kind()).await {
                     return Ok(failed(error));
                 }
