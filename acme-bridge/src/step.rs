@@ -217,7 +217,7 @@ fn no_challenge(tools: &Tools<'_>, name: &str, offered: &[OfferedChallenge]) -> 
 fn unpublished(error: SolverError) -> StepResult {
     match error {
         SolverError::Store(error) => Err(error),
-        SolverError::Passing(_) => Ok(Outcome::Away(error.to_string())),
+        SolverError::Passing(_) | SolverError::Busy(_) => Ok(Outcome::Away(error.to_string())),
         SolverError::Configuration(_) | SolverError::Unsupported { .. } => {
             Ok(Outcome::Misconfigured(error.to_string()))
         }
