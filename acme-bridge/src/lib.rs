@@ -18,20 +18,31 @@ pub mod challenge;
 pub mod check;
 pub mod client;
 pub mod clock;
+pub mod counters;
 pub mod dns;
+mod drive;
+mod health;
 pub mod http01;
 mod http_client;
 mod instant;
 pub mod order;
 pub mod problem;
+pub mod quota;
+mod revocation;
+mod signed;
 pub mod solver;
 mod step;
 pub mod store;
 pub mod tls_alpn;
+pub mod zone;
 
 pub use answer::{AnswerKind, AnswerStore, ChallengeAnswer, Place};
 pub use challenge::{Challenge, ChallengeType};
 pub use clock::Clock;
-pub use order::{Csr, IssuerName, Lease, OrderId, OrderRecord, OrderState};
-pub use problem::{Problem, ProblemKind};
-pub use store::{AccountRecord, OrderStore, OrderStoreError};
+pub use order::{Csr, IssuerName, Lease, OrderId, OrderRecord, OrderState, OrderTerms};
+pub use problem::{Course, Problem, ProblemKind, Subproblem};
+pub use signed::RevocationReason;
+pub use store::{
+    AccountRecord, Alarm, OrderStore, OrderStoreError, Revocation, RevocationOutcome, Spending,
+    Step, Which,
+};

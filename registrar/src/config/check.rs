@@ -4,6 +4,7 @@ use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
+use acme_bridge::account::check_external_account;
 use acme_bridge::solver::acme_dns::Registration;
 use acme_bridge::solver::rfc2136::TsigKey;
 use brski_voucher::trust::ValidityTime;
@@ -29,8 +30,8 @@ pub fn check(config: &Config, daemon: Daemon, now: Millis) -> Vec<Problem> {
     problems.identity(now);
     for (name, issuer) in &config.issuers {
         match issuer {
-            IssuerConfig::Local { certificate, key, .. } => {
-                problems.device_ca(name, certificate, key);
+            IssuerConfig::Local(local) => {
+                problems.device_ca(name, &local.certificate, &local.key);
             }
             IssuerConfig::Acme(acme) => problems.acme(name, acme),
         }
@@ -110,6 +111,11 @@ impl Problems<'_> {
             {
                 self.add(&format!("issuer.{name}.{key}"), error.to_string());
             }
+        }
+        if let Some(file) = &acme.eab_file
+            && let Err(error) = check_external_account(file)
+        {
+            self.add(&format!("issuer.{name}.eab_file"), error.to_string());
         }
         if acme.account_key.exists()
             && let Err(error) = read_key(&acme.account_key)

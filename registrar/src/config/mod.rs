@@ -19,10 +19,11 @@ mod raw;
 mod reader;
 pub mod sample;
 mod store;
+pub mod usage;
 mod zone;
 
 pub use self::identity::{IdentityFiles, Pin};
-pub use self::issuer::{AcmeConfig, IssuerConfig};
+pub use self::issuer::{AcmeConfig, IssuerConfig, LocalConfig};
 pub use self::listen::Listen;
 pub use self::profile::{KeyType, Profile};
 pub use self::store::{Database, Retention, StoreConfig};

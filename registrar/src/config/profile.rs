@@ -8,6 +8,7 @@ use brski_est::path::Label;
 
 use super::issuer::IssuerConfig;
 use super::reader::Reader;
+use super::usage::{CLIENT_AUTH, SERVER_AUTH};
 use super::{DEFAULT_PROFILE, ZoneConfig, raw};
 
 /// What a device of a profile gets.
@@ -23,6 +24,14 @@ pub struct Profile {
     pub key_types: Vec<KeyType>,
     /// How long a request is held before it is answered with 202.
     pub hold: Duration,
+    /// The issuer that takes over while the first is down or out of quota.
+    pub fallback: Option<String>,
+    /// The extended key usages that a CSR may ask for: object identifiers.
+    pub allow_eku: Vec<String>,
+    /// The extended key usages that a certificate must have: object identifiers.
+    pub require_eku: Vec<String>,
+    /// How long certificates of the local issuer last, in days, where it is not the issuer's own lifetime.
+    pub validity_days: Option<u32>,
 }
 
 /// A kind of key.
@@ -93,10 +102,51 @@ impl Reader {
             let hold =
                 self.bounded(&format!("{key}.hold_secs"), profile.hold_secs.unwrap_or(10), 0, 60);
             let hold = Duration::from_secs(u64::from(hold));
+            if let Some(fallback) = &profile.fallback {
+                self.fallback(&key, &profile.issuer, fallback, issuers);
+            }
+            let allow_eku = match &profile.allow_eku {
+                None => vec![SERVER_AUTH.to_owned(), CLIENT_AUTH.to_owned()],
+                Some(words) => self.usages(&format!("{key}.allow_eku"), words),
+            };
+            let require_eku = self.usages(&format!("{key}.require_eku"), &profile.require_eku);
+            let validity_days = profile
+                .validity_days
+                .map(|days| self.bounded(&format!("{key}.validity_days"), days, 1, 3650));
             let (issuer, template) = (profile.issuer, profile.name);
-            read.insert(name, Profile { issuer, zone, name: template, key_types, hold });
+            let profile = Profile {
+                issuer,
+                zone,
+                name: template,
+                key_types,
+                hold,
+                fallback: profile.fallback,
+                allow_eku,
+                require_eku,
+                validity_days,
+            };
+            read.insert(name, profile);
         }
         read
+    }
+
+    /// Only an ACME CA can be down, and only another one has its orders.
+    fn fallback(
+        &mut self,
+        key: &str,
+        issuer: &str,
+        fallback: &str,
+        issuers: &BTreeMap<String, IssuerConfig>,
+    ) {
+        let key = format!("{key}.fallback");
+        let is_acme = |name: &str| matches!(issuers.get(name), Some(IssuerConfig::Acme(_)));
+        if fallback == issuer {
+            self.problem(&key, "is the issuer itself".to_owned());
+        } else if !is_acme(fallback) || !is_acme(issuer) {
+            let reason =
+                format!("{fallback:?} and {issuer:?} must both be issuers of kind \"acme\"");
+            self.problem(&key, reason);
+        }
     }
 
     fn template(&mut self, key: &str, template: &str) {

@@ -82,12 +82,34 @@ pub(super) enum Issuer {
         #[serde(default)]
         accept_terms: bool,
         orders_in_flight: Option<u32>,
+        eab_file: Option<String>,
+        profile: Option<String>,
+        #[serde(default)]
+        registered_domains: Vec<String>,
+        fallback_after_secs: Option<u32>,
+        limits: Option<AcmeLimits>,
     },
     Local {
         certificate: String,
         key: String,
         validity_days: Option<u32>,
+        crl_url: Option<String>,
     },
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct AcmeLimits {
+    pub(super) account: Option<AcmeLimit>,
+    pub(super) registered_domain: Option<AcmeLimit>,
+    pub(super) names: Option<AcmeLimit>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct AcmeLimit {
+    pub(super) orders: u32,
+    pub(super) secs: u32,
 }
 
 #[derive(Debug, Deserialize)]
@@ -136,6 +158,11 @@ pub(super) struct Profile {
     pub(super) name: String,
     pub(super) key_types: Option<Vec<String>>,
     pub(super) hold_secs: Option<u32>,
+    pub(super) fallback: Option<String>,
+    pub(super) allow_eku: Option<Vec<String>>,
+    #[serde(default)]
+    pub(super) require_eku: Vec<String>,
+    pub(super) validity_days: Option<u32>,
 }
 
 fn serial() -> String {

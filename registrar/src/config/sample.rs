@@ -77,6 +77,8 @@ kind = "local"
 certificate = "device-ca.pem"
 key = "device-ca.key"
 validity_days = 365
+# Where its revocation list is for those who check its certificates; they name it.
+# crl_url = "http://registrar.example.org/crl/local.crl"
 "#,
         listen = choices.listen,
     );
@@ -96,6 +98,14 @@ name = "{name}"
 key_types = ["ec-p256", "ec-p384"]
 # How long a request is held, in seconds, before it is answered with "come back" (202).
 hold_secs = 10
+# An ACME issuer that takes over while the first is down or out of quota; never in silence.
+# fallback = "other"
+# What a CSR may ask to be used for, and what a certificate must be usable for:
+# "server-auth", "client-auth" and others, or object identifiers.
+allow_eku = ["server-auth", "client-auth"]
+# require_eku = ["client-auth"]
+# How long certificates of a local issuer last, in days; the issuer's own lifetime if left out.
+# validity_days = 90
 
 [policy]
 # A genuine device that no operator imported: "admit", "ask" a person, or "refuse".
@@ -138,8 +148,19 @@ directory = "{directory}"
 account_key = "acme-account.key"
 # You agree to the CA's terms of service.
 accept_terms = true
+# An account that the CA knows by other means: a file of two lines, key identifier and key, mode 0600.
+# eab_file = "acme-eab"
+# One of the CA's profiles.
+# profile = "tlsserver"
 # How many orders are driven at once.
 orders_in_flight = 8
+# How long the CA may be down or refuse for its limits before a profile's fallback takes over, in seconds.
+fallback_after_secs = 300
+# The domains that the CA counts names under, where they are not the last two labels.
+# registered_domains = ["example.co.uk"]
+# So many orders in so many seconds, for the account, each registered domain, each exact set of names.
+# Let's Encrypt's are known; no other CA's are.
+# limits = {{ account = {{ orders = 300, secs = 10800 }}, names = {{ orders = 5, secs = 604800 }} }}
 "#,
         directory = acme.directory,
         directory_ca = file("directory_ca", &acme.directory_ca),

@@ -79,8 +79,8 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         solver: &solver,
         node: &node,
     };
-    let Issuers { by_name: issuers, bridges } = build.all(&config)?;
-    for bridge in bridges {
+    let Issuers { by_name: issuers, bridges, .. } = build.all(&config)?;
+    for bridge in bridges.into_values() {
         tasks.spawn(bridge.run(stopped.clone()));
     }
     let masa = MasaClient::new(

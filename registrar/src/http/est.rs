@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use acme_bridge::OrderId;
 use axum::body::Body;
 use axum::extract::{Extension, Request, State};
 use axum::response::Response;
@@ -88,7 +89,9 @@ async fn ca_certificates(app: &App, parts: &Parts) -> Result<Response, Refused> 
     let body = distribution::ca_certificates(
         app.identity.domain_ca().der(),
         app.issuers.values().flat_map(|issuer| issuer.anchors()),
-        seen.iter().map(|row| &row.certificate),
+        seen.iter()
+            .map(|row| &row.certificate)
+            .filter(|certificate| distribution::is_current(certificate, app.now())),
     );
     Ok(answer(&body, media_type::CA_CERTS, &[], parts))
 }
@@ -155,8 +158,13 @@ async fn simple_enroll(
     headers::require_media_type(&parts.headers, media_type::PKCS10).map_err(refused)?;
     let profile = app.profile(&admitted.device().profile)?;
     let csr = enroll::read(content).map_err(refused)?;
-    let approved =
-        ApprovedCsr::approve(admitted, csr, profile, arrival.exporter.as_ref()).map_err(refused)?;
+    let renews = match &arrival.identity {
+        PeerIdentity::Issued { certificate, .. } => Some((**certificate).clone()),
+        _ => None,
+    };
+    let approved = ApprovedCsr::approve(admitted, csr, profile, arrival.exporter.as_ref())
+        .map_err(refused)?
+        .renewing(renews);
     let certificate = certificate(app, arrival, &approved).await.map_err(|mut refusal| {
         refusal.device = refusal.device.or_else(|| device.clone());
         refusal
@@ -223,7 +231,13 @@ async fn find(app: &App, key: &Sha256) -> Result<Standing, StoreError> {
         Some(EnrollmentState::Issued { certificate }) => app.store.certificate(certificate).await?,
         _ => None,
     };
-    Ok(enroll::standing(enrollment, certificate, app.now()))
+    let problem = match enrollment.as_ref().map(|enrollment| (&enrollment.state, &enrollment.id)) {
+        Some((EnrollmentState::Refused { .. } | EnrollmentState::Failed { .. }, id)) => {
+            app.store.order(&OrderId::new(id.as_str())).await?.and_then(|order| order.problem)
+        }
+        _ => None,
+    };
+    Ok(enroll::standing(enrollment, certificate, problem, app.now()))
 }
 
 /// Hands an approved CSR to its issuer, and writes the end where it comes at once.
@@ -248,6 +262,7 @@ pub async fn submit(
             let refusal = Refusal::IssuerFailed {
                 reason: error.to_string(),
                 retry_after_secs: enroll::RETRY_AFTER_SECS,
+                problem: None,
             };
             Err(Refused::of(&enrollment.device, refusal))
         }

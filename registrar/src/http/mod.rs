@@ -3,8 +3,10 @@
 pub mod app;
 pub mod body;
 pub mod brski;
+pub mod crl;
 pub mod est;
 pub mod headers;
+pub mod issuer_problem;
 pub mod listener;
 pub mod locks;
 pub mod status;

@@ -8,6 +8,7 @@ use axum::response::Response;
 use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, StatusCode};
 
+use super::issuer_problem;
 use crate::flow::refusal::Refusal;
 
 /// How long a peer waits after a failure of the store, in seconds.
@@ -31,8 +32,13 @@ pub fn status(refusal: &Refusal) -> StatusCode {
         | Refusal::LabelNotAllowed { .. }
         | Refusal::NoVoucher
         | Refusal::CsrName { .. }
-        | Refusal::ChallengePassword
-        | Refusal::IssuerRefused { .. } => StatusCode::FORBIDDEN,
+        | Refusal::ChallengePassword => StatusCode::FORBIDDEN,
+        Refusal::IssuerRefused { problem, .. } => problem
+            .as_ref()
+            .map_or(StatusCode::FORBIDDEN, |problem| issuer_problem::answer(problem).status),
+        Refusal::IssuerFailed { problem, .. } => problem
+            .as_ref()
+            .map_or(StatusCode::SERVICE_UNAVAILABLE, |it| issuer_problem::answer(it).status),
         Refusal::UnknownPath | Refusal::UnknownLabel { .. } | Refusal::NothingToReport => {
             StatusCode::NOT_FOUND
         }
@@ -56,9 +62,7 @@ pub fn status(refusal: &Refusal) -> StatusCode {
         Refusal::MasaUnauthorized { .. } | Refusal::VoucherUnusable { .. } => {
             StatusCode::BAD_GATEWAY
         }
-        Refusal::MasaUnavailable { .. } | Refusal::IssuerFailed { .. } | Refusal::Store(_) => {
-            StatusCode::SERVICE_UNAVAILABLE
-        }
+        Refusal::MasaUnavailable { .. } | Refusal::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
         Refusal::Internal { .. } => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }
@@ -100,8 +104,12 @@ fn retry_after_secs(refusal: &Refusal) -> Option<u32> {
         Refusal::MasaUnavailable { retry_after_secs, .. }
         | Refusal::MasaWaiting { retry_after_secs }
         | Refusal::ApprovalWaiting { retry_after_secs }
-        | Refusal::CertificateWaiting { retry_after_secs }
-        | Refusal::IssuerFailed { retry_after_secs, .. } => Some(*retry_after_secs),
+        | Refusal::CertificateWaiting { retry_after_secs } => Some(*retry_after_secs),
+        Refusal::IssuerFailed { retry_after_secs, problem, .. } => {
+            let asked = problem.as_ref().and_then(|it| issuer_problem::answer(it).retry_after_secs);
+            // Not before the failure is forgotten here.
+            asked.max(Some(*retry_after_secs))
+        }
         Refusal::Store(_) => Some(STORE_RETRY_SECS),
         _ => None,
     }

@@ -4,27 +4,51 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use acme_bridge::bridge::Bridge;
-use acme_bridge::{Csr, OrderId};
+use acme_bridge::{Csr, IssuerName, OrderId, OrderTerms, RevocationReason, check};
 use async_trait::async_trait;
 use rustls_pki_types::CertificateDer;
 use tracing::warn;
 
 use super::{ApprovedCsr, IssueError, Issuer, Submission};
-use crate::store::model::{Id, Millis};
+use crate::store::Change;
+use crate::store::model::{Id, IssuedCertificate, Millis, RevocationRow};
 
 /// An issuer behind an ACME CA.
 pub struct AcmeIssuer {
     name: String,
     bridge: Arc<Bridge>,
     roots: Vec<CertificateDer<'static>>,
+    is_own_key: Box<dyn Fn(&[u8]) -> bool + Send + Sync>,
 }
 
 impl AcmeIssuer {
-    /// An issuer on this bridge. `roots`: what `/cacerts` serves before any chain was seen; empty for public CAs,
-    /// whose roots are served once a chain ended at one.
+    /// An issuer on this bridge.
+    ///
+    /// `roots`: what `/cacerts` serves before any chain was seen; empty for public CAs, whose roots are served once a
+    /// chain ended at one. `is_own_key`: whether a SubjectPublicKeyInfo is that of the account.
     #[must_use]
-    pub fn new(name: &str, bridge: Arc<Bridge>, roots: Vec<CertificateDer<'static>>) -> Self {
-        Self { name: name.to_owned(), bridge, roots }
+    pub fn new(
+        name: &str,
+        bridge: Arc<Bridge>,
+        roots: Vec<CertificateDer<'static>>,
+        is_own_key: Box<dyn Fn(&[u8]) -> bool + Send + Sync>,
+    ) -> Self {
+        Self { name: name.to_owned(), bridge, roots, is_own_key }
+    }
+
+    /// What else is wanted of the order.
+    fn terms(&self, approved: &ApprovedCsr) -> OrderTerms {
+        let grant = approved.grant();
+        let replaces = approved
+            .renews()
+            .filter(|certificate| certificate.issuer == self.name)
+            .and_then(|certificate| check::renewal_identifier(&certificate.certificate));
+        OrderTerms {
+            device: approved.admitted().device().id.to_string(),
+            replaces,
+            fallback: grant.fallback.as_deref().map(IssuerName::new),
+            require_eku: grant.require_eku.clone(),
+        }
     }
 }
 
@@ -45,9 +69,15 @@ impl Issuer for AcmeIssuer {
         csr: &ApprovedCsr,
         _now: Millis,
     ) -> Result<Submission, IssueError> {
-        self.bridge.place(OrderId::new(enrollment.as_str()), plain(csr)).await.map_err(
-            |error| IssueError::Issuer { issuer: self.name.clone(), reason: error.to_string() },
-        )?;
+        let cannot = |reason: String| IssueError::Issuer { issuer: self.name.clone(), reason };
+        if (self.is_own_key)(csr.csr().spki_der()) {
+            return Err(cannot("the CSR is of the key of our account at the CA".to_owned()));
+        }
+        let (id, terms) = (OrderId::new(enrollment.as_str()), self.terms(csr));
+        self.bridge
+            .place(id, plain(csr), terms)
+            .await
+            .map_err(|error| cannot(error.to_string()))?;
         Ok(Submission::Ordered)
     }
 
@@ -59,5 +89,33 @@ impl Issuer for AcmeIssuer {
 
     fn anchors(&self) -> &[CertificateDer<'static>] {
         &self.roots
+    }
+
+    fn revocation(
+        &self,
+        certificate: &IssuedCertificate,
+        reason: RevocationReason,
+        now: Millis,
+    ) -> Option<Change> {
+        Some(Change::RequestRevocation(revocation(certificate, reason, now)))
+    }
+}
+
+/// The row that has a certificate revoked.
+pub(super) fn revocation(
+    certificate: &IssuedCertificate,
+    reason: RevocationReason,
+    now: Millis,
+) -> RevocationRow {
+    RevocationRow {
+        fingerprint: certificate.fingerprint,
+        issuer: certificate.issuer.clone(),
+        certificate: certificate.certificate.clone(),
+        reason,
+        attempts: 0,
+        due: now,
+        requested_at: now,
+        done_at: None,
+        problem: None,
     }
 }

@@ -22,8 +22,6 @@ const KEY_USAGE: &str = "2.5.29.15";
 const BASIC_CONSTRAINTS: &str = "2.5.29.19";
 /// id-ce-extKeyUsage.
 const EXTENDED_KEY_USAGE: &str = "2.5.29.37";
-/// id-kp-serverAuth and id-kp-clientAuth: what a device's certificate may be used for.
-const DEVICE_USAGES: [&str; 2] = ["1.3.6.1.5.5.7.3.1", "1.3.6.1.5.5.7.3.2"];
 
 /// Checks everything that a CSR asks for.
 ///
@@ -34,7 +32,7 @@ const DEVICE_USAGES: [&str; 2] = ["1.3.6.1.5.5.7.3.1", "1.3.6.1.5.5.7.3.2"];
 pub fn check(csr: &Csr, assigned: &str, profile: &Profile) -> Result<(), Refusal> {
     check_key(csr, &profile.key_types)?;
     for extension in csr.extensions() {
-        check_extension(csr, extension)?;
+        check_extension(csr, extension, &profile.allow_eku)?;
     }
     check_names(csr, assigned)
 }
@@ -76,7 +74,7 @@ fn check_key(csr: &Csr, allowed: &[KeyType]) -> Result<(), Refusal> {
     Err(Refusal::CsrKey { received: key.to_string(), allowed: allowed.join(", ") })
 }
 
-fn check_extension(csr: &Csr, extension: &Extension) -> Result<(), Refusal> {
+fn check_extension(csr: &Csr, extension: &Extension, allow_eku: &[String]) -> Result<(), Refusal> {
     let refused = |what: String| Err(Refusal::CsrExtension { extension: what });
     let unreadable = |error: brski_est::csr::CsrError| Refusal::CsrExtension {
         extension: format!("an extension {} that cannot be read ({error})", extension.oid()),
@@ -96,7 +94,7 @@ fn check_extension(csr: &Csr, extension: &Extension) -> Result<(), Refusal> {
         },
         EXTENDED_KEY_USAGE => {
             let usages = csr.extended_key_usage().map_err(unreadable)?;
-            match usages.iter().find(|usage| !DEVICE_USAGES.contains(&usage.as_str())) {
+            match usages.iter().find(|usage| !allow_eku.contains(usage)) {
                 Some(foreign) => refused(format!("extended key usage {foreign}")),
                 None => Ok(()),
             }

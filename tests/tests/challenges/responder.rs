@@ -4,11 +4,11 @@ use std::net::SocketAddr;
 use std::process::Stdio;
 use std::sync::Arc;
 
+use acme_bridge::Place;
 use acme_bridge::dns::{DnsConfig, Responder, Zone};
 use acme_bridge::{
-    AnswerKind, AnswerStore, ChallengeAnswer, Csr, IssuerName, OrderId, OrderRecord,
+    AnswerKind, AnswerStore, ChallengeAnswer, Csr, IssuerName, OrderId, OrderRecord, OrderTerms,
 };
-use acme_bridge::{OrderState, Place};
 use brski_lab::process;
 use brski_registrar::issue::answers::Answers;
 use brski_registrar::store::sqlite::SqliteStore;
@@ -31,15 +31,9 @@ impl Ours {
     async fn start(address: SocketAddr) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
         let store = Arc::new(SqliteStore::open(&folder.path().join("registrar.db"), "node")?);
-        let order = OrderRecord {
-            id: OrderId::new("1"),
-            issuer: IssuerName::new("ca"),
-            csr: Csr { der: vec![1], names: vec![], spki: vec![2] },
-            state: OrderState::Intended,
-            attempts: 0,
-            due: 1,
-            lease: None,
-        };
+        let csr = Csr { der: vec![1], names: vec![], spki: vec![2] };
+        let (id, issuer) = (OrderId::new("1"), IssuerName::new("ca"));
+        let order = OrderRecord::new(id, issuer, csr, OrderTerms::default(), 1);
         store.commit(vec![Change::InsertOrder(order)], vec![]).await?;
         let store: Arc<dyn AnswerStore> = Arc::new(Answers::new(store));
         let records = [

@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-use acme_bridge::{AnswerKind, ChallengeAnswer, OrderId, Place};
+use acme_bridge::{
+    AnswerKind, ChallengeAnswer, Csr, IssuerName, OrderId, OrderRecord, OrderTerms, Place,
+};
 use anyhow::Context as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -42,10 +44,8 @@ impl Bench {
             kind: AnswerKind::TlsAlpn,
             owner: NAME.into(),
             value: URL_SAFE_NO_PAD.encode(DIGEST),
-            place: Place::Rfc2136,
+            place: Place::BuiltIn,
         };
-        // A row of the registrar's own for an order that has not ended, so that it is not swept away.
-        let answer = ChallengeAnswer { place: Place::BuiltIn, ..answer };
         let store = SqliteStore::open(&site.folder().join("registrar.db"), "node")?;
         let changes = vec![Change::InsertOrder(order()), Change::PutAnswer(answer)];
         store.commit(changes, vec![]).await?;
@@ -89,16 +89,11 @@ impl Bench {
     }
 }
 
-fn order() -> acme_bridge::OrderRecord {
-    acme_bridge::OrderRecord {
-        id: OrderId::new("1"),
-        issuer: acme_bridge::IssuerName::new("ca"),
-        csr: acme_bridge::Csr { der: vec![1], names: vec![NAME.into()], spki: vec![2] },
-        state: acme_bridge::OrderState::Authorizing { url: "https://ca.example/1".into() },
-        attempts: 0,
-        due: i64::MAX,
-        lease: None,
-    }
+/// An order that nobody is to drive for now.
+fn order() -> OrderRecord {
+    let csr = Csr { der: vec![1], names: vec![NAME.into()], spki: vec![2] };
+    let (id, issuer) = (OrderId::new("1"), IssuerName::new("ca"));
+    OrderRecord::new(id, issuer, csr, OrderTerms::default(), i64::MAX)
 }
 
 #[tokio::test]

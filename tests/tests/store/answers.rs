@@ -1,6 +1,6 @@
 //! Challenge answers: who finds them, which are to be taken back, and which may not be.
 
-use acme_bridge::{AnswerKind, ChallengeAnswer, OrderState, Place as AnswerPlace};
+use acme_bridge::{AnswerKind, ChallengeAnswer, OrderState, Place as AnswerPlace, Which};
 use brski_registrar::store::Change;
 use brski_registrar::store::model::Millis;
 
@@ -97,7 +97,7 @@ pub(super) async fn an_answer_whose_order_ended_or_is_gone_is_taken_back(place: 
     ];
     store.commit(changes, vec![]).await.unwrap();
     assert_eq!(store.retired_answers(10).await.unwrap(), [lost.clone()]);
-    store.claim_orders("ca", "node", Millis(1000), Millis(200), 1).await.unwrap();
+    store.claim_orders("ca", "node", Millis(1000), Millis(200), 1, Which::Any).await.unwrap();
     let mut order = order("1");
     order.state = OrderState::Issued { chain: vec![] };
     let advance =

@@ -1,7 +1,7 @@
 //! Rows to put into a store.
 
 use acme_bridge::{
-    AnswerKind, ChallengeAnswer, Csr, IssuerName, OrderId, OrderRecord, OrderState, Place,
+    AnswerKind, ChallengeAnswer, Csr, IssuerName, OrderId, OrderRecord, OrderTerms, Place,
 };
 use brski_registrar::store::model::{
     Device, DeviceState, Enrollment, EnrollmentState, Event, Id, Identity, KnownDevice,
@@ -77,15 +77,14 @@ pub(super) fn enrollment(number: u8, key: u8) -> Enrollment {
 }
 
 pub(super) fn order(number: &str) -> OrderRecord {
-    OrderRecord {
-        id: OrderId::new(number),
-        issuer: IssuerName::new("ca"),
-        csr: Csr { der: vec![1], names: vec!["a.example.org".into()], spki: vec![2] },
-        state: OrderState::Intended,
-        attempts: 0,
-        due: 100,
-        lease: None,
-    }
+    let csr = Csr { der: vec![1], names: vec!["a.example.org".into()], spki: vec![2] };
+    let terms = OrderTerms {
+        device: number.into(),
+        replaces: Some("aki.serial".into()),
+        fallback: Some(IssuerName::new("other")),
+        require_eku: vec!["1.2.3".into(), "1.2.4".into()],
+    };
+    OrderRecord::new(OrderId::new(number), IssuerName::new("ca"), csr, terms, 100)
 }
 
 pub(super) fn event(kind: &'static str) -> Event {

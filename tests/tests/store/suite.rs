@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use acme_bridge::{AnswerKind, OrderId, OrderState, Place as AnswerPlace};
+use acme_bridge::{AnswerKind, OrderId, OrderState, Place as AnswerPlace, Which};
 use brski_registrar::store::model::{
     Approval, ApprovalReason, ApprovalState, ChainCertificate, Credential, Device, DeviceFilter,
     DevicePlace, DeviceState, EnrollmentState, EventFilter, EventPlace, Id, IssuedCertificate,
@@ -144,12 +144,19 @@ pub(super) async fn two_nodes_never_hold_one_order(place: Place) {
     let claim = |node: &'static str, now: i64| {
         let store = &store;
         async move {
-            store.claim_orders("ca", node, Millis(now + 50), Millis(now), 10).await.unwrap().len()
+            let (until, now) = (Millis(now + 50), Millis(now));
+            store.claim_orders("ca", node, until, now, 10, Which::Any).await.unwrap().len()
         }
     };
     assert_eq!(claim("a", 99).await, 0, "not due");
     assert_eq!(claim("a", 100).await, 1);
     assert_eq!(claim("b", 110).await, 0, "leased");
+    assert_eq!(claim("a", 120).await, 0, "it is driven already");
+    let release =
+        |node: &str| vec![Change::ReleaseOrders { issuer: "ca".into(), node: node.into() }];
+    store.commit(release("b"), vec![]).await.unwrap();
+    assert_eq!(claim("a", 120).await, 0, "nobody frees another's");
+    store.commit(release("a"), vec![]).await.unwrap();
     assert_eq!(claim("a", 120).await, 1, "one's own after a restart");
     assert_eq!(claim("b", 170).await, 1, "expired");
     let mut moved = store.order(&OrderId::new("1")).await.unwrap().unwrap();
@@ -298,8 +305,9 @@ pub(super) async fn a_thousand_jobs_are_claimed_once_by_many_workers(place: Plac
             loop {
                 let node = format!("worker {number}");
                 // Each worker's own leases are out of the way at once, as if it had driven them.
+                let (until, now) = (Millis(1000), Millis(100));
                 let orders =
-                    store.claim_orders("ca", &node, Millis(1000), Millis(100), 7).await.unwrap();
+                    store.claim_orders("ca", &node, until, now, 7, Which::Any).await.unwrap();
                 let new: Vec<OrderId> = orders.into_iter().map(|order| order.id).collect();
                 if new.is_empty() {
                     return claimed;

@@ -2,7 +2,7 @@
 
 use std::error::Error;
 
-use acme_bridge::{AccountRecord, AnswerKind, ChallengeAnswer, OrderId, OrderRecord};
+use acme_bridge::{AccountRecord, AnswerKind, ChallengeAnswer, OrderId, OrderRecord, Which};
 use async_trait::async_trait;
 use thiserror::Error;
 
@@ -11,13 +11,15 @@ use self::writer::{Claim, Work};
 use super::model::{
     Approval, ApprovalState, ChainCertificate, Checkpoint, Credential, DeviceFilter, DevicePlace,
     Enrollment, Event, EventFilter, EventPlace, Head, Id, IssuedCertificate, KnownDevice,
-    Manufacturer, Millis, Sha256, StoredEvent, VoucherExchange,
+    ListedOrder, Manufacturer, Millis, OrderFilter, OrderPlace, OrderTally, RevocationRow, Sha256,
+    StoredEvent, VoucherExchange,
 };
 use super::{Change, Store, StoreError};
 
 mod answers;
 mod apply;
 pub(super) mod migrations;
+mod orders;
 mod pages;
 mod read;
 mod rows;
@@ -239,6 +241,15 @@ impl<E: Engine> Store for SqlStore<E> {
         query!(self, read::certificates_page, ends_before, (after.0, &after.1), limit)
     }
 
+    async fn revoked_certificates(
+        &self,
+        issuer: &str,
+        now: Millis,
+    ) -> Result<Vec<IssuedCertificate>, StoreError> {
+        let issuer = issuer.to_owned();
+        query!(self, read::revoked_certificates, &issuer, now)
+    }
+
     async fn chain_certificates(&self) -> Result<Vec<ChainCertificate>, StoreError> {
         query!(self, read::chain_certificates)
     }
@@ -294,16 +305,16 @@ impl<E: Engine> Store for SqlStore<E> {
 
     async fn order(&self, id: &OrderId) -> Result<Option<OrderRecord>, StoreError> {
         let id = id.clone();
-        query!(self, read::order, &id)
+        query!(self, orders::order, &id)
     }
 
     async fn order_steps(&self, id: &OrderId) -> Result<Vec<(Millis, String)>, StoreError> {
         let id = id.clone();
-        query!(self, read::order_steps, &id)
+        query!(self, orders::steps, &id)
     }
 
     async fn ended_orders(&self, before: Millis, limit: u32) -> Result<Vec<OrderId>, StoreError> {
-        query!(self, read::ended_orders, before, limit)
+        query!(self, orders::ended, before, limit)
     }
 
     async fn claim_orders(
@@ -313,9 +324,50 @@ impl<E: Engine> Store for SqlStore<E> {
         lease_until: Millis,
         now: Millis,
         limit: u32,
+        which: Which,
     ) -> Result<Vec<OrderRecord>, StoreError> {
         let (issuer, node) = (issuer.to_owned(), node.to_owned());
-        self.engine.write(Work::Claim(Claim { issuer, node, lease_until, now, limit })).await
+        let claim = Claim { issuer, node, lease_until, now, limit, which };
+        self.engine.write(Work::Claim(claim)).await
+    }
+
+    async fn listed_order(&self, id: &OrderId) -> Result<Option<ListedOrder>, StoreError> {
+        let id = id.clone();
+        query!(self, orders::listed, &id)
+    }
+
+    async fn orders(
+        &self,
+        filter: &OrderFilter,
+        after: Option<&OrderPlace>,
+        limit: u32,
+    ) -> Result<Vec<ListedOrder>, StoreError> {
+        let (filter, after) = (filter.clone(), after.cloned());
+        query!(self, orders::page, &filter, after.as_ref(), limit)
+    }
+
+    async fn order_tally(&self) -> Result<Vec<OrderTally>, StoreError> {
+        query!(self, orders::tally)
+    }
+
+    async fn quotas(&self, buckets: &[String]) -> Result<Vec<Option<i64>>, StoreError> {
+        let buckets = buckets.to_vec();
+        query!(self, orders::buckets, &buckets)
+    }
+
+    async fn revocations_due(
+        &self,
+        issuer: &str,
+        now: Millis,
+        limit: u32,
+    ) -> Result<Vec<RevocationRow>, StoreError> {
+        let issuer = issuer.to_owned();
+        query!(self, orders::revocations_due, &issuer, now, limit)
+    }
+
+    async fn revocation(&self, fingerprint: &Sha256) -> Result<Option<RevocationRow>, StoreError> {
+        let fingerprint = *fingerprint;
+        query!(self, orders::revocation, &fingerprint)
     }
 
     async fn account(&self, issuer: &str) -> Result<Option<AccountRecord>, StoreError> {

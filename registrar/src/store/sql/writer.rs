@@ -4,11 +4,11 @@
 //! Nobody hears of success before the transaction around all of them is on the disk.
 //! The writer alone knows the head of its node's event chain, since nobody else appends to it.
 
-use acme_bridge::OrderRecord;
+use acme_bridge::{OrderRecord, Which};
 use tokio::sync::{mpsc, oneshot};
 
 use super::session::{Dialect, Session};
-use super::{apply, trail};
+use super::{apply, orders, trail};
 use crate::store::model::{Event, Head, Millis};
 use crate::store::{Change, StoreError};
 
@@ -27,6 +27,7 @@ pub(in crate::store) struct Claim {
     pub(in crate::store) lease_until: Millis,
     pub(in crate::store) now: Millis,
     pub(in crate::store) limit: u32,
+    pub(in crate::store) which: Which,
 }
 
 /// What the writer is asked to do.
@@ -162,7 +163,7 @@ async fn work(session: &mut dyn Session, node: &str, head: &mut Head, work: &Wor
             }
             Ok(Vec::new())
         }
-        Work::Claim(claim) => apply::claim(session, claim).await,
+        Work::Claim(claim) => orders::claim(session, claim).await,
     }
 }
 
