@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HOST, RETRY_AFTER};
+use http::header::{CONTENT_TYPE, HOST, RETRY_AFTER, USER_AGENT};
 use http::{Method, Request};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::client::conn::http1::{self, SendRequest};
@@ -17,6 +17,8 @@ use thiserror::Error;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
+/// What a server is told of who asks.
+const OUR_NAME: &str = concat!("brski-lab/", env!("CARGO_PKG_VERSION"));
 /// The longest answer that is read, in octets.
 const ANSWER_OCTETS: usize = 1024 * 1024;
 /// How long a request may take; registrars hold requests for up to a minute.
@@ -144,8 +146,12 @@ impl Connection {
         content_type: &str,
         body: Bytes,
     ) -> Result<Answer, HttpError> {
-        let mut request =
-            Request::builder().method(method).uri(path).header(HOST, self.address.to_string());
+        let mut request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(HOST, self.address.to_string())
+            // Current Pebble answers nobody who does not say who asks (RFC 8555 §6.1).
+            .header(USER_AGENT, OUR_NAME);
         if !content_type.is_empty() {
             request = request.header(CONTENT_TYPE, content_type);
         }

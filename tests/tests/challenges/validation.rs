@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 
 use acme_bridge::{AnswerKind, ChallengeAnswer, OrderId, Place};
 use brski_lab::masa::Masa;
@@ -53,7 +54,7 @@ struct Bench {
 }
 
 impl Bench {
-    /// Starts a site; none where Pebble is missing. `edits`: texts of the configuration and what comes in their place.
+    /// Starts a site with Debian's Pebble; none where that is missing. `edits`: texts of the configuration and what comes in their place.
     /// `files`: files beside it, with their content.
     async fn start(
         plan: &Plan,
@@ -61,13 +62,23 @@ impl Bench {
         edits: &[(&str, String)],
         files: &[(&str, String)],
     ) -> anyhow::Result<Option<Self>> {
-        let Some(program) = programs::outside("pebble", "pebble") else {
-            return Ok(None);
-        };
+        match programs::outside("pebble", "pebble") {
+            None => Ok(None),
+            Some(program) => Self::start_with(&program, plan, asked, edits, files).await.map(Some),
+        }
+    }
+
+    async fn start_with(
+        pebble: &Path,
+        plan: &Plan,
+        asked: Asked,
+        edits: &[(&str, String)],
+        files: &[(&str, String)],
+    ) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
         let manufacturer = Manufacturer::new(MANUFACTURER)?;
         let masa = Masa::start(loopback(0), &manufacturer).await?;
-        let pebble = Pebble::start_asking(&program, folder.path(), asked).await?;
+        let pebble = Pebble::start_asking(pebble, folder.path(), asked).await?;
         let site = Site::new(&programs::ours("registrar")?, &folder.path().join("registrar"))?;
         let mut arguments: Vec<OsString> =
             vec!["--domain".into(), ZONE.into(), "--listen".into(), plan.est.to_string().into()];
@@ -83,7 +94,7 @@ impl Bench {
         }
         let registrar = site.serve().await?;
         introduce(registrar.site(), folder.path(), &manufacturer).await?;
-        Ok(Some(Self { _folder: folder, manufacturer, masa, pebble, registrar }))
+        Ok(Self { _folder: folder, manufacturer, masa, pebble, registrar })
     }
 
     /// Enrolls some pledges at the same time.
@@ -255,6 +266,56 @@ async fn the_first_type_of_a_list_that_the_ca_offers_is_answered() -> anyhow::Re
     };
     bench.enroll_all(&["LIST-1"]).await?;
     bench.stop("dns-01", 1).await
+}
+
+/// Enrolls two devices at the newest Pebble, whose zone is proven by the first of these types that it offers.
+async fn at_the_newest_pebble(challenge: &str, kind: &str) -> anyhow::Result<()> {
+    let Some(program) = programs::go("pebble") else {
+        return Ok(());
+    };
+    let plan = Plan::new()?;
+    let edits = [("challenge = \"dns-01\"", format!("challenge = {challenge}"))];
+    let bench = Bench::start_with(&program, &plan, plan.asked(), &edits, &[]).await?;
+    bench.enroll_all(&["NEW-1", "NEW-2"]).await?;
+    bench.stop(kind, 2).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dns_account_01_at_a_ca_that_offers_it() -> anyhow::Result<()> {
+    at_the_newest_pebble("[\"dns-account-01\", \"dns-01\"]", "dns-account-01").await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dns_persist_01_at_a_ca_that_offers_it() -> anyhow::Result<()> {
+    at_the_newest_pebble("\"dns-persist-01\"", "dns-persist-01").await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dns_account_01_by_updates_of_knot() -> anyhow::Result<()> {
+    let Some(program) = programs::go("pebble") else {
+        return Ok(());
+    };
+    let key = Key::new("acme", "hmac-sha256")?;
+    let zones = [ZoneFile::new(ZONE, std::slice::from_ref(&key))];
+    let Some(server) = DnsServer::knot(&zones).await? else {
+        return Ok(());
+    };
+    let plan = Plan::new()?;
+    let asked = Asked { dns: server.address, ..plan.asked() };
+    let files = [("tsig.key", key.text())];
+    let edits = [
+        (BUILT_IN, rfc2136(&server)),
+        ("challenge = \"dns-01\"", "challenge = \"dns-account-01\"".to_owned()),
+    ];
+    let bench = Bench::start_with(&program, &plan, asked, &edits, &files).await?;
+    bench.enroll_all(&["KNOT-1", "KNOT-2"]).await?;
+    let axfr = async || brski_tests::dns::dig(server.address, &[ZONE, "AXFR"]).await;
+    let is_clean = process::until(std::time::Duration::from_secs(20), async || {
+        (!axfr().await.ok()?.contains("_acme-challenge")).then_some(())
+    });
+    assert!(is_clean.await.is_some(), "{}", axfr().await?);
+    server.stop().await;
+    bench.stop("dns-account-01", 2).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
