@@ -106,25 +106,10 @@ allow_eku = ["server-auth", "client-auth"]
 # require_eku = ["client-auth"]
 # How long certificates of a local issuer last, in days; the issuer's own lifetime if left out.
 # validity_days = 90
-
-[policy]
-# A genuine device that no operator imported: "admit", "ask" a person, or "refuse".
-unexpected = "admit"
-
-[limits]
-# Connections of pledges at once; more wait.
-connections = 1000
-# How long one call to a MASA may take, in seconds.
-masa_timeout_secs = 10
-# DNS answers a second over UDP to one network (IPv4 /24, IPv6 /56); above that, it is told to ask over TCP.
-dns_answers_per_second = 1000
-
-[log]
-# "error", "warn", "info", "debug", or a filter by module.
-level = "info"
 "#,
         domain = choices.domain,
     );
+    text.push_str(LAST);
     text
 }
 
@@ -167,6 +152,25 @@ fallback_after_secs = 300
         root = file("root", &acme.root),
     );
 }
+
+/// The sections that are the same for everybody.
+const LAST: &str = r#"
+[policy]
+# A genuine device that no operator imported: "admit", "ask" a person, or "refuse".
+unexpected = "admit"
+
+[limits]
+# Connections of pledges at once; more wait.
+connections = 1000
+# How long one call to a MASA may take, in seconds.
+masa_timeout_secs = 10
+# DNS answers a second over UDP to one network (IPv4 /24, IPv6 /56); above that, it is told to ask over TCP.
+dns_answers_per_second = 1000
+
+[log]
+# "error", "warn", "info", "debug", or a filter by module.
+level = "info"
+"#;
 
 /// How a zone's names are proven: the keys of every solver, those of the others as comments.
 const SOLVERS: &str = r#"# "dns-01", "http-01", "tls-alpn-01", "dns-account-01" or "dns-persist-01"; or a list, of which the first that the CA
