@@ -43,3 +43,4 @@ packages-demo:
 packages-test:
 	@scripts/debian-packages test
 	@scripts/python-oracles
+	@scripts/go-programs

@@ -17,7 +17,6 @@ use crate::account::{AccountShown, Connect};
 use crate::client::{AcmeError, RenewalWindow};
 use crate::clock::Clock;
 use crate::counters::Counters;
-use crate::drive::LEASE_MILLIS;
 use crate::health::Health;
 use crate::order::{Csr, IssuerName, OrderId, OrderRecord, OrderState, OrderTerms};
 use crate::problem::Problem;
@@ -51,6 +50,8 @@ pub struct BridgeConfig {
     pub registered_domains: Vec<String>,
     /// How much may be asked of the CA.
     pub limits: Limits,
+    /// How long an order stays with a node that says nothing more of it; at least ten seconds.
+    pub lease: Duration,
     /// How long the CA may be down or refuse for its limits before an order's fallback takes over.
     pub fallback_after: Duration,
 }
@@ -68,6 +69,7 @@ impl BridgeConfig {
             zones: Vec::new(),
             registered_domains: Vec::new(),
             limits: Limits::default(),
+            lease: Duration::from_secs(120),
             fallback_after: Duration::from_secs(60),
         }
     }
@@ -360,7 +362,7 @@ impl Bridge {
             true => return Backlog::None,
         };
         let (issuer, node) = (&self.config.issuer, &self.config.node);
-        let until = now.saturating_add(LEASE_MILLIS);
+        let until = now.saturating_add(self.lease_millis());
         let orders = match self.store.claim(issuer, node, until, now, free, which).await {
             Ok(orders) => orders,
             Err(error) => {
@@ -381,6 +383,10 @@ impl Bridge {
             });
         }
         if claimed < free { Backlog::None } else { Backlog::Unknown }
+    }
+
+    pub(crate) fn lease_millis(&self) -> i64 {
+        i64::try_from(self.config.lease.as_millis()).unwrap_or(i64::MAX)
     }
 
     pub(crate) fn fallback_after_millis(&self) -> i64 {

@@ -17,12 +17,13 @@ use thiserror::Error;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-/// What a server is told of who asks.
-const OUR_NAME: &str = concat!("brski-lab/", env!("CARGO_PKG_VERSION"));
 /// The longest answer that is read, in octets.
 const ANSWER_OCTETS: usize = 1024 * 1024;
 /// How long a request may take; registrars hold requests for up to a minute.
 const REQUEST_LIMIT: Duration = Duration::from_secs(90);
+
+/// What the lab calls itself: current Pebble answers nobody without a name.
+const OUR_NAME: &str = concat!("brski-lab/", env!("CARGO_PKG_VERSION"));
 
 /// Why there is no answer.
 #[derive(Debug, Error)]
@@ -150,7 +151,6 @@ impl Connection {
             .method(method)
             .uri(path)
             .header(HOST, self.address.to_string())
-            // Current Pebble answers nobody who does not say who asks (RFC 8555 §6.1).
             .header(USER_AGENT, OUR_NAME);
         if !content_type.is_empty() {
             request = request.header(CONTENT_TYPE, content_type);

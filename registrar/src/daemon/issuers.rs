@@ -131,6 +131,7 @@ impl IssuerBuilder<'_> {
             zones: zones.to_vec(),
             registered_domains: acme.registered_domains.clone(),
             limits: acme.limits.clone(),
+            lease: acme.lease,
             fallback_after: acme.fallback_after,
             ..BridgeConfig::new(IssuerName::new(name), self.node, roots)
         };
