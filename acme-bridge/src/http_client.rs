@@ -27,6 +27,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc2822;
 
 use crate::client::AcmeError;
+use crate::persist::IssuerNames;
 use crate::problem::{Course, Problem};
 use crate::signed::nonces::{Nonces, is_nonce};
 
@@ -69,6 +70,7 @@ struct Shared {
     requests: AtomicU64,
     /// How long the CA wants us to wait before a URL is read again, in seconds.
     waits: Mutex<HashMap<String, u32>>,
+    issuer_names: IssuerNames,
 }
 
 #[derive(PartialEq, Eq)]
@@ -115,6 +117,7 @@ impl AcmeHttp {
             nonces: Nonces::default(),
             requests: AtomicU64::new(0),
             waits: Mutex::default(),
+            issuer_names: IssuerNames::default(),
         };
         Ok(Self {
             client: Client::builder(TokioExecutor::new()).build(connector),
@@ -139,6 +142,11 @@ impl AcmeHttp {
             waits.clear();
         }
         waits.insert(url, seconds);
+    }
+
+    /// The names by which the CA knows itself in a dns-persist-01 challenge of an authorization that was just read.
+    pub(crate) fn take_issuer_names(&self, authorization: &str) -> Vec<String> {
+        self.shared.issuer_names.take(authorization)
     }
 
     /// Checks that a URL that the CA named stays on the directory's origin.
@@ -248,6 +256,7 @@ impl AcmeHttp {
         if answer.status == StatusCode::CREATED {
             self.check_origin(answer.location()?)?;
         }
+        self.shared.issuer_names.note(&url, &answer.body);
         if let Some(seconds) = answer.retry_after_secs() {
             self.keep_wait(url, seconds);
         }

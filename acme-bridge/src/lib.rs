@@ -26,6 +26,7 @@ pub mod http01;
 mod http_client;
 mod instant;
 pub mod order;
+mod persist;
 pub mod problem;
 pub mod quota;
 mod revocation;

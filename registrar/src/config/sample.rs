@@ -86,30 +86,6 @@ validity_days = 365
         write_acme(&mut text, acme);
     }
     write_zone(&mut text, &choices.domain);
-    write_profile(&mut text, issuer, name, &choices.domain);
-    text.push_str(
-        r#"
-[policy]
-# A genuine device that no operator imported: "admit", "ask" a person, or "refuse".
-unexpected = "admit"
-
-[limits]
-# Connections of pledges at once; more wait.
-connections = 1000
-# How long one call to a MASA may take, in seconds.
-masa_timeout_secs = 10
-# DNS answers a second over UDP to one network (IPv4 /24, IPv6 /56); above that, it is told to ask over TCP.
-dns_answers_per_second = 1000
-
-[log]
-# "error", "warn", "info", "debug", or a filter by module.
-level = "info"
-"#,
-    );
-    text
-}
-
-fn write_profile(text: &mut String, issuer: &str, name: &str, domain: &str) {
     let _ = write!(
         text,
         r#"
@@ -130,8 +106,11 @@ allow_eku = ["server-auth", "client-auth"]
 # require_eku = ["client-auth"]
 # How long certificates of a local issuer last, in days; the issuer's own lifetime if left out.
 # validity_days = 90
-"#
+"#,
+        domain = choices.domain,
     );
+    text.push_str(LAST);
+    text
 }
 
 fn write_acme(text: &mut String, acme: &AcmeChoices) {
@@ -175,6 +154,25 @@ fallback_after_secs = 300
         root = file("root", &acme.root),
     );
 }
+
+/// The sections that are the same for everybody.
+const LAST: &str = r#"
+[policy]
+# A genuine device that no operator imported: "admit", "ask" a person, or "refuse".
+unexpected = "admit"
+
+[limits]
+# Connections of pledges at once; more wait.
+connections = 1000
+# How long one call to a MASA may take, in seconds.
+masa_timeout_secs = 10
+# DNS answers a second over UDP to one network (IPv4 /24, IPv6 /56); above that, it is told to ask over TCP.
+dns_answers_per_second = 1000
+
+[log]
+# "error", "warn", "info", "debug", or a filter by module.
+level = "info"
+"#;
 
 /// How a zone's names are proven: the keys of every solver, those of the others as comments.
 const SOLVERS: &str = r#"# "dns-01", "http-01", "tls-alpn-01", "dns-account-01" or "dns-persist-01"; or a list, of which the first that the CA
