@@ -17,7 +17,6 @@ use crate::account::{AccountShown, Connect};
 use crate::client::{AcmeError, RenewalWindow};
 use crate::clock::Clock;
 use crate::counters::Counters;
-use crate::drive::LEASE_MILLIS;
 use crate::health::Health;
 use crate::order::{Csr, IssuerName, OrderId, OrderRecord, OrderState, OrderTerms};
 use crate::problem::Problem;
@@ -25,8 +24,10 @@ use crate::quota::{LimitLeft, Limits};
 use crate::solver::Solver;
 use crate::store::{OrderStore, OrderStoreError, Which};
 
-/// How often the store is asked for orders that are due, and by those who wait for one that another node drives.
+/// How often the store is asked for orders that are due.
 const TICK: Duration = Duration::from_secs(1);
+/// How often those who wait look whether another node has ended their order.
+const LOOK: Duration = Duration::from_secs(3);
 /// How long orders in flight may take to reach the end of their step when the bridge stops.
 const SHUTDOWN: Duration = Duration::from_secs(5);
 /// How long a change of the account's key waits for the CA's validations.
@@ -51,6 +52,8 @@ pub struct BridgeConfig {
     pub registered_domains: Vec<String>,
     /// How much may be asked of the CA.
     pub limits: Limits,
+    /// How long an order stays with a node that says nothing more of it; at least ten seconds.
+    pub lease: Duration,
     /// How long the CA may be down or refuse for its limits before an order's fallback takes over.
     pub fallback_after: Duration,
 }
@@ -68,6 +71,7 @@ impl BridgeConfig {
             zones: Vec::new(),
             registered_domains: Vec::new(),
             limits: Limits::default(),
+            lease: Duration::from_secs(120),
             fallback_after: Duration::from_secs(60),
         }
     }
@@ -170,7 +174,7 @@ impl Bridge {
                 Ok(_) => {}
             }
             // Another node may end it, and nobody tells us.
-            let look = deadline.min(Instant::now() + TICK);
+            let look = deadline.min(Instant::now() + LOOK);
             let _ = tokio::time::timeout_at(look, changed).await;
         };
         let mut waiters = self.waiters();
@@ -360,7 +364,7 @@ impl Bridge {
             true => return Backlog::None,
         };
         let (issuer, node) = (&self.config.issuer, &self.config.node);
-        let until = now.saturating_add(LEASE_MILLIS);
+        let until = now.saturating_add(self.lease_millis());
         let orders = match self.store.claim(issuer, node, until, now, free, which).await {
             Ok(orders) => orders,
             Err(error) => {
@@ -381,6 +385,10 @@ impl Bridge {
             });
         }
         if claimed < free { Backlog::None } else { Backlog::Unknown }
+    }
+
+    pub(crate) fn lease_millis(&self) -> i64 {
+        i64::try_from(self.config.lease.as_millis()).unwrap_or(i64::MAX)
     }
 
     pub(crate) fn fallback_after_millis(&self) -> i64 {

@@ -151,6 +151,13 @@ impl Challenge {
         }
     }
 
+    /// A dns-persist-01 challenge; none if the CA gives no name of its own.
+    #[must_use]
+    pub fn persistent(issuers: Vec<String>, account: &str) -> Option<Self> {
+        let account = account.to_owned();
+        (!issuers.is_empty()).then_some(Self::DnsPersist01 { issuers, account })
+    }
+
     /// Its type.
     #[must_use]
     pub fn kind(&self) -> ChallengeType {

@@ -14,10 +14,6 @@ use crate::quota;
 use crate::step::{Memory, Outcome, Tools, Whom, step};
 use crate::store::{Alarm, OrderStoreError, Step};
 
-/// How long a lease lasts; it is renewed with each state that is written.
-pub(crate) const LEASE_MILLIS: i64 = 120_000;
-/// How long one step may take: no longer than its lease.
-const STEP: Duration = Duration::from_secs(100);
 /// The first pause before the CA is asked again, and how long the pauses grow.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_secs(3);
@@ -87,7 +83,8 @@ impl Bridge {
         mut order: OrderRecord,
         shutdown: &watch::Receiver<bool>,
     ) -> Result<(), OrderStoreError> {
-        let deadline = Instant::now() + STRETCH;
+        // While an order is watched nothing is written, so the watch ends before the lease does.
+        let deadline = Instant::now() + STRETCH.min(self.config.lease / 3);
         let mut pause = FIRST_PAUSE;
         let mut memory = Memory::default();
         while !order.state.is_final() {
@@ -162,9 +159,11 @@ impl Bridge {
             ancestor: self.ancestor(order),
             now: self.clock.now(),
         };
-        match tokio::time::timeout(STEP, step(order, memory, &tools)).await {
+        // No longer than its lease.
+        let limit = self.config.lease * 5 / 6;
+        match tokio::time::timeout(limit, step(order, memory, &tools)).await {
             Ok(outcome) => outcome,
-            Err(_) => Ok(later(format!("a step took longer than {STEP:?}"))),
+            Err(_) => Ok(later(format!("a step took longer than {limit:?}"))),
         }
     }
 
@@ -394,7 +393,7 @@ impl Bridge {
         let now = self.clock.now();
         order.due = now.saturating_add(pause);
         if let Some(lease) = &mut order.lease {
-            lease.until = now.saturating_add(LEASE_MILLIS);
+            lease.until = now.saturating_add(self.lease_millis());
         }
         debug!(order = %order.id, state = order.state.name(), words = step.words);
         self.store.advance(order, &self.config.node, &step, now).await

@@ -27,6 +27,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc2822;
 
 use crate::client::AcmeError;
+use crate::persist::IssuerNames;
 use crate::problem::{Course, Problem};
 use crate::signed::nonces::{Nonces, is_nonce};
 
@@ -40,6 +41,19 @@ const URL_CHARACTERS: usize = 200;
 const WAITS: usize = 1024;
 const REPLAY_NONCE: &str = "replay-nonce";
 const OUR_NAME: &str = concat!("acme-bridge/", env!("CARGO_PKG_VERSION"));
+
+/// The HTTP client under the ACME library, for whoever measures the bridge against the library alone.
+///
+/// # Errors
+/// [`AcmeError::NotAcme`] if `directory` is no URL that begins with `https://`.
+pub fn library_client(
+    provider: Arc<CryptoProvider>,
+    anchors: Arc<RootCertStore>,
+    directory: &str,
+    timeout: Duration,
+) -> Result<Box<dyn HttpClient>, AcmeError> {
+    Ok(Box::new(AcmeHttp::new(provider, anchors, directory, timeout)?))
+}
 
 /// An HTTPS client with the anchors of one ACME directory.
 #[derive(Clone)]
@@ -56,6 +70,7 @@ struct Shared {
     requests: AtomicU64,
     /// How long the CA wants us to wait before a URL is read again, in seconds.
     waits: Mutex<HashMap<String, u32>>,
+    issuer_names: IssuerNames,
 }
 
 #[derive(PartialEq, Eq)]
@@ -102,6 +117,7 @@ impl AcmeHttp {
             nonces: Nonces::default(),
             requests: AtomicU64::new(0),
             waits: Mutex::default(),
+            issuer_names: IssuerNames::default(),
         };
         Ok(Self {
             client: Client::builder(TokioExecutor::new()).build(connector),
@@ -126,6 +142,11 @@ impl AcmeHttp {
             waits.clear();
         }
         waits.insert(url, seconds);
+    }
+
+    /// The names by which the CA knows itself in a dns-persist-01 challenge of an authorization that was just read.
+    pub(crate) fn take_issuer_names(&self, authorization: &str) -> Vec<String> {
+        self.shared.issuer_names.take(authorization)
     }
 
     /// Checks that a URL that the CA named stays on the directory's origin.
@@ -235,6 +256,7 @@ impl AcmeHttp {
         if answer.status == StatusCode::CREATED {
             self.check_origin(answer.location()?)?;
         }
+        self.shared.issuer_names.note(&url, &answer.body);
         if let Some(seconds) = answer.retry_after_secs() {
             self.keep_wait(url, seconds);
         }

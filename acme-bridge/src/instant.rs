@@ -184,13 +184,27 @@ fn listed(challenges: &[instant_acme::Challenge]) -> Vec<Listed> {
     ChallengeType::ALL.into_iter().filter_map(read).collect()
 }
 
-/// What is offered; a token that is none is not. `sample`: any key authorization of the account, whose second half
-/// is that of all of them.
-fn offered(listed: Vec<Listed>, sample: &str, account: &str) -> Vec<OfferedChallenge> {
-    let thumbprint = sample.rsplit('.').next().unwrap_or_default();
+/// The account as challenges name it, and the names of the CA.
+struct Parties<'a> {
+    /// Any key authorization of the account, whose second half is that of all of them.
+    sample: &'a str,
+    account: &'a str,
+    issuers: Vec<String>,
+}
+
+/// What is offered; a challenge that cannot be answered, for a token that is none, say, is not.
+fn offered(listed: Vec<Listed>, parties: &Parties<'_>) -> Vec<OfferedChallenge> {
+    let thumbprint = parties.sample.rsplit('.').next().unwrap_or_default();
     let read = |Listed { kind, token, progress }| {
-        let key_authorization = KeyAuthorization::new(format!("{token}.{thumbprint}"))?;
-        let challenge = Challenge::authorized(kind, key_authorization, account)?;
+        let challenge = match kind {
+            ChallengeType::DnsPersist01 => {
+                Challenge::persistent(parties.issuers.clone(), parties.account)?
+            }
+            kind => {
+                let key_authorization = KeyAuthorization::new(format!("{token}.{thumbprint}"))?;
+                Challenge::authorized(kind, key_authorization, parties.account)?
+            }
+        };
         Some(OfferedChallenge { challenge, progress })
     };
     listed.into_iter().filter_map(read).collect()
@@ -262,6 +276,7 @@ impl AcmeClient for InstantAcme {
                 TheirAuthorizationStatus::Valid => AuthorizationStatus::Valid,
                 TheirAuthorizationStatus::Pending => {
                     let listed = listed(&authorization.challenges);
+                    let issuers = self.signed.http.take_issuer_names(authorization.url());
                     let sample = listed.first().and_then(|first| {
                         authorization
                             .challenge(their(first.kind))
@@ -269,7 +284,8 @@ impl AcmeClient for InstantAcme {
                     });
                     let sample =
                         sample.as_ref().map(TheirKeyAuthorization::as_str).unwrap_or_default();
-                    let offered = offered(listed, sample, self.account.id());
+                    let parties = Parties { sample, account: self.account.id(), issuers };
+                    let offered = offered(listed, &parties);
                     AuthorizationStatus::Pending { offered }
                 }
                 other => AuthorizationStatus::Failed {

@@ -317,7 +317,7 @@ fn no_challenge(tools: &Tools<'_>, name: &str, offered: &[OfferedChallenge]) -> 
 fn unpublished(error: SolverError) -> StepResult {
     match error {
         SolverError::Store(error) => Err(error),
-        SolverError::Passing(_) => {
+        SolverError::Passing(_) | SolverError::Busy(_) => {
             let mut problem = Problem::new(ProblemKind::Validation, "", &error.to_string());
             problem.retry_after_secs = Some(SOLVER_SECS);
             Ok(Outcome::Later(problem, Whom::Order))

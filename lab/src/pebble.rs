@@ -1,5 +1,6 @@
 //! Pebble, the real test CA, as a process: validation is real, its root is read from its management port.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -52,6 +53,21 @@ pub struct Asked {
     pub tls_port: u16,
 }
 
+/// How a Pebble differs from one that is started plainly.
+#[derive(Clone, Debug)]
+pub struct PebbleOptions {
+    /// How many good nonces of a hundred it rejects.
+    pub nonces_rejected_percent: u32,
+    /// Key identifiers and base64url keys of external accounts; if there are any, one is required.
+    pub external_accounts: BTreeMap<String, String>,
+}
+
+impl Default for PebbleOptions {
+    fn default() -> Self {
+        Self { nonces_rejected_percent: 5, external_accounts: BTreeMap::new() }
+    }
+}
+
 /// A running Pebble.
 pub struct Pebble {
     child: Child,
@@ -69,9 +85,22 @@ impl Pebble {
         folder: &Path,
         dns: SocketAddr,
     ) -> Result<Self, PebbleError> {
+        Self::start_with(program, folder, dns, &PebbleOptions::default()).await
+    }
+
+    /// Starts Pebble as [`Pebble::start`] does, with options.
+    ///
+    /// # Errors
+    /// [`PebbleError`].
+    pub async fn start_with(
+        program: &Path,
+        folder: &Path,
+        dns: SocketAddr,
+        options: &PebbleOptions,
+    ) -> Result<Self, PebbleError> {
         let asked =
             Asked { dns, http_port: process::free_port()?, tls_port: process::free_port()? };
-        Self::start_asking(program, folder, asked).await
+        Self::launch(program, folder, asked, options).await
     }
 
     /// Starts Pebble with its files in `folder`; its validation goes to these places.
@@ -82,6 +111,15 @@ impl Pebble {
         program: &Path,
         folder: &Path,
         asked: Asked,
+    ) -> Result<Self, PebbleError> {
+        Self::launch(program, folder, asked, &PebbleOptions::default()).await
+    }
+
+    async fn launch(
+        program: &Path,
+        folder: &Path,
+        asked: Asked,
+        options: &PebbleOptions,
     ) -> Result<Self, PebbleError> {
         let authority = Authority::new("Pebble TLS CA, LAB ONLY")?;
         pki::write(folder, "pebble-tls", &authority.server("Pebble, LAB ONLY")?)?;
@@ -95,7 +133,8 @@ impl Pebble {
             "httpPort": asked.http_port,
             "tlsPort": asked.tls_port,
             "ocspResponderURL": "",
-            "externalAccountBindingRequired": false,
+            "externalAccountBindingRequired": !options.external_accounts.is_empty(),
+            "externalAccountMACKeys": options.external_accounts,
         }});
         let file = folder.join("pebble.json");
         std::fs::write(&file, configuration.to_string())?;
@@ -108,6 +147,7 @@ impl Pebble {
             .arg(asked.dns.to_string())
             // It would sleep for seconds before each validation; what it validates is real all the same.
             .env("PEBBLE_VA_NOSLEEP", "1")
+            .env("PEBBLE_WFE_NONCEREJECT", options.nonces_rejected_percent.to_string())
             .env_remove("PEBBLE_VA_ALWAYS_VALID");
         let child = process::start(&mut command, &log).map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => PebbleError::Missing,

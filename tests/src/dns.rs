@@ -114,7 +114,17 @@ impl DnsServer {
     /// If it does not start.
     pub async fn bind(zones: &[ZoneFile]) -> anyhow::Result<Option<Self>> {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, process::free_port()?));
-        Self::bind_at(address, "recursion no;", "", zones).await
+        Self::bind_with(address, "recursion no;", "", zones).await
+    }
+
+    /// Starts BIND with these zones as a resolver, too, so that it follows a CNAME from one to another.
+    ///
+    /// # Errors
+    /// If it does not start.
+    pub async fn bind_resolving(zones: &[ZoneFile]) -> anyhow::Result<Option<Self>> {
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, process::free_port()?));
+        let options = "recursion yes; allow-recursion { any; };";
+        Self::bind_with(address, options, "", zones).await
     }
 
     /// Starts BIND at an address with options and statements of the caller; it asks other servers at the very same port.
@@ -122,14 +132,6 @@ impl DnsServer {
     /// # Errors
     /// If it does not start.
     pub async fn bind_with(
-        address: SocketAddr,
-        options: &str,
-        statements: &str,
-    ) -> anyhow::Result<Option<Self>> {
-        Self::bind_at(address, options, statements, &[]).await
-    }
-
-    async fn bind_at(
         address: SocketAddr,
         options: &str,
         statements: &str,

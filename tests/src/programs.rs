@@ -95,6 +95,22 @@ pub fn python() -> Option<PathBuf> {
     None
 }
 
+/// A program that `scripts/go-programs` built; where it is missing, says so and gives nothing.
+///
+/// # Panics
+/// With `CI=true`, where nothing may be missing.
+#[must_use]
+pub fn go(name: &str) -> Option<PathBuf> {
+    let home = std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
+    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).or(home)?;
+    let program = cache.join("brski-registrar/go").join(name);
+    if program.is_file() {
+        return Some(program);
+    }
+    skipped(&format!("no go: '{name}' was not built (run scripts/go-programs)"));
+    None
+}
+
 /// The workspace's folder.
 #[must_use]
 pub fn workspace() -> PathBuf {

@@ -4,7 +4,7 @@
 //! own name server). It knows the zone's apex, the fixed records of the configuration, and the TXT records of open
 //! challenges, and nothing else: it resolves nothing for anybody, and transfers no zone.
 //!
-//! [`zone`] holds what is fixed, [`answer`] makes an answer of a query, [`sockets`] bounds how much of that goes on.
+//! `zone.rs` holds what is fixed, `answer.rs` makes an answer of a query, `sockets.rs` bounds how much of that goes on.
 //!
 //! RFC 1034 §4.3.2, RFC 8555 §8.4.
 

@@ -25,7 +25,7 @@ use thiserror::Error;
 use tokio::sync::Mutex;
 
 use super::secret_file::{self, SecretFileError};
-use super::{Records, SolverError, TxtRecord};
+use super::{Records, SolverError, Turn, TxtRecord};
 use crate::answer::{AnswerStore, Place};
 
 /// How many values a registration holds.
@@ -72,16 +72,17 @@ pub enum AcmeDnsError {
 
 impl From<AcmeDnsError> for SolverError {
     fn from(error: AcmeDnsError) -> Self {
-        let is_passing = match &error {
-            AcmeDnsError::Unreachable { .. } | AcmeDnsError::Full { .. } => true,
-            AcmeDnsError::Status { status, .. } => {
-                status.is_server_error() || *status == StatusCode::TOO_MANY_REQUESTS
+        match &error {
+            AcmeDnsError::Full { .. } => Self::Busy(Box::new(error)),
+            AcmeDnsError::Unreachable { .. } => Self::Passing(Box::new(error)),
+            AcmeDnsError::Status { status, .. }
+                if status.is_server_error() || *status == StatusCode::TOO_MANY_REQUESTS =>
+            {
+                Self::Passing(Box::new(error))
             }
-            AcmeDnsError::Credentials { .. } => false,
-        };
-        match is_passing {
-            true => Self::Passing(Box::new(error)),
-            false => Self::Configuration(Box::new(error)),
+            AcmeDnsError::Status { .. } | AcmeDnsError::Credentials { .. } => {
+                Self::Configuration(Box::new(error))
+            }
         }
     }
 }
@@ -155,7 +156,7 @@ pub struct AcmeDns {
     client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
     store: Arc<dyn AnswerStore>,
     /// One update at a time: which values a server keeps depends on their order.
-    updating: Mutex<()>,
+    updating: Arc<Mutex<()>>,
 }
 
 impl AcmeDns {
@@ -185,7 +186,17 @@ impl AcmeDns {
             .wrap_connector(connector);
         let client = Client::builder(TokioExecutor::new()).build(connector);
         let url = url.trim_end_matches('/').to_owned();
-        Ok(Self { url, registration, client, store, updating: Mutex::new(()) })
+        Ok(Self { url, registration, client, store, updating: Arc::default() })
+    }
+
+    /// The values of other orders; few enough that one more has room.
+    async fn others(&self, record: &TxtRecord) -> Result<Vec<String>, SolverError> {
+        let mut others = self.store.in_force_at(&record.owner).await?;
+        others.retain(|value| *value != record.value);
+        match others.len() < VALUES {
+            true => Ok(others),
+            false => Err(AcmeDnsError::Full { owner: record.owner.clone() }.into()),
+        }
     }
 
     async fn update(&self, value: &str) -> Result<(), AcmeDnsError> {
@@ -233,14 +244,15 @@ impl Records for AcmeDns {
         Some(&self.registration.fulldomain)
     }
 
+    async fn turn(&self, record: &TxtRecord) -> Result<Turn, SolverError> {
+        let turn = Turn::alone(Arc::clone(&self.updating).lock_owned().await);
+        self.others(record).await?;
+        Ok(turn)
+    }
+
+    /// Looks for room again: another node may have taken it since the turn came.
     async fn add(&self, record: &TxtRecord) -> Result<(), SolverError> {
-        let _updating = self.updating.lock().await;
-        let mut others = self.store.in_force_at(&record.owner).await?;
-        others.retain(|value| *value != record.value);
-        if others.len() >= VALUES {
-            return Err(AcmeDnsError::Full { owner: record.owner.clone() }.into());
-        }
-        for other in others {
+        for other in self.others(record).await? {
             self.update(&other).await?;
         }
         Ok(self.update(&record.value).await?)

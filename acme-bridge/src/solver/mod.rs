@@ -22,7 +22,7 @@ mod secret_file;
 mod zones;
 
 pub use self::built_in::BuiltIn;
-pub use self::records::{Records, TxtRecord};
+pub use self::records::{Records, Turn, TxtRecord};
 pub use self::secret_file::SecretFileError;
 pub use self::zones::{Way, ZoneSolver, Zones};
 
@@ -36,6 +36,9 @@ pub enum SolverError {
     /// It may work when it is tried again: a server is away, or slow.
     #[error("{0}")]
     Passing(Box<dyn Error + Send + Sync>),
+    /// Other orders use what there is so much of and no more; nothing was put out.
+    #[error("{0}")]
+    Busy(Box<dyn Error + Send + Sync>),
     /// It will not work before an operator changes something: a wrong key, a foreign zone, a missing program.
     #[error("{0}")]
     Configuration(Box<dyn Error + Send + Sync>),

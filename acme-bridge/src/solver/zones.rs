@@ -121,7 +121,7 @@ impl Zones {
         others.retain(|value| *value != answer.value);
         match others.is_empty() {
             true => Ok(()),
-            false => Err(SolverError::Passing(Box::new(Busy { name: answer.name.clone() }))),
+            false => Err(SolverError::Busy(Box::new(Busy { name: answer.name.clone() }))),
         }
     }
 
@@ -223,9 +223,16 @@ impl Solver for Zones {
         };
         match &zone.way {
             Way::Records(records) if answer.kind == AnswerKind::Txt => {
+                let ChallengeAnswer { name, owner, value, .. } = answer.clone();
+                let record = TxtRecord { name, owner, value };
+                let _turn = records.turn(&record).await?;
                 self.store.put(&answer).await?;
-                let ChallengeAnswer { name, owner, value, .. } = answer;
-                records.add(&TxtRecord { name, owner, value }).await
+                let added = records.add(&record).await;
+                if matches!(added, Err(SolverError::Busy(_))) {
+                    // Else orders that wait would keep each other out.
+                    self.clean_up(order).await?;
+                }
+                added
             }
             Way::Records(_) | Way::Lasting => Err(unsupported()),
             Way::BuiltIn => {

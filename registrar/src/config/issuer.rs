@@ -53,6 +53,8 @@ pub struct AcmeConfig {
     pub profile: Option<String>,
     /// How many orders are driven at once.
     pub orders_in_flight: u32,
+    /// How long an order stays with a registrar that says nothing more of it.
+    pub lease: Duration,
     /// The domains that the CA counts names under, lower case, where they are not the last two labels.
     pub registered_domains: Vec<String>,
     /// How much may be asked of the CA.
@@ -110,6 +112,7 @@ impl Reader {
             profile,
             registered_domains,
             fallback_after_secs,
+            lease_secs,
             limits,
         } = issuer
         else {
@@ -132,7 +135,9 @@ impl Reader {
         let in_flight = format!("{key}.orders_in_flight");
         let after = format!("{key}.fallback_after_secs");
         let after = self.bounded(&after, fallback_after_secs.unwrap_or(300), 1, 7 * 24 * 3600);
+        let lease = self.bounded(&format!("{key}.lease_secs"), lease_secs.unwrap_or(120), 10, 3600);
         Some(IssuerConfig::Acme(Box::new(AcmeConfig {
+            lease: Duration::from_secs(u64::from(lease)),
             limits: self.limits(key, &directory, limits),
             directory,
             directory_ca: directory_ca.map(|path| self.path(&path)),

@@ -119,6 +119,7 @@ pub(super) enum Issuer {
         #[serde(default)]
         registered_domains: Vec<String>,
         fallback_after_secs: Option<u32>,
+        lease_secs: Option<u32>,
         limits: Option<AcmeLimits>,
     },
     Local {

@@ -244,6 +244,8 @@ accept_terms = true
 # profile = "tlsserver"
 # How many orders are driven at once.
 orders_in_flight = 8
+# How long another registrar on the same database leaves an order alone whose registrar fell silent, in seconds.
+lease_secs = 120
 # How long the CA may be down or refuse for its limits before a profile's fallback takes over, in seconds.
 fallback_after_secs = 300
 # The domains that the CA counts names under, where they are not the last two labels.

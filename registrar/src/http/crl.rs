@@ -44,7 +44,7 @@ pub enum CrlError {
     },
 }
 
-/// A signed list, and since when it is given.
+/// A signed list, and when it was signed.
 type Kept = (Millis, Arc<Vec<u8>>);
 
 /// The lists of all local issuers.

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use acme_bridge::account::Account;
 use acme_bridge::bridge::Bridge;
 use acme_bridge::{Csr, IssuerName, OrderId, OrderTerms, RevocationReason, check};
 use async_trait::async_trait;
@@ -16,15 +17,12 @@ use crate::clock::unix_time;
 use crate::store::Change;
 use crate::store::model::{Id, IssuedCertificate, Millis, RevocationRow, Sha256};
 
-/// Whether a SubjectPublicKeyInfo, DER, is that of the account.
-pub type IsOwnKey = Box<dyn Fn(&[u8]) -> bool + Send + Sync>;
-
 /// An issuer behind an ACME CA.
 pub struct AcmeIssuer {
     name: String,
     bridge: Arc<Bridge>,
     roots: Vec<CertificateDer<'static>>,
-    is_own_key: IsOwnKey,
+    account: Arc<Account>,
     /// What the CA said about renewals, and until when it is not asked again: anybody may ask us.
     renewals: Mutex<HashMap<Sha256, (Option<Window>, Instant)>>,
 }
@@ -40,16 +38,16 @@ impl AcmeIssuer {
     /// An issuer on this bridge.
     ///
     /// `roots`: what `/cacerts` serves before any chain was seen; empty for public CAs, whose roots are served once a
-    /// chain ended at one. `is_own_key`: whether a SubjectPublicKeyInfo is that of the account.
+    /// chain ended at one. `account`: the one of the bridge, whose key no CSR may have.
     #[must_use]
     pub fn new(
         name: &str,
         bridge: Arc<Bridge>,
         roots: Vec<CertificateDer<'static>>,
-        is_own_key: IsOwnKey,
+        account: Arc<Account>,
     ) -> Self {
         let renewals = Mutex::default();
-        Self { name: name.to_owned(), bridge, roots, is_own_key, renewals }
+        Self { name: name.to_owned(), bridge, roots, account, renewals }
     }
 
     /// What else is wanted of the order.
@@ -105,7 +103,7 @@ impl Issuer for AcmeIssuer {
     }
 
     fn holds_key(&self, spki: &[u8]) -> bool {
-        (self.is_own_key)(spki)
+        self.account.is_own_key(spki)
     }
 
     async fn renewal_window(&self, certificate: &IssuedCertificate) -> Option<Window> {

@@ -178,7 +178,7 @@ async fn a_resolver_finds_an_answer_and_soon_forgets_a_denial() -> anyhow::Resul
     let options = "recursion yes; allow-recursion { any; }; qname-minimization strict;";
     let delegation =
         "zone \"iot.example.org\" { type static-stub; server-addresses { 127.0.0.2; }; };";
-    let Some(bind) = DnsServer::bind_with(resolver, options, delegation).await? else {
+    let Some(bind) = DnsServer::bind_with(resolver, options, delegation, &[]).await? else {
         return Ok(());
     };
     let status = async |name: &str, kind: &str| -> anyhow::Result<String> {
