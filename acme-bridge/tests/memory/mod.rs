@@ -76,7 +76,7 @@ impl OrderStore for Memory {
             let is_free = order.lease.as_ref().is_none_or(|lease| lease.until <= now);
             let is_wanted = which == Which::Any || order.terms.fallback.is_some();
             let is_due = !order.state.is_final() && order.due <= now && order.issuer == *issuer;
-            if is_free && is_due && is_wanted && claimed.len() < limit as usize {
+            if is_free && is_due && is_wanted && claimed.len() < usize::try_from(limit).unwrap() {
                 order.lease = Some(Lease { node: node.into(), until: lease_until });
                 self.claims.lock().unwrap().push(order.id.clone());
                 claimed.push(order.clone());
@@ -151,7 +151,7 @@ impl OrderStore for Memory {
     ) -> Result<Vec<Revocation>, OrderStoreError> {
         let revocations = self.revocations.lock().unwrap();
         let due = revocations.iter().filter(|(each, due)| each.issuer == *issuer && *due <= now);
-        Ok(due.take(limit as usize).map(|(each, _)| each.clone()).collect())
+        Ok(due.take(usize::try_from(limit).unwrap()).map(|(each, _)| each.clone()).collect())
     }
 
     async fn revoked(

@@ -14,9 +14,9 @@ use super::{DEFAULT_PROFILE, ZoneConfig, raw};
 /// What a device of a profile gets.
 #[derive(Clone, Debug)]
 pub struct Profile {
-    /// The issuer, a key of [`Config::issuers`].
+    /// The issuer, a key of [`Config::issuers`](super::Config::issuers).
     pub issuer: String,
-    /// The zone, one of [`Config::zones`].
+    /// The zone, one of [`Config::zones`](super::Config::zones).
     pub zone: String,
     /// The name template.
     pub name: String,

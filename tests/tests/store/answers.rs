@@ -59,7 +59,7 @@ pub(super) async fn an_answer_elsewhere_is_listed_until_it_was_taken_back(place:
 
     store.commit(vec![retire("1")], vec![]).await.unwrap();
     assert!(store.answers(AnswerKind::Txt, "_acme-challenge.a").await.unwrap().is_empty());
-    assert_eq!(store.retired_answers(10).await.unwrap(), [theirs.clone()]);
+    assert_eq!(store.retired_answers(10).await.unwrap(), std::slice::from_ref(&theirs));
     assert!(!store.is_answer_in_force(&theirs).await.unwrap());
     store.commit(vec![Change::PutAnswer(theirs.clone())], vec![]).await.unwrap();
     assert!(store.retired_answers(10).await.unwrap().is_empty(), "it is in force again");
@@ -80,7 +80,7 @@ pub(super) async fn an_answer_that_another_order_needs_is_in_force(place: Place)
         retire("1"),
     ];
     store.commit(changes, vec![]).await.unwrap();
-    assert_eq!(store.retired_answers(10).await.unwrap(), [first.clone()]);
+    assert_eq!(store.retired_answers(10).await.unwrap(), std::slice::from_ref(&first));
     assert!(store.is_answer_in_force(&first).await.unwrap());
     store.commit(vec![retire("2")], vec![]).await.unwrap();
     assert!(!store.is_answer_in_force(&first).await.unwrap());
@@ -96,7 +96,7 @@ pub(super) async fn an_answer_whose_order_ended_or_is_gone_is_taken_back(place: 
         Change::PutAnswer(lost.clone()),
     ];
     store.commit(changes, vec![]).await.unwrap();
-    assert_eq!(store.retired_answers(10).await.unwrap(), [lost.clone()]);
+    assert_eq!(store.retired_answers(10).await.unwrap(), std::slice::from_ref(&lost));
     store.claim_orders("ca", "node", Millis(1000), Millis(200), 1, Which::Any).await.unwrap();
     let mut order = order("1");
     order.state = OrderState::Issued { chain: vec![] };
