@@ -230,7 +230,7 @@ pub(super) async fn a_revocation_is_due_until_the_ca_did_it(place: Place) {
         async |issuer: &str, now| store.revocations_due(issuer, Millis(now), 9).await.unwrap();
     assert!(due("ca", 99).await.is_empty());
     assert!(due("other", 100).await.is_empty());
-    assert_eq!(due("ca", 100).await, [row.clone()]);
+    assert_eq!(due("ca", 100).await, std::slice::from_ref(&row));
     let note = |done_at: Option<i64>, problem: Option<&str>| Change::NoteRevocation {
         fingerprint: row.fingerprint,
         done_at: done_at.map(Millis),
