@@ -23,6 +23,7 @@ test: packages-test
 bench:
 	$(CARGO) bench --package brski-voucher --bench artefacts --locked
 	$(CARGO) bench --package brski-registrar --bench store --locked
+	$(CARGO) bench --package brski-tests --bench bridge --locked
 
 build:
 	$(CARGO) build --workspace --bins --locked

@@ -24,8 +24,10 @@ use crate::quota::{LimitLeft, Limits};
 use crate::solver::Solver;
 use crate::store::{OrderStore, OrderStoreError, Which};
 
-/// How often the store is asked for orders that are due, and by those who wait for one that another node drives.
+/// How often the store is asked for orders that are due.
 const TICK: Duration = Duration::from_secs(1);
+/// How often those who wait look whether another node has ended their order.
+const LOOK: Duration = Duration::from_secs(3);
 /// How long orders in flight may take to reach the end of their step when the bridge stops.
 const SHUTDOWN: Duration = Duration::from_secs(5);
 /// How long a change of the account's key waits for the CA's validations.
@@ -172,7 +174,7 @@ impl Bridge {
                 Ok(_) => {}
             }
             // Another node may end it, and nobody tells us.
-            let look = deadline.min(Instant::now() + TICK);
+            let look = deadline.min(Instant::now() + LOOK);
             let _ = tokio::time::timeout_at(look, changed).await;
         };
         let mut waiters = self.waiters();

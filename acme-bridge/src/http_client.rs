@@ -42,6 +42,19 @@ const WAITS: usize = 1024;
 const REPLAY_NONCE: &str = "replay-nonce";
 const OUR_NAME: &str = concat!("acme-bridge/", env!("CARGO_PKG_VERSION"));
 
+/// The HTTP client under the ACME library, for whoever measures the bridge against the library alone.
+///
+/// # Errors
+/// [`AcmeError::NotAcme`] if `directory` is no URL that begins with `https://`.
+pub fn library_client(
+    provider: Arc<CryptoProvider>,
+    anchors: Arc<RootCertStore>,
+    directory: &str,
+    timeout: Duration,
+) -> Result<Box<dyn HttpClient>, AcmeError> {
+    Ok(Box::new(AcmeHttp::new(provider, anchors, directory, timeout)?))
+}
+
 /// An HTTPS client with the anchors of one ACME directory.
 #[derive(Clone)]
 pub(crate) struct AcmeHttp {

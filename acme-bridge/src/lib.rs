@@ -40,6 +40,7 @@ pub mod zone;
 pub use answer::{AnswerKind, AnswerStore, ChallengeAnswer, Place};
 pub use challenge::{Challenge, ChallengeType};
 pub use clock::Clock;
+pub use http_client::library_client;
 pub use order::{Csr, IssuerName, Lease, OrderId, OrderRecord, OrderState, OrderTerms};
 pub use problem::{Course, Problem, ProblemKind, Subproblem};
 pub use signed::RevocationReason;

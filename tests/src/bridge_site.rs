@@ -1,8 +1,9 @@
 //! The bridge inside a test, on the registrar's own store and DNS responder, before a real CA.
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use acme_bridge::account::{Account, Connect, DirectoryConfig};
@@ -10,9 +11,11 @@ use acme_bridge::bridge::{Bridge, BridgeConfig, Progress};
 use acme_bridge::dns::{DnsConfig, Responder, Zone};
 use acme_bridge::solver::BuiltIn;
 use acme_bridge::{
-    AnswerStore, ChallengeType, Clock, Csr, IssuerName, OrderId, OrderStore, OrderTerms,
+    AnswerKind, AnswerStore, ChallengeAnswer, ChallengeType, Clock, Csr, IssuerName, OrderId,
+    OrderStore, OrderStoreError, OrderTerms,
 };
 use anyhow::Context as _;
+use async_trait::async_trait;
 use brski_registrar::clock::SystemClock;
 use brski_registrar::issue::answers::Answers;
 use brski_registrar::issue::orders::Orders;
@@ -62,8 +65,58 @@ pub struct BridgeSite {
     task: JoinHandle<()>,
 }
 
+/// TXT records that no bridge placed, by their owner names.
+pub type Texts = Arc<Mutex<HashMap<String, Vec<String>>>>;
+
+/// The registrar's answers, and those of a bare client beside it.
+struct Both {
+    answers: Answers,
+    texts: Texts,
+}
+
+#[async_trait]
+impl AnswerStore for Both {
+    async fn put(&self, answer: &ChallengeAnswer) -> Result<(), OrderStoreError> {
+        self.answers.put(answer).await
+    }
+
+    async fn retire(&self, order: &OrderId) -> Result<(), OrderStoreError> {
+        self.answers.retire(order).await
+    }
+
+    async fn retired(&self, limit: u32) -> Result<Vec<ChallengeAnswer>, OrderStoreError> {
+        self.answers.retired(limit).await
+    }
+
+    async fn is_in_force(&self, answer: &ChallengeAnswer) -> Result<bool, OrderStoreError> {
+        self.answers.is_in_force(answer).await
+    }
+
+    async fn in_force_at(&self, owner: &str) -> Result<Vec<String>, OrderStoreError> {
+        self.answers.in_force_at(owner).await
+    }
+
+    async fn remove(&self, answer: &ChallengeAnswer) -> Result<(), OrderStoreError> {
+        self.answers.remove(answer).await
+    }
+
+    async fn values(&self, kind: AnswerKind, owner: &str) -> Result<Vec<String>, OrderStoreError> {
+        let bare = self.texts.lock().unwrap_or_else(PoisonError::into_inner).get(owner).cloned();
+        match bare {
+            Some(texts) => Ok(texts),
+            None => self.answers.values(kind, owner).await,
+        }
+    }
+
+    async fn is_above_answer(&self, name: &str) -> Result<bool, OrderStoreError> {
+        self.answers.is_above_answer(name).await
+    }
+}
+
 /// The DNS responder of a site, which is there before the CA that asks it.
 pub struct Dns {
+    /// TXT records of somebody else than the bridge.
+    pub texts: Texts,
     store: Arc<SqliteStore>,
     responder: Responder,
     folder: Arc<TempDir>,
@@ -77,8 +130,9 @@ impl Dns {
     pub async fn start() -> anyhow::Result<Self> {
         let folder = Arc::new(tempfile::tempdir()?);
         let store = Arc::new(SqliteStore::open(&folder.path().join("registrar.db"), "node")?);
-        let answers: Arc<dyn AnswerStore> =
-            Arc::new(Answers::new(Arc::<SqliteStore>::clone(&store)));
+        let texts = Texts::default();
+        let answers = Answers::new(Arc::<SqliteStore>::clone(&store));
+        let answers: Arc<dyn AnswerStore> = Arc::new(Both { answers, texts: Arc::clone(&texts) });
         let address = SocketAddr::from(([127, 0, 0, 1], 0));
         let zones = vec![Zone::new(ZONE, &[])?];
         let config = DnsConfig { address, zones, answers_per_second: 100_000 };
@@ -94,7 +148,7 @@ impl Dns {
             created_at: Millis(1),
         };
         store.commit(vec![Change::AddManufacturer(manufacturer)], vec![]).await?;
-        Ok(Self { store, responder, folder })
+        Ok(Self { texts, store, responder, folder })
     }
 
     /// Where it listens.
@@ -116,6 +170,11 @@ impl Dns {
 
 fn id(number: u64) -> Id {
     Id::from_stored(format!("{number:032x}"))
+}
+
+/// The device of a wish.
+fn device_of(wish: &Wish) -> Id {
+    Id::from_stored(format!("d{}", wish.id.as_str().get(1..).unwrap_or_default()))
 }
 
 /// What a device asks for.
@@ -191,7 +250,25 @@ impl BridgeSite {
     /// # Errors
     /// What the store says.
     pub async fn place(&self, wish: &Wish, terms: OrderTerms) -> anyhow::Result<()> {
-        let device = Id::from_stored(format!("d{}", &wish.id.as_str()[1..]));
+        self.prepare(wish).await?;
+        self.order(wish, terms).await
+    }
+
+    /// Places the order of a wish that was prepared.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub async fn order(&self, wish: &Wish, terms: OrderTerms) -> anyhow::Result<()> {
+        let terms = OrderTerms { device: device_of(wish).to_string(), ..terms };
+        Ok(self.bridge.place(wish.id.clone(), wish.csr.clone(), terms).await?)
+    }
+
+    /// Makes the device and the enrollment of a wish.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub async fn prepare(&self, wish: &Wish) -> anyhow::Result<()> {
+        let device = device_of(wish);
         let name = wish.csr.names.first().context("a wish has a name")?.clone();
         let known = KnownDevice {
             device: Device {
@@ -218,10 +295,7 @@ impl BridgeSite {
             updated_at: Millis(1),
         };
         let changes = vec![Change::AddDevice(known), Change::ApproveEnrollment(enrollment)];
-        self.store.commit(changes, vec![]).await?;
-        let terms = OrderTerms { device: device.to_string(), ..terms };
-        self.bridge.place(wish.id.clone(), wish.csr.clone(), terms).await?;
-        Ok(())
+        Ok(self.store.commit(changes, vec![]).await?)
     }
 
     /// Places another order for the device of an earlier wish.

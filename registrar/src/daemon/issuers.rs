@@ -88,9 +88,8 @@ impl IssuerBuilder<'_> {
         let account = Arc::new(self.account(name, acme)?);
         let connect: Arc<dyn Connect> = Arc::<Account>::clone(&account);
         let bridge = Arc::new(self.bridge(name, acme, zones, configured.as_deref(), connect));
-        let is_own_key = Box::new(move |spki: &[u8]| account.is_own_key(spki));
         let served = configured.unwrap_or_default();
-        Ok((AcmeIssuer::new(name, Arc::clone(&bridge), served, is_own_key), bridge))
+        Ok((AcmeIssuer::new(name, Arc::clone(&bridge), served, account), bridge))
     }
 
     fn account(&self, name: &str, acme: &AcmeConfig) -> anyhow::Result<Account> {

@@ -44,12 +44,15 @@ pub enum CrlError {
     },
 }
 
+/// A signed list, and when it was signed.
+type Kept = (Millis, Arc<Vec<u8>>);
+
 /// The lists of all local issuers.
 pub struct Lists {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     issuers: BTreeMap<String, Arc<LocalIssuer>>,
-    kept: Mutex<BTreeMap<String, (Millis, Arc<Vec<u8>>)>>,
+    kept: Mutex<BTreeMap<String, Kept>>,
 }
 
 impl Lists {

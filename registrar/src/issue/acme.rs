@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use acme_bridge::account::Account;
 use acme_bridge::bridge::Bridge;
 use acme_bridge::{Csr, IssuerName, OrderId, OrderTerms, RevocationReason, check};
 use async_trait::async_trait;
@@ -18,22 +19,22 @@ pub struct AcmeIssuer {
     name: String,
     bridge: Arc<Bridge>,
     roots: Vec<CertificateDer<'static>>,
-    is_own_key: Box<dyn Fn(&[u8]) -> bool + Send + Sync>,
+    account: Arc<Account>,
 }
 
 impl AcmeIssuer {
     /// An issuer on this bridge.
     ///
     /// `roots`: what `/cacerts` serves before any chain was seen; empty for public CAs, whose roots are served once a
-    /// chain ended at one. `is_own_key`: whether a SubjectPublicKeyInfo is that of the account.
+    /// chain ended at one. `account`: the one of the bridge, whose key no CSR may have.
     #[must_use]
     pub fn new(
         name: &str,
         bridge: Arc<Bridge>,
         roots: Vec<CertificateDer<'static>>,
-        is_own_key: Box<dyn Fn(&[u8]) -> bool + Send + Sync>,
+        account: Arc<Account>,
     ) -> Self {
-        Self { name: name.to_owned(), bridge, roots, is_own_key }
+        Self { name: name.to_owned(), bridge, roots, account }
     }
 
     /// What else is wanted of the order.
@@ -70,7 +71,7 @@ impl Issuer for AcmeIssuer {
         _now: Millis,
     ) -> Result<Submission, IssueError> {
         let cannot = |reason: String| IssueError::Issuer { issuer: self.name.clone(), reason };
-        if (self.is_own_key)(csr.csr().spki_der()) {
+        if self.account.is_own_key(csr.csr().spki_der()) {
             return Err(cannot("the CSR is of the key of our account at the CA".to_owned()));
         }
         let (id, terms) = (OrderId::new(enrollment.as_str()), self.terms(csr));
