@@ -167,3 +167,25 @@ async fn a_query_that_is_too_long_ends_its_connection() {
     assert!(!matches!(stream.read_to_end(&mut octets).await, Ok(length) if length > 0));
     responder.stop().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_idle_connection_is_closed() {
+    let responder = responder(1000).await;
+    let mut stream = TcpStream::connect(responder.address()).await.unwrap();
+    // The clock is virtual: while nothing else happens, it is soon ten seconds later.
+    let mut octets = Vec::new();
+    assert_eq!(stream.read_to_end(&mut octets).await.unwrap(), 0);
+    let mut half = TcpStream::connect(responder.address()).await.unwrap();
+    half.write_u16(40).await.unwrap();
+    assert_eq!(half.read_to_end(&mut octets).await.unwrap(), 0);
+    responder.stop().await;
+}
+
+#[tokio::test]
+async fn an_address_that_is_taken_is_named() {
+    let first = responder(1000).await;
+    let config = DnsConfig { address: first.address(), zones: vec![], answers_per_second: 1 };
+    let error = Responder::start(config, Arc::new(Answers)).await.err().unwrap().to_string();
+    assert!(error.contains(&first.address().to_string()), "{error}");
+    first.stop().await;
+}

@@ -19,6 +19,10 @@ use crate::programs;
 /// How long a server may take to answer, and a record to come or go.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// How often something is started whose ports somebody else may take first, and what programs say then.
+const TRIES: usize = 5;
+const TAKEN: [&str; 2] = ["address already in use", "unable to listen"];
+
 /// A TSIG key, as a server and a client know it.
 #[derive(Clone)]
 pub struct Key {
@@ -113,8 +117,8 @@ impl DnsServer {
     /// # Errors
     /// If it does not start.
     pub async fn bind(zones: &[ZoneFile]) -> anyhow::Result<Option<Self>> {
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, process::free_port()?));
-        Self::bind_with(address, "recursion no;", "", zones).await
+        on_a_free_port(async |address| Self::bind_with(address, "recursion no;", "", zones).await)
+            .await
     }
 
     /// Starts BIND with these zones as a resolver, too, so that it follows a CNAME from one to another.
@@ -122,9 +126,8 @@ impl DnsServer {
     /// # Errors
     /// If it does not start.
     pub async fn bind_resolving(zones: &[ZoneFile]) -> anyhow::Result<Option<Self>> {
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, process::free_port()?));
         let options = "recursion yes; allow-recursion { any; };";
-        Self::bind_with(address, options, "", zones).await
+        on_a_free_port(async |address| Self::bind_with(address, options, "", zones).await).await
     }
 
     /// Starts BIND at an address with options and statements of the caller; it asks other servers at the very same port.
@@ -164,8 +167,7 @@ impl DnsServer {
     /// # Errors
     /// If it does not start.
     pub async fn knot(zones: &[ZoneFile]) -> anyhow::Result<Option<Self>> {
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, process::free_port()?));
-        Self::knot_at(address, zones).await
+        on_a_free_port(async |address| Self::knot_at(address, zones).await).await
     }
 
     /// Starts Knot at an address.
@@ -200,18 +202,21 @@ impl DnsServer {
     ) -> anyhow::Result<Self> {
         let log = folder.path().join("server.log");
         let child = process::start(&mut command, &log)?;
-        let server = Self { address, folder, child };
+        let mut server = Self { address, folder, child };
         // A resolver would ask the root's servers for most questions, and there are none here.
         let question: &[&str] = match zones.first() {
             Some(zone) => &[zone.name, "SOA"],
             None => &["-c", "CH", "version.bind", "TXT"],
         };
         let answers = process::until(PATIENCE, async || {
+            if is_taken(&server.log()) || server.child.try_wait().ok()?.is_some() {
+                return Some(false);
+            }
             let answer = dig(address, question).await.ok()?;
-            answer.contains("status: NOERROR").then_some(())
+            answer.contains("status: NOERROR").then_some(true)
         });
-        let said = || std::fs::read_to_string(&log).unwrap_or_default();
-        answers.await.with_context(|| format!("the DNS server does not answer: {}", said()))?;
+        let answers = answers.await == Some(true);
+        anyhow::ensure!(answers, "the DNS server does not answer: {}", server.log());
         Ok(server)
     }
 
@@ -246,6 +251,34 @@ impl DnsServer {
     pub async fn stop(mut self) {
         process::stop(&mut self.child).await;
     }
+}
+
+/// Starts something on ports that were free a moment ago, and again on others if somebody else was faster.
+///
+/// # Errors
+/// What it says, if that is anything else.
+pub async fn again_if_taken<T>(start: impl AsyncFn() -> anyhow::Result<T>) -> anyhow::Result<T> {
+    for _ in 1..TRIES {
+        match start().await {
+            Err(error) if is_taken(&format!("{error:#}")) => {}
+            other => return other,
+        }
+    }
+    start().await
+}
+
+async fn on_a_free_port<T>(
+    start: impl AsyncFn(SocketAddr) -> anyhow::Result<T>,
+) -> anyhow::Result<T> {
+    again_if_taken(async || {
+        start(SocketAddr::from((Ipv4Addr::LOCALHOST, process::free_port()?))).await
+    })
+    .await
+}
+
+fn is_taken(text: &str) -> bool {
+    let text = text.to_lowercase();
+    TAKEN.iter().any(|words| text.contains(words))
 }
 
 fn write_bind_zone(text: &mut String, folder: &Path, zone: &ZoneFile) -> anyhow::Result<()> {

@@ -139,3 +139,15 @@ async fn refuses_what_is_no_http_and_headers_without_end() {
     assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 431"), "{answer}");
     responder.stop().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_says_nothing_is_closed() {
+    let (responder, _store) = responder().await;
+    let mut stream = TcpStream::connect(responder.address()).await.unwrap();
+    stream.write_all(b"GET / HTTP/1.1\r\n").await.unwrap();
+    let mut octets = Vec::new();
+    // The clock is virtual: while nothing else happens, it is soon some seconds later.
+    let read = stream.read_to_end(&mut octets).await;
+    assert!(read.is_err() || !octets.starts_with(b"HTTP/1.1 200"));
+    responder.stop().await;
+}

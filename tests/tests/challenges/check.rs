@@ -3,7 +3,6 @@
 use std::net::SocketAddr;
 use std::path::Path;
 
-use brski_lab::process;
 use brski_lab::registrar::Site;
 use brski_tests::dns::{DnsServer, Key, ZoneFile};
 use brski_tests::{programs, site};
@@ -13,8 +12,7 @@ const ZONE: &str = "iot.example.org";
 /// A folder of `registrar init` whose zone is updated at a server.
 async fn made(folder: &Path, server: SocketAddr, more: &str) -> anyhow::Result<Site> {
     let site = Site::new(&programs::ours("registrar")?, &folder.join("registrar"))?;
-    let listen = format!("127.0.0.1:{}", process::free_port()?);
-    site.init(&["--domain", ZONE, "--listen", &listen]).await?;
+    site.init(&["--domain", ZONE, "--listen", "127.0.0.1:0"]).await?;
     let keys = format!(
         "solver = \"rfc2136\"\nserver = \"{server}\"\nname_servers = [\"{server}\"]\n\
          tsig_key = \"tsig.key\"\n{more}"

@@ -13,7 +13,7 @@ use brski_lab::process;
 use brski_registrar::issue::answers::Answers;
 use brski_registrar::store::sqlite::SqliteStore;
 use brski_registrar::store::{Change, Store as _};
-use brski_tests::dns::{DnsServer, dig, dig_program, texts};
+use brski_tests::dns::{DnsServer, again_if_taken, dig, dig_program, texts};
 use brski_tests::programs;
 use tempfile::TempDir;
 use tokio::process::Command;
@@ -171,16 +171,20 @@ async fn a_resolver_finds_an_answer_and_soon_forgets_a_denial() -> anyhow::Resul
     if dig_program().is_none() {
         return Ok(());
     }
-    let port = process::free_port()?;
-    // BIND asks every server at the port that it listens on itself; another loopback address has it free.
-    let ours = Ours::start(SocketAddr::from(([127, 0, 0, 2], port))).await?;
-    let resolver = SocketAddr::from(([127, 0, 0, 1], port));
     let options = "recursion yes; allow-recursion { any; }; qname-minimization strict;";
     let delegation =
         "zone \"iot.example.org\" { type static-stub; server-addresses { 127.0.0.2; }; };";
-    let Some(bind) = DnsServer::bind_with(resolver, options, delegation, &[]).await? else {
+    // BIND asks every server at the port that it listens on itself; another loopback address has it free.
+    let started = again_if_taken(async || {
+        let port = process::free_port()?;
+        let ours = Ours::start(SocketAddr::from(([127, 0, 0, 2], port))).await?;
+        let resolver = SocketAddr::from(([127, 0, 0, 1], port));
+        Ok((ours, DnsServer::bind_with(resolver, options, delegation, &[]).await?))
+    });
+    let (ours, Some(bind)) = started.await? else {
         return Ok(());
     };
+    let resolver = bind.address;
     let status = async |name: &str, kind: &str| -> anyhow::Result<String> {
         let answer = dig(resolver, &["+recurse", name, kind]).await?;
         let status = answer.split("status: ").nth(1).and_then(|rest| rest.split(',').next());

@@ -9,7 +9,6 @@ use acme_bridge::{
 use anyhow::Context as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use brski_lab::process;
 use brski_lab::registrar::{Registrar, Site};
 use brski_registrar::store::sqlite::SqliteStore;
 use brski_registrar::store::{Change, Store as _};
@@ -35,8 +34,7 @@ impl Bench {
         };
         let folder = tempfile::tempdir()?;
         let site = Site::new(&programs::ours("registrar")?, &folder.path().join("registrar"))?;
-        let listen = format!("127.0.0.1:{}", process::free_port()?);
-        site.init(&["--domain", "iot.example.org", "--listen", &listen]).await?;
+        site.init(&["--domain", "iot.example.org", "--listen", "127.0.0.1:0"]).await?;
         site::edit(site.folder(), "challenge = \"dns-01\"", "challenge = \"tls-alpn-01\"")?;
         let answer = ChallengeAnswer {
             order: OrderId::new("1"),

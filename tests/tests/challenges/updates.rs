@@ -9,7 +9,7 @@ use acme_bridge::solver::rfc2136::{DnsUpdates, TsigKey, UpdateConfig, UpdateErro
 use acme_bridge::solver::{Records as _, SolverError, TxtRecord};
 use brski_lab::process;
 use brski_registrar::clock::SystemClock;
-use brski_tests::dns::{DnsServer, Key, ZoneFile};
+use brski_tests::dns::{DnsServer, Key, ZoneFile, again_if_taken};
 
 const ZONE: &str = "iot.example.org";
 const OWNER: &str = "_acme-challenge.dev-1.iot.example.org";
@@ -177,16 +177,20 @@ async fn knot_refuses_each_in_its_own_words() -> anyhow::Result<()> {
 #[tokio::test]
 async fn a_record_counts_when_every_authoritative_server_shows_it() -> anyhow::Result<()> {
     let key = Key::new("acme", "hmac-sha256")?;
-    let copy = SocketAddr::from(([127, 0, 0, 1], process::free_port()?));
-    let [mut first] = zone(std::slice::from_ref(&key));
-    first.secondaries = vec![copy];
-    let Some(primary) = DnsServer::bind(&[first]).await? else {
+    let started = again_if_taken(async || {
+        let copy = SocketAddr::from(([127, 0, 0, 1], process::free_port()?));
+        let [mut first] = zone(std::slice::from_ref(&key));
+        first.secondaries = vec![copy];
+        let Some(primary) = DnsServer::bind(&[first]).await? else {
+            return Ok(None);
+        };
+        let second = ZoneFile { primary: Some(primary.address), ..ZoneFile::new(ZONE, &[]) };
+        Ok(DnsServer::knot_at(copy, &[second]).await?.map(|secondary| (primary, secondary)))
+    });
+    let Some((primary, secondary)) = started.await? else {
         return Ok(());
     };
-    let second = ZoneFile { primary: Some(primary.address), ..ZoneFile::new(ZONE, &[]) };
-    let Some(secondary) = DnsServer::knot_at(copy, &[second]).await? else {
-        return Ok(());
-    };
+    let copy = secondary.address;
     let client = || {
         let name_servers = vec![primary.address.to_string(), copy.to_string()];
         Client { name_servers, ..Client::of(&primary) }

@@ -17,7 +17,7 @@ use brski_lab::up::{MANUFACTURER, ZONE, acme_arguments, introduce};
 use brski_registrar::store::Change;
 use brski_registrar::store::Store as _;
 use brski_registrar::store::sqlite::SqliteStore;
-use brski_tests::dns::{DnsServer, Key, ZoneFile};
+use brski_tests::dns::{DnsServer, Key, ZoneFile, again_if_taken};
 use brski_tests::{programs, site};
 use tempfile::TempDir;
 
@@ -44,6 +44,24 @@ impl Plan {
     }
 }
 
+/// How a site differs from one that is made plainly.
+struct Setup {
+    /// Where Pebble looks.
+    asked: Asked,
+    /// Texts of the configuration, and what comes in their place.
+    edits: Vec<(&'static str, String)>,
+    /// Files beside the configuration, with their content.
+    files: Vec<(&'static str, String)>,
+}
+
+impl Setup {
+    /// The registrar answers itself, as this key of its zone says.
+    fn proven_by(plan: &Plan, challenge: &str) -> Self {
+        let edits = vec![("challenge = \"dns-01\"", challenge.to_owned())];
+        Self { asked: plan.asked(), edits, files: Vec::new() }
+    }
+}
+
 /// A running site with Pebble, whose zone is proven as a test wants it.
 struct Bench {
     _folder: TempDir,
@@ -54,40 +72,36 @@ struct Bench {
 }
 
 impl Bench {
-    /// Starts a site with Debian's Pebble; none where that is missing. `edits`: texts of the configuration and what comes in their place.
-    /// `files`: files beside it, with their content.
-    async fn start(
-        plan: &Plan,
-        asked: Asked,
-        edits: &[(&str, String)],
-        files: &[(&str, String)],
-    ) -> anyhow::Result<Option<Self>> {
+    /// Starts a site with Debian's Pebble; none where that is missing.
+    async fn start(setup: impl Fn(&Plan) -> Setup) -> anyhow::Result<Option<Self>> {
         match programs::outside("pebble", "pebble") {
             None => Ok(None),
-            Some(program) => Self::start_with(&program, plan, asked, edits, files).await.map(Some),
+            Some(program) => Self::start_with(&program, setup).await.map(Some),
         }
     }
 
-    async fn start_with(
-        pebble: &Path,
-        plan: &Plan,
-        asked: Asked,
-        edits: &[(&str, String)],
-        files: &[(&str, String)],
-    ) -> anyhow::Result<Self> {
+    async fn start_with(pebble: &Path, setup: impl Fn(&Plan) -> Setup) -> anyhow::Result<Self> {
+        again_if_taken(async || {
+            let plan = Plan::new()?;
+            Self::try_start(pebble, &plan, setup(&plan)).await
+        })
+        .await
+    }
+
+    async fn try_start(pebble: &Path, plan: &Plan, setup: Setup) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
         let manufacturer = Manufacturer::new(MANUFACTURER)?;
         let masa = Masa::start(loopback(0), &manufacturer).await?;
-        let pebble = Pebble::start_asking(pebble, folder.path(), asked).await?;
+        let pebble = Pebble::start_asking(pebble, folder.path(), setup.asked).await?;
         let site = Site::new(&programs::ours("registrar")?, &folder.path().join("registrar"))?;
         let mut arguments: Vec<OsString> =
             vec!["--domain".into(), ZONE.into(), "--listen".into(), plan.est.to_string().into()];
         arguments.extend(acme_arguments(&pebble.directory(), &pebble, plan.dns));
         site.init(&arguments).await?;
-        for (from, to) in edits {
+        for (from, to) in &setup.edits {
             site::edit(site.folder(), from, to)?;
         }
-        for (name, content) in files {
+        for (name, content) in &setup.files {
             let path = site.folder().join(name);
             std::fs::write(&path, content)?;
             std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o700))?;
@@ -144,11 +158,12 @@ async fn dns_01_by_updates_of_bind_and_nothing_is_left() -> anyhow::Result<()> {
     let Some(server) = DnsServer::bind(&zones).await? else {
         return Ok(());
     };
-    let plan = Plan::new()?;
-    let asked = Asked { dns: server.address, ..plan.asked() };
-    let files = [("tsig.key", key.text())];
-    let edits = [(BUILT_IN, rfc2136(&server))];
-    let Some(bench) = Bench::start(&plan, asked, &edits, &files).await? else {
+    let setup = |plan: &Plan| Setup {
+        asked: Asked { dns: server.address, ..plan.asked() },
+        edits: vec![(BUILT_IN, rfc2136(&server))],
+        files: vec![("tsig.key", key.text())],
+    };
+    let Some(bench) = Bench::start(setup).await? else {
         return Ok(());
     };
     bench.enroll_all(&["BIND-1", "BIND-2", "BIND-3"]).await?;
@@ -172,14 +187,16 @@ async fn dns_01_at_the_alias_that_every_name_leads_to() -> anyhow::Result<()> {
     let Some(server) = DnsServer::bind_resolving(&zones).await? else {
         return Ok(());
     };
-    let plan = Plan::new()?;
-    let asked = Asked { dns: server.address, ..plan.asked() };
     let keys = format!(
         "{}\nchallenge_alias = \"{ALIAS}\"\nupdate_zone = \"acme.example.net\"",
         rfc2136(&server)
     );
-    let files = [("tsig.key", key.text())];
-    let Some(bench) = Bench::start(&plan, asked, &[(BUILT_IN, keys)], &files).await? else {
+    let setup = |plan: &Plan| Setup {
+        asked: Asked { dns: server.address, ..plan.asked() },
+        edits: vec![(BUILT_IN, keys.clone())],
+        files: vec![("tsig.key", key.text())],
+    };
+    let Some(bench) = Bench::start(setup).await? else {
         return Ok(());
     };
     bench.enroll_all(&["ALIAS-1", "ALIAS-2"]).await?;
@@ -198,8 +215,6 @@ async fn dns_01_by_a_program_that_talks_to_the_server() -> anyhow::Result<()> {
     let Some(server) = DnsServer::bind(&zones).await? else {
         return Ok(());
     };
-    let plan = Plan::new()?;
-    let asked = Asked { dns: server.address, ..plan.asked() };
     let (ip, port) = (server.address.ip(), server.address.port());
     let script = format!(
         "#!/bin/sh\nset -eu\n[ \"$1\" = --zone ] && zone=$2 && shift 2\n\
@@ -213,8 +228,12 @@ async fn dns_01_by_a_program_that_talks_to_the_server() -> anyhow::Result<()> {
         "solver = \"exec\"\nprogram = \"hook.sh\"\narguments = [\"--zone\", \"{ZONE}\"]\n\
          timeout_secs = 20"
     );
-    let files = [("tsig.key", key.text()), ("hook.sh", script)];
-    let Some(bench) = Bench::start(&plan, asked, &[(BUILT_IN, keys)], &files).await? else {
+    let setup = |plan: &Plan| Setup {
+        asked: Asked { dns: server.address, ..plan.asked() },
+        edits: vec![(BUILT_IN, keys.clone())],
+        files: vec![("tsig.key", key.text()), ("hook.sh", script.clone())],
+    };
+    let Some(bench) = Bench::start(setup).await? else {
         return Ok(());
     };
     bench.enroll_all(&["HOOK-1", "HOOK-2"]).await?;
@@ -230,12 +249,15 @@ const EVERY_NAME: &str = "records = [\"* 1 IN A 127.0.0.1\"]";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn http_01_from_the_registrars_own_responder() -> anyhow::Result<()> {
-    let plan = Plan::new()?;
-    let edits = [
-        ("challenge = \"dns-01\"", format!("challenge = \"http-01\"\n{EVERY_NAME}")),
-        ("# http01 = \"0.0.0.0:80\"", format!("http01 = \"{}\"", plan.http01)),
-    ];
-    let Some(bench) = Bench::start(&plan, plan.asked(), &edits, &[]).await? else {
+    let setup = |plan: &Plan| Setup {
+        asked: plan.asked(),
+        edits: vec![
+            ("challenge = \"dns-01\"", format!("challenge = \"http-01\"\n{EVERY_NAME}")),
+            ("# http01 = \"0.0.0.0:80\"", format!("http01 = \"{}\"", plan.http01)),
+        ],
+        files: Vec::new(),
+    };
+    let Some(bench) = Bench::start(setup).await? else {
         return Ok(());
     };
     bench.enroll_all(&["HTTP-1", "HTTP-2", "HTTP-3"]).await?;
@@ -245,10 +267,8 @@ async fn http_01_from_the_registrars_own_responder() -> anyhow::Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn tls_alpn_01_on_the_listener_of_pledges() -> anyhow::Result<()> {
-    let plan = Plan::new()?;
     let challenge = format!("challenge = \"tls-alpn-01\"\n{EVERY_NAME}");
-    let edits = [("challenge = \"dns-01\"", challenge)];
-    let Some(bench) = Bench::start(&plan, plan.asked(), &edits, &[]).await? else {
+    let Some(bench) = Bench::start(|plan| Setup::proven_by(plan, &challenge)).await? else {
         return Ok(());
     };
     bench.enroll_all(&["ALPN-1", "ALPN-2", "ALPN-3"]).await?;
@@ -257,11 +277,9 @@ async fn tls_alpn_01_on_the_listener_of_pledges() -> anyhow::Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_first_type_of_a_list_that_the_ca_offers_is_answered() -> anyhow::Result<()> {
-    let plan = Plan::new()?;
     // Debian's Pebble offers neither of the first two.
     let challenge = "challenge = [\"dns-account-01\", \"dns-persist-01\", \"dns-01\"]";
-    let edits = [("challenge = \"dns-01\"", challenge.to_owned())];
-    let Some(bench) = Bench::start(&plan, plan.asked(), &edits, &[]).await? else {
+    let Some(bench) = Bench::start(|plan| Setup::proven_by(plan, challenge)).await? else {
         return Ok(());
     };
     bench.enroll_all(&["LIST-1"]).await?;
@@ -273,9 +291,9 @@ async fn at_the_newest_pebble(challenge: &str, kind: &str) -> anyhow::Result<()>
     let Some(program) = programs::go("pebble") else {
         return Ok(());
     };
-    let plan = Plan::new()?;
-    let edits = [("challenge = \"dns-01\"", format!("challenge = {challenge}"))];
-    let bench = Bench::start_with(&program, &plan, plan.asked(), &edits, &[]).await?;
+    let challenge = format!("challenge = {challenge}");
+    let setup = |plan: &Plan| Setup::proven_by(plan, &challenge);
+    let bench = Bench::start_with(&program, setup).await?;
     bench.enroll_all(&["NEW-1", "NEW-2"]).await?;
     bench.stop(kind, 2).await
 }
@@ -300,14 +318,15 @@ async fn dns_account_01_by_updates_of_knot() -> anyhow::Result<()> {
     let Some(server) = DnsServer::knot(&zones).await? else {
         return Ok(());
     };
-    let plan = Plan::new()?;
-    let asked = Asked { dns: server.address, ..plan.asked() };
-    let files = [("tsig.key", key.text())];
-    let edits = [
-        (BUILT_IN, rfc2136(&server)),
-        ("challenge = \"dns-01\"", "challenge = \"dns-account-01\"".to_owned()),
-    ];
-    let bench = Bench::start_with(&program, &plan, asked, &edits, &files).await?;
+    let setup = |plan: &Plan| Setup {
+        asked: Asked { dns: server.address, ..plan.asked() },
+        edits: vec![
+            (BUILT_IN, rfc2136(&server)),
+            ("challenge = \"dns-01\"", "challenge = \"dns-account-01\"".to_owned()),
+        ],
+        files: vec![("tsig.key", key.text())],
+    };
+    let bench = Bench::start_with(&program, setup).await?;
     bench.enroll_all(&["KNOT-1", "KNOT-2"]).await?;
     let axfr = async || brski_tests::dns::dig(server.address, &[ZONE, "AXFR"]).await;
     let is_clean = process::until(std::time::Duration::from_secs(20), async || {
@@ -329,8 +348,7 @@ async fn a_record_that_a_killed_registrar_left_is_removed_at_the_start() -> anyh
     };
     let folder = tempfile::tempdir()?;
     let site = Site::new(&programs::ours("registrar")?, &folder.path().join("registrar"))?;
-    let listen = format!("127.0.0.1:{}", process::free_port()?);
-    site.init(&["--domain", ZONE, "--listen", &listen]).await?;
+    site.init(&["--domain", ZONE, "--listen", "127.0.0.1:0"]).await?;
     site::edit(site.folder(), BUILT_IN, &rfc2136(&server))?;
     key.write(&site.folder().join("tsig.key"))?;
     let answer = ChallengeAnswer {
