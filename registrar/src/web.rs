@@ -17,6 +17,8 @@ use rustls::crypto::CryptoProvider;
 use rustls::{ClientConfig, RootCertStore};
 use thiserror::Error;
 
+use crate::observe::log::with_sources;
+
 /// The longest answer that is read, in octets.
 const ANSWER_OCTETS: usize = 16 * 1024;
 
@@ -42,18 +44,6 @@ pub enum WebError {
     /// It took too long.
     #[error("no answer within {0:?}")]
     Timeout(Duration),
-}
-
-/// The error with what is below it, which its own words leave out.
-fn with_sources(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(below) = source {
-        text.push_str(": ");
-        text.push_str(&below.to_string());
-        source = below.source();
-    }
-    text
 }
 
 /// The client; it keeps connections open.

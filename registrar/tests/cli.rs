@@ -75,6 +75,11 @@ impl Made {
         fs::write(self.config(), text.replace(from, to)).unwrap();
     }
 
+    /// Puts keys into the section `[notify]`.
+    fn notify(&self, keys: &str) {
+        self.edit("\ntimeout_secs = 10\n", &format!("\n{keys}\n"));
+    }
+
     fn run(&self, command: &[&str]) -> Output {
         let config = self.config();
         let tail = ["--config", &config];
@@ -182,12 +187,117 @@ fn check_names_file_and_key_of_each_problem() {
         ("certificate = \"registrar.pem\"", "certificate = \"domain-ca.pem\"", "another key"),
         ("key = \"device-ca.key\"", "key = \"domain-ca.key\"", "issuer.local.key"),
         ("connections = 1000", "connections = 0", "limits.connections"),
+        ("# metrics = \"127.0.0.1:9464\"", "metrics = \"9464\"", "listen.metrics"),
+        ("level = \"info\"", "level = \"inof\"", "did you mean \"info\"?"),
+        ("level = \"info\"", "level = \"a=b=c\"", "log.level"),
+        ("format = \"text\"", "format = \"xml\"", "log.format"),
+        ("queues_secs = 15", "queues_secs = 0", "metrics.queues_secs"),
+        ("certificates_secs = 300", "certificates_secs = 90000", "metrics.certificates_secs"),
+        ("\ntimeout_secs = 10", "\ntimeout_secs = 0", "notify.timeout_secs"),
     ] {
         let made = Made::new(&[]);
         made.edit(from, to);
         let text = made.problems();
         assert!(text.contains(words), "{words}: {text}");
         assert!(text.contains("registrar.toml"), "{text}");
+    }
+}
+
+#[test]
+fn an_unknown_kind_of_event_gets_the_nearest_known_one() {
+    for (word, words) in [
+        ("voucher-rejcted", "did you mean \"voucher-rejected\"?"),
+        ("enrolment-failed", "did you mean \"enrollment-failed\"?"),
+        ("fail", "did you mean \"failed\"?"),
+        ("certificate-waiting", "is logged, but is no event that is kept"),
+        ("", "is no kind of event"),
+    ] {
+        let made = Made::new(&[]);
+        let events = format!("events = [\"failed\", \"csr-name\", {word:?}]");
+        made.notify(&format!("{events}\nprogram = [\"/bin/true\"]"));
+        let text = made.problems();
+        assert!(text.contains("notify.events") && text.contains(words), "{words}: {text}");
+        assert!(!text.contains("csr-name\" is"), "{text}");
+    }
+}
+
+#[test]
+fn check_names_what_is_wrong_with_who_is_told() {
+    let https = "url = \"https://alerts.example.org/x\"";
+    for (keys, words) in [
+        ("events = [\"failed\"]", "there is nobody to tell"),
+        ("program = [\"/bin/true\"]", "notify.events: is empty"),
+        ("events = [\"failed\"]\nprogram = []", "is no absolute path"),
+        ("events = [\"failed\"]\nprogram = [\"tell\"]", "\"tell\" is no absolute path"),
+        ("events = [\"failed\"]\nprogram = [\"/no/such\"]", "/no/such: No such file"),
+        ("events = [\"failed\"]\nprogram = [\"/etc/passwd\"]", "is no program that can be run"),
+        ("events = [\"failed\"]\nprogram = [\"/bin\"]", "is no program that can be run"),
+        ("events = [\"failed\"]\nurl = \"http://alerts.example.org\"", "begins with https://"),
+        ("events = [\"failed\"]\nurl = \"https://a:b@alerts.example\"", "begins with https://"),
+        ("events = [\"failed\"]\nurl = \"https:///x\"", "begins with https://"),
+        ("token_file = \"open\"", "notify.token_file: is for notify.url"),
+        ("ca = \"domain-ca.pem\"", "notify.ca: is for notify.url"),
+        (&format!("events = [\"failed\"]\n{https}\nca = \"no.pem\""), "notify.ca"),
+        (&format!("events = [\"failed\"]\n{https}\ntoken_file = \"no\""), "notify.token_file"),
+        (&format!("events = [\"failed\"]\n{https}\ntoken_file = \"open\""), "chmod 600"),
+        (
+            &format!("events = [\"failed\"]\n{https}\ntoken_file = \"registrar.key\""),
+            "holds no token",
+        ),
+        ("event = [\"failed\"]", "did you mean 'events'?"),
+    ] {
+        let made = Made::new(&[]);
+        fs::write(made.file("open"), "token").unwrap();
+        fs::set_permissions(made.file("open"), fs::Permissions::from_mode(0o640)).unwrap();
+        made.notify(keys);
+        let output = made.run(&["check"]);
+        assert_eq!(output.status.code(), Some(1), "{keys}");
+        assert!(stderr(&output).contains(words), "{words}: {}", stderr(&output));
+    }
+}
+
+#[test]
+fn the_commented_keys_of_the_sample_are_right() {
+    let made = Made::new(&[]);
+    fs::write(made.file("alerts.token"), "token\n").unwrap();
+    fs::set_permissions(made.file("alerts.token"), fs::Permissions::from_mode(0o600)).unwrap();
+    fs::copy(made.file("domain-ca.pem"), made.file("alerts-ca.pem")).unwrap();
+    for key in ["metrics", "events", "url", "token_file"] {
+        made.edit(&format!("# {key} = "), &format!("{key} = "));
+    }
+    made.edit("metrics = \"127.0.0.1:9464\"", "metrics = \"127.0.0.1:0\"");
+    made.edit("# ca = \"alerts-ca.pem\"", "ca = \"alerts-ca.pem\"");
+    made.edit("# program = [\"/usr/local/bin/tell-operator\"", "program = [\"/bin/true\"");
+    let output = made.run(&["check"]);
+    assert_eq!(stdout(&output), "ok\n", "{}", stderr(&output));
+    let config = Config::load(Path::new(&made.config())).unwrap();
+    assert!(config.notify.events.has("x", "failed") && !config.notify.events.has("x", "done"));
+    assert!(config.notify.events.has("voucher-rejected", "done"));
+    assert!(config.notify.program.is_some() && config.notify.post.is_some());
+}
+
+#[cfg(not(feature = "otlp"))]
+#[test]
+fn spans_need_a_program_that_was_built_for_them() {
+    let made = Made::new(&[]);
+    made.edit("# otlp_endpoint", "otlp_endpoint");
+    let text = made.problems();
+    assert!(text.contains("log.otlp_endpoint: this program was built without OTLP"), "{text}");
+    assert!(text.contains("--features otlp"), "{text}");
+    let serve = made.run(&["serve"]);
+    assert_eq!(serve.status.code(), Some(1));
+    assert!(stderr(&serve).contains("--features otlp"), "{}", stderr(&serve));
+}
+
+#[cfg(feature = "otlp")]
+#[test]
+fn a_collector_needs_an_address() {
+    for address in ["127.0.0.1:4318", "ftp://collector", "http://"] {
+        let made = Made::new(&[]);
+        let key = format!("otlp_endpoint = {address:?}");
+        made.edit("# otlp_endpoint = \"http://127.0.0.1:4318\"", &key);
+        let text = made.problems();
+        assert!(text.contains("is no address of a collector"), "{text}");
     }
 }
 

@@ -21,6 +21,7 @@ use crate::identity::RegistrarIdentity;
 use crate::issue::Issuer;
 use crate::masa::client::MasaClient;
 use crate::observe::decision;
+use crate::observe::log::with_sources;
 use crate::observe::metrics::Metrics;
 use crate::policy::attempts::Attempts;
 use crate::policy::manufacturers::ManufacturerDirectory;
@@ -146,7 +147,8 @@ impl App {
         }
         if let Err(failure) = self.commit(decision).await {
             let (peer, correlation) = (&visit.peer, &visit.correlation);
-            error!(%failure, refusal = refusal.kind(), peer, correlation, "cannot record a refusal");
+            let reason = with_sources(&failure);
+            error!(reason, refusal = refusal.kind(), peer, correlation, "cannot record a refusal");
             return status::response(&Refusal::Store(failure));
         }
         status::response(&refusal)

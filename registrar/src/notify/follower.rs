@@ -13,6 +13,7 @@ use tracing::{info, warn};
 
 use super::{DeliveryError, Receiver, message};
 use crate::config::Chosen;
+use crate::observe::log::with_sources;
 use crate::observe::metrics::Metrics;
 use crate::observe::metrics::labels::{Delivery, Target};
 use crate::store::model::StoredEvent;
@@ -69,6 +70,8 @@ impl From<StoreError> for Stop {
 struct Place {
     /// The last event that it is done with.
     seen: i64,
+    /// The last one that a receiver took.
+    told: i64,
     /// The last one that the store knows it is done with, and since when.
     kept: i64,
     kept_at: Instant,
@@ -88,7 +91,8 @@ impl Follower {
                 }
                 Err(Stop::Ending) => break,
                 Err(Stop::Store(error)) => {
-                    warn!(%error, receiver = self.target.as_str(), "nobody is told for now");
+                    let error = with_sources(&error);
+                    warn!(error, receiver = self.target.as_str(), "nobody is told for now");
                     if self.pause(STORE_PAUSE).await.is_err() {
                         break;
                     }
@@ -98,7 +102,8 @@ impl Follower {
         if let Some(place) = &mut place
             && let Err(error) = self.keep(place).await
         {
-            warn!(%error, "some events may be told again after the next start");
+            let error = with_sources(&error);
+            warn!(error, "some events may be told again after the next start");
         }
     }
 
@@ -140,7 +145,7 @@ impl Follower {
             for event in &events {
                 if self.chosen.has(&event.kind, &event.verdict) {
                     self.tell(event).await?;
-                    place.seen = event.seq;
+                    (place.seen, place.told) = (event.seq, event.seq);
                     self.keep(place).await?;
                 } else {
                     place.seen = event.seq;
@@ -158,7 +163,7 @@ impl Follower {
             Some((_, seq)) => (seq, seq),
             None => (self.store.head(&self.node).await?.seq, -1),
         };
-        let mut place = Place { seen, kept, kept_at: Instant::now() };
+        let mut place = Place { seen, told: seen, kept, kept_at: Instant::now() };
         self.keep(&mut place).await?;
         Ok(place)
     }
@@ -181,10 +186,11 @@ impl Follower {
         Ok(())
     }
 
-    /// Keeps the place only now and then: events that nobody is told of may be looked at again.
+    /// Keeps the place where it matters: events that nobody is told of may be looked at again.
     async fn keep_sometimes(&self, place: &mut Place) -> Result<(), StoreError> {
         let unkept = place.seen.saturating_sub(place.kept);
-        match unkept >= UNKEPT_EVENTS || place.kept_at.elapsed() >= UNKEPT {
+        let is_due = place.told > place.kept || unkept >= UNKEPT_EVENTS;
+        match is_due || place.kept_at.elapsed() >= UNKEPT {
             true => self.keep(place).await,
             false => Ok(()),
         }

@@ -30,7 +30,7 @@ pub enum NotReady {
     #[error("the store does not answer within {0:?}")]
     Slow(Duration),
     /// The store fails.
-    #[error("the store fails: {0}")]
+    #[error("the store fails")]
     Store(#[from] StoreError),
 }
 

@@ -12,6 +12,7 @@ use http::{HeaderName, HeaderValue, StatusCode};
 use tracing::info;
 
 use super::health::Health;
+use super::log::with_sources;
 use super::metrics::{MEDIA_TYPE, Metrics};
 
 const TEXT: &str = "text/plain; charset=utf-8";
@@ -46,7 +47,7 @@ async fn ready(State(shown): State<Arc<Shown>>) -> Response {
     match shown.health.ready().await {
         Ok(()) => (headers(TEXT), "the registrar is ready\n").into_response(),
         Err(reason) => {
-            info!(%reason, "not ready");
+            info!(reason = with_sources(&reason), "not ready");
             (StatusCode::SERVICE_UNAVAILABLE, headers(TEXT), format!("not ready: {reason}\n"))
                 .into_response()
         }

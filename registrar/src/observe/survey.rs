@@ -8,6 +8,7 @@ use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::warn;
 
+use super::log::with_sources;
 use super::metrics::Metrics;
 use super::metrics::labels::DaysLeft;
 use crate::store::model::Millis;
@@ -49,7 +50,8 @@ impl Surveyor {
                 () = ended(&mut shutdown) => return,
             };
             if let Err(error) = counted {
-                warn!(%error, "the metrics keep their last counts");
+                let error = with_sources(&error);
+                warn!(error, "the metrics keep their last counts");
             }
         }
     }

@@ -89,6 +89,19 @@ impl Log {
     }
 }
 
+/// An error with what is below it, which its own words leave out.
+#[must_use]
+pub fn with_sources(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(below) = source {
+        text.push_str(": ");
+        text.push_str(&below.to_string());
+        source = below.source();
+    }
+    text
+}
+
 fn filter(level: &str) -> Result<EnvFilter, LogError> {
     EnvFilter::builder()
         .parse(level)
