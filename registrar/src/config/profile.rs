@@ -31,6 +31,17 @@ pub struct Profile {
     pub renew_key: RenewKey,
     /// Whether a CSR must be linked to its TLS session by a challengePassword.
     pub linking: Linking,
+    /// Whether the registrar makes keys for devices that cannot.
+    pub server_keygen: ServerKeygen,
+}
+
+/// Whether the registrar makes keys for devices (RFC 7030 §4.4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ServerKeygen {
+    /// A device makes its own key, which never leaves it.
+    Refused,
+    /// A device may have its key made.
+    Offered,
 }
 
 /// Which key a renewed certificate may have.
@@ -97,6 +108,10 @@ impl Reader {
                 true => Linking::Required,
                 false => Linking::NotAsked,
             };
+            let server_keygen = match profile.server_keygen {
+                true => ServerKeygen::Offered,
+                false => ServerKeygen::Refused,
+            };
             let profile = Profile {
                 issuer,
                 zone,
@@ -106,6 +121,7 @@ impl Reader {
                 renew_expired_days,
                 renew_key: renew_key.unwrap_or(RenewKey::Any),
                 linking,
+                server_keygen,
             };
             read.insert(name, Arc::new(profile));
         }

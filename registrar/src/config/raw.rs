@@ -142,6 +142,8 @@ pub(super) struct Profile {
     pub(super) renew_key: Option<String>,
     #[serde(default)]
     pub(super) require_linking: bool,
+    #[serde(default)]
+    pub(super) server_keygen: bool,
 }
 
 fn serial() -> String {
@@ -165,11 +167,22 @@ impl Default for Policy {
 pub(super) struct Limits {
     pub(super) connections: u32,
     pub(super) masa_timeout_secs: u32,
+    pub(super) handshake_timeout_secs: u32,
+    pub(super) header_timeout_secs: u32,
+    pub(super) body_timeout_secs: u32,
+    pub(super) body_octets: u32,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { connections: 1000, masa_timeout_secs: 10 }
+        Self {
+            connections: 1000,
+            masa_timeout_secs: 10,
+            handshake_timeout_secs: 10,
+            header_timeout_secs: 30,
+            body_timeout_secs: 30,
+            body_octets: super::limits::BODY_OCTETS_MOST,
+        }
     }
 }
 

@@ -68,6 +68,13 @@ const LIMITS: &str = r#"[limits]
 connections = 1000
 # How long one call to a MASA may take, in seconds.
 masa_timeout_secs = 10
+# How long a TLS handshake, a request's header and a request's body may take, in seconds; an idle connection is closed
+# after the header's time.
+handshake_timeout_secs = 10
+header_timeout_secs = 30
+body_timeout_secs = 30
+# The longest body of a request, in octets; at most 65536.
+body_octets = 65536
 
 "#;
 
@@ -202,6 +209,8 @@ renew_expired_days = 0
 renew_key = "any"
 # Whether a CSR must carry a challengePassword that links it to its TLS 1.3 session.
 require_linking = false
+# Whether the registrar makes keys for devices that cannot (/serverkeygen). Such a key was in two places.
+server_keygen = false
 
 "#,
         domain = choices.domain,

@@ -75,7 +75,8 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let shown = observe::routes(Arc::clone(&health), Arc::clone(metrics));
     let metrics_listener = MetricsListener::start(&config, shown.clone()).await?;
     base.observing.start(&config, &base, &mut tasks)?;
-    let bounds = Bounds::new(config.limits.connections, metrics, Listener::Est);
+    let limits = config.limits;
+    let bounds = Bounds::new(limits.connections, limits.timeouts, metrics, Listener::Est);
     let tls = server_config(Arc::clone(&base.provider), &base.identity)?;
     let app = Arc::new(app(config, &base, issuers).await?);
     let daemon = Arc::new(Daemon {
@@ -91,7 +92,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let admin_address = admin_listener.as_ref().map(|(_, address, _)| *address);
     if let Some((listener, _, acceptor)) = admin_listener {
         let guarded = tls::guarded(admin, registry, service);
-        let bounds = Bounds::new(ADMIN_CONNECTIONS, metrics, Listener::Admin);
+        let bounds = Bounds::new(ADMIN_CONNECTIONS, limits.timeouts, metrics, Listener::Admin);
         tasks.spawn(listener::run(listener, acceptor, guarded, bounds, stopped.clone()));
     }
     tasks.spawn(Arc::clone(&daemon).follow(stopped.clone()));

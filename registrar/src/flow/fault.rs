@@ -56,6 +56,7 @@ impl Refusal {
             | Self::MediaType { .. }
             | Self::NotAcceptable { .. }
             | Self::BodyTooLong { .. }
+            | Self::BodyTooSlow { .. }
             | Self::BodyUnreadable
             | Self::RequestUnreadable { .. }
             | Self::RequestSignature { .. }

@@ -162,6 +162,12 @@ pub enum Refusal {
         /// The limit in octets.
         limit: usize,
     },
+    /// The body did not arrive in time.
+    #[error("the body did not arrive within {limit_secs} seconds; send it whole, at once")]
+    BodyTooSlow {
+        /// The limit in seconds.
+        limit_secs: u64,
+    },
     /// The body ended early.
     #[error("the body could not be read")]
     BodyUnreadable,
@@ -360,6 +366,7 @@ impl Refusal {
             Self::MediaType { .. } => "media-type-unknown",
             Self::NotAcceptable { .. } => "not-acceptable",
             Self::BodyTooLong { .. } => "body-too-long",
+            Self::BodyTooSlow { .. } => "body-too-slow",
             Self::BodyUnreadable => "body-unreadable",
             Self::RequestUnreadable { .. } => "voucher-request-unreadable",
             Self::RequestSignature { .. } => "voucher-request-signature",
@@ -418,7 +425,9 @@ impl Refusal {
             | Self::NotOffered { .. } => "RFC 7030 §3.2.2",
             Self::MethodNotAllowed { .. } => "RFC 9110 §15.5.6",
             Self::MediaType { .. } | Self::NotAcceptable { .. } => "RFC 8995 §5.6",
-            Self::BodyTooLong { .. } | Self::BodyUnreadable => "RFC 9110 §15.5",
+            Self::BodyTooLong { .. } | Self::BodyTooSlow { .. } | Self::BodyUnreadable => {
+                "RFC 9110 §15.5"
+            }
             Self::RequestUnreadable { .. } | Self::RequestEnded => "RFC 8995 §5.3",
             Self::RequestSignature { .. } | Self::RequestSerial { .. } => "RFC 8995 §5.5",
             Self::Proximity { .. } => "RFC 8995 §5.2",

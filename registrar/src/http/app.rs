@@ -12,7 +12,7 @@ use tracing::{Instrument as _, Span, debug_span, error};
 use super::est::credential::Attempt;
 use super::locks::Locks;
 use super::status;
-use crate::config::{Config, Profile};
+use crate::config::{BodyLimits, Config, Profile};
 use crate::entropy::random_id;
 use crate::flow::peer::{PeerIdentity, judge};
 use crate::flow::refusal::Refusal;
@@ -70,6 +70,12 @@ impl App {
     #[must_use]
     pub fn now(&self) -> Millis {
         Millis(self.clock.now())
+    }
+
+    /// How long and how slow a body may be.
+    #[must_use]
+    pub fn body_limits(&self) -> BodyLimits {
+        self.config.load().limits.body
     }
 
     /// The profile of a device that names none.

@@ -55,6 +55,7 @@ pub const KINDS: &[Kind] = &[
     ("media-type-unknown", "refused: a body of another media type"),
     ("not-acceptable", "refused: the client does not take the answer's media type"),
     ("body-too-long", "refused: the body is too long"),
+    ("body-too-slow", "refused: the body did not arrive in time"),
     ("body-unreadable", "refused: the body broke off"),
     ("voucher-request-unreadable", "refused: the voucher request cannot be read"),
     ("voucher-request-signature", "refused: the voucher request is not signed by the IDevID's key"),

@@ -91,7 +91,7 @@ pub async fn dispatch(
             }
             Operation::SimpleEnroll | Operation::SimpleReenroll => {
                 asked.require_method(&Method::POST, "POST")?;
-                let content = body::read(content).await?;
+                let content = body::read(content, app.body_limits()).await?;
                 let kind = match operation {
                     Operation::SimpleReenroll => Kind::Reenroll,
                     _ => Kind::Enroll,
