@@ -34,6 +34,9 @@ pub(super) async fn check(file: &Path) -> Result<(), Failed> {
         Err(_) => Daemon::Stopped,
     };
     let problems = crate::config::check::check(&config, daemon, Millis(SystemClock.now()));
+    for warning in crate::config::check::warnings(&config) {
+        eprintln!("warning: {warning}");
+    }
     if !problems.is_empty() {
         return Err(problems.into());
     }

@@ -48,8 +48,7 @@ pub const BODY_OCTETS_MOST: u32 = 64 * 1024;
 impl Reader {
     pub(super) fn limits(&mut self, limits: &raw::Limits) -> Limits {
         let connections = self.bounded("limits.connections", limits.connections, 1, 100_000);
-        let octets =
-            self.bounded("limits.body_octets", limits.body_octets, 4096, BODY_OCTETS_MOST);
+        let octets = self.bounded("limits.body_octets", limits.body_octets, 4096, BODY_OCTETS_MOST);
         let mut seconds = |key: &str, value| {
             Duration::from_secs(u64::from(self.bounded(&format!("limits.{key}"), value, 1, 300)))
         };

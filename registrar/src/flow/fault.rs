@@ -77,6 +77,7 @@ impl Refusal {
             | Self::CsrExtension(_)
             | Self::CsrKeyHeld { .. }
             | Self::CsrRenewalKey { .. }
+            | Self::KeyProtection(_)
             | Self::LinkingMissing
             | Self::ChallengePassword => Some(Fault::Pledge),
         }

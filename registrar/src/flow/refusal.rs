@@ -4,6 +4,7 @@
 //! The HTTP status is chosen in [`http::status`](crate::http::status) alone.
 
 use brski_est::csr::check::CsrFault;
+use brski_est::server_keygen::ProtectionError;
 use thiserror::Error;
 
 use crate::store::StoreError;
@@ -135,7 +136,9 @@ pub enum Refusal {
         allowed: &'static str,
     },
     /// The operation exists and is not offered.
-    #[error("this registrar does not offer {operation}")]
+    #[error(
+        "this registrar does not offer {operation} here; use simpleenroll, or simplereenroll to renew, with a key that the device made"
+    )]
     NotOffered {
         /// The operation.
         operation: &'static str,
@@ -293,6 +296,9 @@ pub enum Refusal {
         /// Which key it takes.
         wanted: &'static str,
     },
+    /// The key that is to be made cannot be encrypted as the CSR asks.
+    #[error("the key cannot be encrypted as the CSR asks: {0}")]
+    KeyProtection(ProtectionError),
     /// The profile wants a challengePassword.
     #[error(
         "the CSR has no challengePassword; it must be base64 of this session's tls-exporter (TLS 1.3): linking of identity and proof of possession is required"
@@ -389,6 +395,7 @@ impl Refusal {
             Self::CsrExtension(_) => "csr-extension",
             Self::CsrKeyHeld { .. } => "csr-key-held",
             Self::CsrRenewalKey { .. } => "csr-renewal-key",
+            Self::KeyProtection(_) => "key-protection",
             Self::LinkingMissing => "csr-linking-missing",
             Self::ChallengePassword => "csr-challenge-password",
             Self::CertificateWaiting { .. } => "certificate-waiting",
@@ -443,6 +450,7 @@ impl Refusal {
                 "RFC 7030 §4.2.1"
             }
             Self::CsrRenewalKey { .. } => "RFC 7030 §4.2.2",
+            Self::KeyProtection(_) => "RFC 7030 §4.4.1",
             Self::CsrSignature { .. } | Self::ChallengePassword | Self::LinkingMissing => {
                 "RFC 7030 §3.5"
             }

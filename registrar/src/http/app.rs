@@ -188,4 +188,11 @@ impl Refused {
     pub fn of(device: &Id, refusal: Refusal) -> Self {
         Self { refusal, device: Some(device.clone()), decision: Decision::default() }
     }
+
+    /// The same, of this device where none is known yet.
+    #[must_use]
+    pub fn about(mut self, device: Option<&Id>) -> Self {
+        self.device = self.device.or_else(|| device.cloned());
+        self
+    }
 }

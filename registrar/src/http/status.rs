@@ -65,6 +65,7 @@ pub fn status(refusal: &Refusal) -> StatusCode {
         | Refusal::CsrKey(_)
         | Refusal::CsrKeyHeld { .. }
         | Refusal::CsrRenewalKey { .. }
+        | Refusal::KeyProtection(_)
         | Refusal::CsrExtension(_) => StatusCode::BAD_REQUEST,
         Refusal::MasaRefused { status, .. } => mirrored(*status),
         Refusal::MasaWaiting { .. }

@@ -25,6 +25,14 @@ const DEVICE_USAGES: [&str; 2] = ["1.3.6.1.5.5.7.3.1", "1.3.6.1.5.5.7.3.2"];
 /// [`Refusal::CsrKey`], [`Refusal::CsrExtension`] or [`Refusal::CsrName`], each with both values.
 pub fn check(csr: &Csr, assigned: &str, profile: &Profile) -> Result<(), Refusal> {
     check::key(csr, &profile.key_types).map_err(Refusal::CsrKey)?;
+    check_wish(csr, assigned)
+}
+
+/// Checks everything that a CSR asks for, its key aside.
+///
+/// # Errors
+/// [`Refusal::CsrExtension`], [`Refusal::CsrName`].
+pub fn check_wish(csr: &Csr, assigned: &str) -> Result<(), Refusal> {
     check::extensions(csr, &DEVICE_USAGES, &[]).map_err(Refusal::CsrExtension)?;
     check::names(csr, assigned).map_err(Refusal::CsrName)
 }

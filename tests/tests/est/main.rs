@@ -6,6 +6,8 @@
 mod clients;
 mod credentials;
 mod habits;
+mod keygen;
+mod refusals;
 mod renewals;
 mod without_brski;
 

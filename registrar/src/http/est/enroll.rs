@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use brski_est::csr::ProvenCsr;
 use brski_est::media_type;
 use tracing::{Instrument as _, debug_span};
 
@@ -24,7 +25,7 @@ use crate::store::model::{
     DeviceState, Enrollment, EnrollmentState, Entry as Needs, Id, IssuedCertificate, KnownDevice,
     Sha256,
 };
-use crate::store::{Change, Conflict, StoreError};
+use crate::store::{Conflict, StoreError};
 
 /// Which of the two is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,14 +50,23 @@ pub(super) async fn enroll(
             _ => Refusal::RenewalWithoutCertificate.into(),
         });
     }
+    let (entrant, device) = entrant(app, arrival).await?;
+    approve(app, arrival, asked, kind, entrant, content)
+        .await
+        .map_err(|refused| refused.about(device.as_ref()))
+}
+
+/// Lets the peer in, if it is a device that may enroll; its identifier too, where it is stored.
+pub(super) async fn entrant(
+    app: &App,
+    arrival: &Arrival,
+) -> Result<(Entrant, Option<Id>), Refused> {
     let known = known(app, &arrival.identity).await?;
     let device = device(&arrival.identity, known.as_ref());
-    let told = |mut refused: Refused| {
-        refused.device = refused.device.or_else(|| device.clone());
-        refused
-    };
-    let entrant = enter(app, arrival, known).await.map_err(told)?;
-    approve(app, arrival, asked, kind, entrant, content).await.map_err(told)
+    match enter(app, arrival, known).await {
+        Ok(entrant) => Ok((entrant, device)),
+        Err(refused) => Err(refused.about(device.as_ref())),
+    }
 }
 
 async fn approve(
@@ -79,11 +89,27 @@ async fn approve(
         _ => None,
     };
     let Entrant { admitted, changes, .. } = entrant;
+    let beside = Decision { changes, events: Vec::new() };
+    certify(app, arrival, admitted, csr, replaces, beside).await
+}
+
+/// Gives the certificate for a proven CSR of an admitted device, or says why not, or not yet.
+///
+/// `replaces`: the certificate that is renewed; `beside`: what is written together with a new enrollment.
+pub(super) async fn certify(
+    app: &App,
+    arrival: &Arrival,
+    admitted: Admitted,
+    csr: ProvenCsr,
+    replaces: Option<Sha256>,
+    beside: Decision,
+) -> Result<IssuedCertificate, Refused> {
+    let profile = &*app.profile(&admitted.device().profile)?;
     let approved = ApprovedCsr::approve(admitted, csr, profile, arrival.exporter.as_ref())?;
     require_own_key(app, &approved).await?;
     let device = approved.admitted().device();
     let wish = Wish::new(&device.profile, &device.id, approved.csr(), replaces);
-    certificate(app, arrival, &approved, wish, changes).await
+    certificate(app, arrival, &approved, wish, beside).await
 }
 
 /// A key belongs to one device, and neither to the registrar nor to an account of its own.
@@ -191,13 +217,13 @@ async fn enter_by_idevid(
 
 /// Finds or begins the enrollment of an approved CSR and waits for its certificate, for as long as the profile says.
 ///
-/// `changes`: what is written together with a new enrollment.
+/// `beside`: what is written together with a new enrollment.
 async fn certificate(
     app: &App,
     arrival: &Arrival,
     approved: &ApprovedCsr,
     wish: Wish,
-    changes: Vec<Change>,
+    beside: Decision,
 ) -> Result<IssuedCertificate, Refused> {
     let device = approved.admitted().device();
     let profile = &*app.profile(&device.profile)?;
@@ -215,7 +241,8 @@ async fn certificate(
             Standing::New => {
                 let (enrollment, mut decision) =
                     enroll::approve(&arrival.visit, approved, random_id(), wish, &profile.issuer);
-                decision.changes.splice(0..0, changes);
+                decision.changes.splice(0..0, beside.changes);
+                decision.events.splice(0..0, beside.events);
                 match app.commit(decision).await {
                     // Another node began it a moment ago.
                     Err(StoreError::Conflict(Conflict::Enrollment)) => {}

@@ -5,12 +5,23 @@ use refinery::{Migration, Runner};
 use super::session::Dialect;
 
 /// Each version's name and statements; a version that was released never changes.
-const VERSIONS: [(&str, &str); 1] =
-    [("V1__state", include_str!("../../../migrations/V1__state.sql"))];
+const VERSIONS: [(&str, &str); 3] = [
+    ("V1__state", include_str!("../../../migrations/V1__state.sql")),
+    ("V9__generated_keys", include_str!("../../../migrations/V9__generated_keys.sql")),
+    (
+        "V10__certificate_authorities",
+        include_str!("../../../migrations/V10__certificate_authorities.sql"),
+    ),
+];
 
 /// The newest version that this program knows.
 pub(in crate::store) fn newest() -> i64 {
-    i64::try_from(VERSIONS.len()).unwrap_or(i64::MAX)
+    VERSIONS.iter().filter_map(|(name, _)| number(name)).max().unwrap_or_default()
+}
+
+/// The number in a version's name.
+fn number(name: &str) -> Option<i64> {
+    name.strip_prefix('V')?.split_once("__")?.0.parse().ok()
 }
 
 /// What brings a database up to date.
@@ -31,5 +42,17 @@ fn statements(sql: &str, dialect: Dialect) -> String {
             .replace(" INTEGER", " BIGINT")
             .replace(" BLOB", " BYTEA")
             .replace(" TEXT", " TEXT COLLATE \"C\""),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_ascend_and_the_last_is_the_newest() {
+        let numbers: Vec<i64> = VERSIONS.iter().map(|(name, _)| number(name).unwrap()).collect();
+        assert!(numbers.is_sorted_by(|a, b| a < b), "{numbers:?}");
+        assert_eq!(numbers.last(), Some(&newest()));
     }
 }

@@ -12,7 +12,7 @@ use self::writer::{Answer, Claim, Work};
 use super::model::{
     Approval, ApprovalState, CertificateEnds, ChainCertificate, Checkpoint, Credential,
     DeviceFilter, DevicePlace, Enrollment, Event, EventFilter, EventPlace, Head, Id,
-    IssuedCertificate, KnownDevice, Manufacturer, Millis, Queues, Sha256, StoredEvent,
+    IssuedCertificate, KnownDevice, Manufacturer, Millis, Queues, SealedKey, Sha256, StoredEvent,
     VoucherExchange,
 };
 use super::watch::{Access, Watcher};
@@ -23,6 +23,7 @@ pub(super) mod migrations;
 mod pages;
 mod read;
 mod rows;
+mod sealed;
 pub(super) mod session;
 mod survey;
 mod trail;
@@ -288,6 +289,15 @@ impl<E: Engine> Store for SqlStore<E> {
 
     async fn chain_certificates(&self) -> Result<Vec<ChainCertificate>, StoreError> {
         query!(self, read::chain_certificates)
+    }
+
+    async fn issuing_certificates(&self, now: Millis) -> Result<Vec<Sha256>, StoreError> {
+        query!(self, read::issuing_certificates, now)
+    }
+
+    async fn sealed_key(&self, wish: &Sha256) -> Result<Option<SealedKey>, StoreError> {
+        let wish = *wish;
+        query!(self, sealed::by_wish, &wish)
     }
 
     async fn events(
