@@ -182,6 +182,11 @@ fn check_names_file_and_key_of_each_problem() {
         ("certificate = \"registrar.pem\"", "certificate = \"domain-ca.pem\"", "another key"),
         ("key = \"device-ca.key\"", "key = \"domain-ca.key\"", "issuer.local.key"),
         ("connections = 1000", "connections = 0", "limits.connections"),
+        ("body_octets = 65536", "body_octets = 65537", "limits.body_octets"),
+        ("body_timeout_secs = 30", "body_timeout_secs = 0", "limits.body_timeout_secs"),
+        ("header_timeout_secs = 30", "header_timeout_secs = 301", "limits.header_timeout_secs"),
+        ("handshake_timeout_secs", "handshake_timeout", "handshake_timeout_secs"),
+        ("server_keygen = false", "server_keygen = \"no\"", "server_keygen"),
     ] {
         let made = Made::new(&[]);
         made.edit(from, to);
@@ -189,6 +194,37 @@ fn check_names_file_and_key_of_each_problem() {
         assert!(text.contains(words), "{words}: {text}");
         assert!(text.contains("registrar.toml"), "{text}");
     }
+}
+
+#[test]
+fn check_warns_when_the_configured_roots_are_more_than_clients_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let roots = folder.path().join("roots.pem");
+    let arguments = [
+        "--issuer",
+        "acme",
+        "--acme-directory",
+        "https://ca.example.org/directory",
+        "--accept-terms",
+        "--acme-root",
+        roots.to_str().unwrap(),
+    ];
+    for (count, warns) in [(2, false), (40, true)] {
+        let pem: String = (0..count).map(|number| root(&format!("root {number}"))).collect();
+        fs::write(&roots, pem).unwrap();
+        let output = Made::new(&arguments).run(&["check"]);
+        assert_eq!(stdout(&output), "ok\n", "{}", stderr(&output));
+        assert_eq!(stderr(&output).contains("warning: "), warns, "{}", stderr(&output));
+        assert_eq!(stderr(&output).contains("/cacerts has"), warns, "{}", stderr(&output));
+    }
+}
+
+/// A root certificate, PEM.
+fn root(name: &str) -> String {
+    let mut parameters = rcgen::CertificateParams::default();
+    parameters.distinguished_name.push(rcgen::DnType::CommonName, name);
+    parameters.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    parameters.self_signed(&rcgen::KeyPair::generate().unwrap()).unwrap().pem()
 }
 
 #[test]

@@ -77,13 +77,14 @@ pub fn warnings(config: &Config) -> Vec<Problem> {
 
 /// What `/cacerts` serves whatever was issued; what cannot be read is [`check`]'s business.
 fn configured_roots(config: &Config) -> Vec<Certificate> {
+    // Of an own CA the first certificate counts; of an ACME CA there may be several roots.
     let issuers = config.issuers.values().filter_map(|issuer| match issuer {
-        IssuerConfig::Local { certificate, .. } => Some(certificate),
-        IssuerConfig::Acme(acme) => acme.root.as_ref(),
+        IssuerConfig::Local { certificate, .. } => Some((certificate, 1)),
+        IssuerConfig::Acme(acme) => acme.root.as_ref().map(|root| (root, usize::MAX)),
     });
     let mut roots: Vec<Certificate> = Vec::new();
-    for file in std::iter::once(&config.identity.domain_ca).chain(issuers) {
-        for certificate in read_certificates(file).unwrap_or_default() {
+    for (file, most) in std::iter::once((&config.identity.domain_ca, 1)).chain(issuers) {
+        for certificate in read_certificates(file).unwrap_or_default().into_iter().take(most) {
             if !roots.iter().any(|each| each.der() == certificate.der()) {
                 roots.push(certificate);
             }
