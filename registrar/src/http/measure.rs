@@ -48,6 +48,7 @@ fn endpoint(path: &str) -> Endpoint {
         Ok(Operation::CsrAttrs) => Endpoint::CsrAttrs,
         Ok(Operation::SimpleEnroll) => Endpoint::SimpleEnroll,
         Ok(Operation::SimpleReenroll) => Endpoint::SimpleReenroll,
+        Ok(Operation::ServerKeygen) => Endpoint::ServerKeygen,
         _ => Endpoint::Other,
     }
 }
@@ -66,7 +67,8 @@ mod tests {
             ("/.well-known/est/some-label/csrattrs", "csrattrs"),
             ("/.well-known/est/simpleenroll", "simpleenroll"),
             ("/.well-known/est/simplereenroll", "simplereenroll"),
-            ("/.well-known/est/serverkeygen", "other"),
+            ("/.well-known/est/serverkeygen", "serverkeygen"),
+            ("/.well-known/est/fullcmc", "other"),
             ("/.well-known/est/a/b/cacerts", "other"),
             ("/metrics", "other"),
             ("/\u{1b}[31m", "other"),

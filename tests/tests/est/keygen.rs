@@ -13,7 +13,7 @@ use brski_lab::http::{Answer, Connection};
 use brski_lab::pki::Credential;
 use brski_lab::pledge::{Pledge, journey};
 use brski_lab::process;
-use brski_tests::est::{Key, connect, post};
+use brski_tests::est::{Key, basic, connect, make_credential, post};
 use brski_tests::site::{self, TestSite, edit, event_kinds};
 use brski_voucher::certificate::Certificate;
 
@@ -296,6 +296,48 @@ async fn a_registrar_with_another_key_makes_another_key_for_the_device() -> anyh
     let (another, certificate) = plain(&ask(&mut connection, &wish("made-12")).await?)?;
     assert_ne!(another.pkcs8_der(), first.pkcs8_der());
     assert_eq!(certificate.dns_names(), ["made-12.iot.lab.example"]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn requests_at_the_same_moment_get_one_key() -> anyhow::Result<()> {
+    let site = generous().await?;
+    let (mut first, idevid) = arrive(&site, "MADE-14").await?;
+    let mut second = connect(&site, Some(&idevid)).await?;
+    let mut third = connect(&site, Some(&idevid)).await?;
+    let wish = wish("made-14");
+    let answers =
+        tokio::join!(ask(&mut first, &wish), ask(&mut second, &wish), ask(&mut third, &wish));
+    let (key, certificate) = plain(&answers.0?)?;
+    for answer in [answers.1?, answers.2?] {
+        let (other, same) = plain(&answer)?;
+        assert_eq!((other.pkcs8_der(), same.der()), (key.pkcs8_der(), certificate.der()));
+    }
+    let kinds = event_kinds(site.site()).await?;
+    assert_eq!((count(&kinds, "key-generated"), count(&kinds, "key-sent")), (1, 3), "{kinds:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_credential_is_good_for_one_key_and_its_retries() -> anyhow::Result<()> {
+    let site = generous().await?;
+    let secret = make_credential(&site, "made-15", &[]).await?;
+    let authorization = basic("made-15", &secret);
+    let mut keys = Vec::new();
+    for _ in 0..2 {
+        let mut connection = connect(&site, None).await?;
+        let csr = Key::new()?.sign(&wish("made-15"))?;
+        let answer = post(&mut connection, OPERATION, &csr, Some(&authorization)).await?;
+        keys.push(plain(&answer)?.0);
+    }
+    assert_eq!(keys[0].pkcs8_der(), keys[1].pkcs8_der());
+    // The key is over: another one would be another enrollment.
+    database(&site)?.execute("UPDATE generated_keys SET sent_at = 0", [])?;
+    let mut connection = connect(&site, None).await?;
+    let csr = Key::new()?.sign(&wish("made-15"))?;
+    let answer = post(&mut connection, OPERATION, &csr, Some(&authorization)).await?;
+    assert_eq!(answer.status, 403, "{}", answer.text());
+    assert!(answer.text().contains("was good for 1 enrollments"), "{}", answer.text());
     Ok(())
 }
 
