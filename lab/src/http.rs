@@ -72,6 +72,8 @@ pub struct Answer {
     pub retry_after: String,
     /// The WWW-Authenticate header; empty if there was none.
     pub authenticate: String,
+    /// The Allow header; empty if there was none.
+    pub allow: String,
     /// Whether the server closes the connection after it.
     pub connection: String,
     /// The body.
@@ -182,6 +184,7 @@ impl Connection {
                 content_type: text(CONTENT_TYPE),
                 retry_after: text(RETRY_AFTER),
                 authenticate: text(http::header::WWW_AUTHENTICATE),
+                allow: text(http::header::ALLOW),
                 connection: text(http::header::CONNECTION),
                 body,
             })

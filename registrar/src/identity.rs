@@ -13,6 +13,7 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use thiserror::Error;
 
 use crate::config::{IdentityFiles, Pin};
+use crate::vault::{Vault, VaultError};
 
 /// Why the identity cannot be used.
 #[derive(Debug, Error)]
@@ -135,6 +136,14 @@ impl RegistrarIdentity {
     #[must_use]
     pub fn tls_chain(&self) -> Vec<CertificateDer<'static>> {
         self.certificates.iter().map(|each| each.der().clone()).collect()
+    }
+
+    /// What seals under its key.
+    ///
+    /// # Errors
+    /// [`VaultError`].
+    pub fn vault(&self) -> Result<Vault, VaultError> {
+        Vault::of_private_key(self.key.secret_pkcs8_der())
     }
 
     /// Its key, for TLS.

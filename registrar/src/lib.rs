@@ -17,4 +17,5 @@ pub mod policy;
 pub mod store;
 pub mod tls;
 pub mod trail;
+pub mod vault;
 pub mod web;

@@ -194,6 +194,11 @@ fn check_names_file_and_key_of_each_problem() {
         ("queues_secs = 15", "queues_secs = 0", "metrics.queues_secs"),
         ("certificates_secs = 300", "certificates_secs = 90000", "metrics.certificates_secs"),
         ("\ntimeout_secs = 10", "\ntimeout_secs = 0", "notify.timeout_secs"),
+        ("body_octets = 65536", "body_octets = 65537", "limits.body_octets"),
+        ("body_timeout_secs = 30", "body_timeout_secs = 0", "limits.body_timeout_secs"),
+        ("header_timeout_secs = 30", "header_timeout_secs = 301", "limits.header_timeout_secs"),
+        ("handshake_timeout_secs", "handshake_timeout", "handshake_timeout_secs"),
+        ("server_keygen = false", "server_keygen = \"no\"", "server_keygen"),
     ] {
         let made = Made::new(&[]);
         made.edit(from, to);
@@ -262,9 +267,11 @@ fn the_commented_keys_of_the_sample_are_right() {
     fs::write(made.file("alerts.token"), "token\n").unwrap();
     fs::set_permissions(made.file("alerts.token"), fs::Permissions::from_mode(0o600)).unwrap();
     fs::copy(made.file("domain-ca.pem"), made.file("alerts-ca.pem")).unwrap();
-    for key in ["metrics", "events", "url", "token_file"] {
+    for key in ["metrics", "events", "token_file"] {
         made.edit(&format!("# {key} = "), &format!("{key} = "));
     }
+    // A zone has a key of this name, too.
+    made.edit("# url = \"https://alerts", "url = \"https://alerts");
     made.edit("metrics = \"127.0.0.1:9464\"", "metrics = \"127.0.0.1:0\"");
     made.edit("# ca = \"alerts-ca.pem\"", "ca = \"alerts-ca.pem\"");
     made.edit("# program = [\"/usr/local/bin/tell-operator\"", "program = [\"/bin/true\"");
@@ -299,6 +306,37 @@ fn a_collector_needs_an_address() {
         let text = made.problems();
         assert!(text.contains("is no address of a collector"), "{text}");
     }
+}
+
+#[test]
+fn check_warns_when_the_configured_roots_are_more_than_clients_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let roots = folder.path().join("roots.pem");
+    let arguments = [
+        "--issuer",
+        "acme",
+        "--acme-directory",
+        "https://ca.example.org/directory",
+        "--accept-terms",
+        "--acme-root",
+        roots.to_str().unwrap(),
+    ];
+    for (count, warns) in [(2, false), (40, true)] {
+        let pem: String = (0..count).map(|number| root(&format!("root {number}"))).collect();
+        fs::write(&roots, pem).unwrap();
+        let output = Made::new(&arguments).run(&["check"]);
+        assert_eq!(stdout(&output), "ok\n", "{}", stderr(&output));
+        assert_eq!(stderr(&output).contains("warning: "), warns, "{}", stderr(&output));
+        assert_eq!(stderr(&output).contains("/cacerts has"), warns, "{}", stderr(&output));
+    }
+}
+
+/// A root certificate, PEM.
+fn root(name: &str) -> String {
+    let mut parameters = rcgen::CertificateParams::default();
+    parameters.distinguished_name.push(rcgen::DnType::CommonName, name);
+    parameters.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    parameters.self_signed(&rcgen::KeyPair::generate().unwrap()).unwrap().pem()
 }
 
 #[test]

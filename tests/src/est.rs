@@ -49,6 +49,12 @@ impl Key {
         Ok(request.sign(&EcdsaKey::from_pkcs8_der(&self.pkcs8)?)?)
     }
 
+    /// The key, PKCS#8.
+    #[must_use]
+    pub fn pkcs8(&self) -> &[u8] {
+        &self.pkcs8
+    }
+
     /// The key together with a certificate for it.
     #[must_use]
     pub fn with(&self, certificate: &Certificate) -> Credential {

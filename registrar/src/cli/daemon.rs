@@ -35,6 +35,9 @@ pub(super) async fn check(file: &Path) -> Result<(), Failed> {
     };
     let mut problems = crate::config::check::check(&config, daemon, Millis(SystemClock.now()));
     problems.extend(crate::daemon::probe::zones(&config).await);
+    for warning in crate::config::check::warnings(&config) {
+        eprintln!("warning: {warning}");
+    }
     if !problems.is_empty() {
         return Err(problems.into());
     }

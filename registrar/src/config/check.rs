@@ -7,6 +7,9 @@ use std::path::Path;
 use acme_bridge::account::check_external_account;
 use acme_bridge::solver::acme_dns::Registration;
 use acme_bridge::solver::rfc2136::TsigKey;
+use brski_est::certs_only;
+use brski_est::transfer::{self, Folding};
+use brski_voucher::certificate::Certificate;
 use brski_voucher::trust::ValidityTime;
 
 use super::{
@@ -17,6 +20,9 @@ use crate::clock::unix_time;
 use crate::identity::{RegistrarIdentity, read_certificates, read_key};
 use crate::notify::token::Token;
 use crate::store::model::Millis;
+
+/// How long the body of `/cacerts` may be, in characters of base64, for clients that read it at once.
+const CA_CERTS_CHARACTERS: usize = 12 * 1024;
 
 /// Whether a daemon runs on this configuration, which then holds its addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,6 +68,41 @@ pub fn check(config: &Config, daemon: Daemon, now: Millis) -> Vec<Problem> {
         }
     }
     problems.found
+}
+
+/// What `serve` would take, and somebody may regret.
+#[must_use]
+pub fn warnings(config: &Config) -> Vec<Problem> {
+    let roots = configured_roots(config);
+    let body = certs_only::encode(&roots.iter().map(Certificate::der).collect::<Vec<_>>());
+    let characters = transfer::encode(&body, Folding::Never).len();
+    let reason = format!(
+        "/cacerts has {characters} characters of base64 with the configured roots alone; \
+         some clients read {CA_CERTS_CHARACTERS} at most: leave roots out that no issued chain ends at"
+    );
+    let file = config.file.clone();
+    match characters > CA_CERTS_CHARACTERS {
+        true => vec![Problem { file, key: "issuer".to_owned(), reason }],
+        false => Vec::new(),
+    }
+}
+
+/// What `/cacerts` serves whatever was issued; what cannot be read is [`check`]'s business.
+fn configured_roots(config: &Config) -> Vec<Certificate> {
+    // Of an own CA the first certificate counts; of an ACME CA there may be several roots.
+    let issuers = config.issuers.values().filter_map(|issuer| match issuer {
+        IssuerConfig::Local(local) => Some((&local.certificate, 1)),
+        IssuerConfig::Acme(acme) => acme.root.as_ref().map(|root| (root, usize::MAX)),
+    });
+    let mut roots: Vec<Certificate> = Vec::new();
+    for (file, most) in std::iter::once((&config.identity.domain_ca, 1)).chain(issuers) {
+        for certificate in read_certificates(file).unwrap_or_default().into_iter().take(most) {
+            if !roots.iter().any(|each| each.der() == certificate.der()) {
+                roots.push(certificate);
+            }
+        }
+    }
+    roots
 }
 
 struct Problems<'a> {

@@ -138,7 +138,7 @@ impl Reader {
         let lease = self.bounded(&format!("{key}.lease_secs"), lease_secs.unwrap_or(120), 10, 3600);
         Some(IssuerConfig::Acme(Box::new(AcmeConfig {
             lease: Duration::from_secs(u64::from(lease)),
-            limits: self.limits(key, &directory, limits),
+            limits: self.ca_limits(key, &directory, limits),
             directory,
             directory_ca: directory_ca.map(|path| self.path(&path)),
             root: root.map(|path| self.path(&path)),
@@ -155,7 +155,7 @@ impl Reader {
     }
 
     /// The limits as written; those of a CA whose limits are known, where none are.
-    fn limits(&mut self, key: &str, directory: &str, limits: Option<raw::AcmeLimits>) -> Limits {
+    fn ca_limits(&mut self, key: &str, directory: &str, limits: Option<raw::AcmeLimits>) -> Limits {
         let Some(limits) = limits else {
             return match directory.contains(LETS_ENCRYPT) {
                 true => Limits::lets_encrypt(),

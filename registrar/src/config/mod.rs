@@ -6,7 +6,6 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use self::reader::{Reader, with_nearest};
 use crate::observe::survey::Intervals;
@@ -16,6 +15,7 @@ mod admin;
 pub mod check;
 mod identity;
 mod issuer;
+pub mod limits;
 mod listen;
 mod log;
 mod metrics;
@@ -32,10 +32,11 @@ mod zone;
 pub use self::admin::{Admin, AdminClient, AdminToken, Recognised, ServerFiles};
 pub use self::identity::{IdentityFiles, Pin};
 pub use self::issuer::{AcmeConfig, IssuerConfig, LocalConfig};
+pub use self::limits::{BodyLimits, Limits, Timeouts};
 pub use self::listen::Listen;
 pub use self::log::{LogConfig, LogFormat};
 pub use self::notify::{Chosen, NotifyConfig, PostConfig, ProgramConfig};
-pub use self::profile::{Profile, RenewKey};
+pub use self::profile::{Profile, RenewKey, ServerKeygen};
 pub use self::store::{Database, Retention, StoreConfig};
 pub use self::zone::{AcmeDnsConfig, Rfc2136Config, SolverConfig, ZoneConfig, dns_name};
 
@@ -82,17 +83,6 @@ pub struct Config {
 pub struct Policy {
     /// What becomes of genuine devices that no operator expected.
     pub unexpected: Unexpected,
-}
-
-/// How much is too much.
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    /// Connections of pledges and EST clients at once.
-    pub connections: usize,
-    /// How long one call to a MASA may take.
-    pub masa_timeout: Duration,
-    /// How many DNS answers a second go over UDP to one network.
-    pub dns_answers_per_second: u32,
 }
 
 /// Something that is wrong with the configuration.
@@ -174,11 +164,7 @@ impl Reader {
         let log = self.log(raw.log);
         let metrics = self.metrics(&raw.metrics);
         let notify = self.notify(raw.notify);
-        let connections = self.bounded("limits.connections", raw.limits.connections, 1, 100_000);
-        let timeout =
-            self.bounded("limits.masa_timeout_secs", raw.limits.masa_timeout_secs, 1, 300);
-        let answers = "limits.dns_answers_per_second";
-        let answers = self.bounded(answers, raw.limits.dns_answers_per_second, 10, 1_000_000);
+        let limits = self.limits(&raw.limits);
         let (Some(listen), Some(identity), Some(unexpected), true) =
             (listen, identity, unexpected, self.problems.is_empty())
         else {
@@ -194,11 +180,7 @@ impl Reader {
             zones,
             profiles,
             policy: Policy { unexpected },
-            limits: Limits {
-                connections: usize::try_from(connections).unwrap_or(usize::MAX),
-                masa_timeout: Duration::from_secs(u64::from(timeout)),
-                dns_answers_per_second: answers,
-            },
+            limits,
             log,
             metrics,
             notify,

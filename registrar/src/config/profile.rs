@@ -40,6 +40,17 @@ pub struct Profile {
     pub require_eku: Vec<String>,
     /// How long certificates of the local issuer last, in days, where it is not the issuer's own lifetime.
     pub validity_days: Option<u32>,
+    /// Whether the registrar makes keys for devices that cannot.
+    pub server_keygen: ServerKeygen,
+}
+
+/// Whether the registrar makes keys for devices (RFC 7030 §4.4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ServerKeygen {
+    /// A device makes its own key, which never leaves it.
+    Refused,
+    /// A device may have its key made.
+    Offered,
 }
 
 /// Which key a renewed certificate may have.
@@ -117,6 +128,10 @@ impl Reader {
                 true => Linking::Required,
                 false => Linking::NotAsked,
             };
+            let server_keygen = match profile.server_keygen {
+                true => ServerKeygen::Offered,
+                false => ServerKeygen::Refused,
+            };
             let profile = Profile {
                 issuer,
                 zone,
@@ -130,6 +145,7 @@ impl Reader {
                 allow_eku,
                 require_eku,
                 validity_days,
+                server_keygen,
             };
             read.insert(name, Arc::new(profile));
         }

@@ -201,6 +201,8 @@ pub(super) struct Profile {
     #[serde(default)]
     pub(super) require_eku: Vec<String>,
     pub(super) validity_days: Option<u32>,
+    #[serde(default)]
+    pub(super) server_keygen: bool,
 }
 
 fn serial() -> String {
@@ -225,11 +227,23 @@ pub(super) struct Limits {
     pub(super) connections: u32,
     pub(super) masa_timeout_secs: u32,
     pub(super) dns_answers_per_second: u32,
+    pub(super) handshake_timeout_secs: u32,
+    pub(super) header_timeout_secs: u32,
+    pub(super) body_timeout_secs: u32,
+    pub(super) body_octets: u32,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { connections: 1000, masa_timeout_secs: 10, dns_answers_per_second: 1000 }
+        Self {
+            connections: 1000,
+            masa_timeout_secs: 10,
+            dns_answers_per_second: 1000,
+            handshake_timeout_secs: 10,
+            header_timeout_secs: 30,
+            body_timeout_secs: 30,
+            body_octets: super::limits::BODY_OCTETS_MOST,
+        }
     }
 }
 

@@ -72,6 +72,13 @@ connections = 1000
 masa_timeout_secs = 10
 # DNS answers a second over UDP to one network (IPv4 /24, IPv6 /56); above that, it is told to ask over TCP.
 dns_answers_per_second = 1000
+# How long a TLS handshake, a request's header and a request's body may take, in seconds; an idle connection is closed
+# after the header's time.
+handshake_timeout_secs = 10
+header_timeout_secs = 30
+body_timeout_secs = 30
+# The longest body of a request, in octets; at most 65536.
+body_octets = 65536
 
 "#;
 
@@ -212,6 +219,8 @@ allow_eku = ["server-auth", "client-auth"]
 # require_eku = ["client-auth"]
 # How long certificates of a local issuer last, in days; the issuer's own lifetime if left out.
 # validity_days = 90
+# Whether the registrar makes keys for devices that cannot (/serverkeygen). Such a key was in two places.
+server_keygen = false
 
 "#,
         domain = choices.domain,

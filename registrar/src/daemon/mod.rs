@@ -83,7 +83,8 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let metrics_listener =
         MetricsListener::start(&config, shown.clone().merge(lists.clone())).await?;
     base.observing.start(&config, &base, &mut tasks)?;
-    let bounds = Bounds::new(config.limits.connections, metrics, Listener::Est);
+    let limits = config.limits;
+    let bounds = Bounds::new(limits.connections, limits.timeouts, metrics, Listener::Est);
     let challenges = tls_alpn(&config, &base.provider, &base.answers);
     let door = Door::new(server_config(Arc::clone(&base.provider), &base.identity)?, challenges);
     let app = Arc::new(app(config, &base, issuers).await?);
@@ -100,7 +101,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let admin_address = admin_listener.as_ref().map(|(_, address, _)| *address);
     if let Some((listener, _, door)) = admin_listener {
         let guarded = tls::guarded(admin, registry, service);
-        let bounds = Bounds::new(ADMIN_CONNECTIONS, metrics, Listener::Admin);
+        let bounds = Bounds::new(ADMIN_CONNECTIONS, limits.timeouts, metrics, Listener::Admin);
         tasks.spawn(listener::run(listener, door, guarded, bounds, stopped.clone()));
     }
     tasks.spawn(Arc::clone(&daemon).follow(stopped.clone()));

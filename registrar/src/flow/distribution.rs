@@ -7,7 +7,7 @@ use brski_voucher::certificate::Certificate;
 use rustls_pki_types::CertificateDer;
 
 use crate::config::Profile;
-use crate::store::model::Millis;
+use crate::store::model::{ChainCertificate, Millis, Sha256};
 
 /// The body of `/cacerts`: each certificate once, in the given order.
 ///
@@ -26,6 +26,40 @@ pub fn ca_certificates<'a>(
         }
     }
     certs_only::encode(&certificates)
+}
+
+/// The CA certificates that a certificate in use still needs: those directly above one, and all above these.
+///
+/// `seen`: all that were ever seen; `issuing`: SHA-256 of those directly above certificates that are neither expired
+/// nor revoked. Intermediates rotate, and an answer that only ever grew would get too long for clients.
+#[must_use]
+pub fn needed<'a>(
+    seen: &'a [ChainCertificate],
+    issuing: &[Sha256],
+) -> Vec<&'a CertificateDer<'static>> {
+    let read: Vec<(&ChainCertificate, Certificate)> = seen
+        .iter()
+        .filter_map(|row| Some((row, Certificate::from_der(&row.certificate).ok()?)))
+        .collect();
+    let mut is_needed: Vec<bool> =
+        read.iter().map(|(row, _)| issuing.contains(&row.fingerprint)).collect();
+    loop {
+        // A cross-signed CA has more than one certificate above it, and any of them may lead to a client's anchor.
+        let above: Vec<bool> = read
+            .iter()
+            .map(|(_, upper)| {
+                read.iter()
+                    .zip(&is_needed)
+                    .any(|((_, lower), is)| *is && lower.issuer_der() == upper.subject_der())
+            })
+            .collect();
+        let grown: Vec<bool> = is_needed.iter().zip(above).map(|(is, also)| *is || also).collect();
+        if grown == is_needed {
+            let rows = read.into_iter().zip(is_needed).filter(|(_, is)| *is);
+            return rows.map(|((row, _), _)| &row.certificate).collect();
+        }
+        is_needed = grown;
+    }
 }
 
 /// Whether a CA certificate that was seen once is of use still: one that has ended leads nobody anywhere.
@@ -49,4 +83,62 @@ pub fn csr_attributes(profile: &Profile, name: Option<&str>) -> Vec<u8> {
         _ => None,
     });
     CsrAttributes { dns_name: name.map(str::to_owned), key, linking: profile.linking }.to_der()
+}
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
+
+    use super::*;
+
+    type Ca = CertifiedIssuer<'static, KeyPair>;
+
+    fn parameters(name: &str) -> CertificateParams {
+        let mut parameters = CertificateParams::default();
+        parameters.distinguished_name.push(DnType::CommonName, name);
+        parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        parameters
+    }
+
+    fn root(name: &str) -> Ca {
+        CertifiedIssuer::self_signed(parameters(name), KeyPair::generate().unwrap()).unwrap()
+    }
+
+    fn below(name: &str, issuer: &Ca) -> Ca {
+        CertifiedIssuer::signed_by(parameters(name), KeyPair::generate().unwrap(), issuer).unwrap()
+    }
+
+    fn row(ca: &Ca) -> ChainCertificate {
+        let certificate = ca.der().clone();
+        let fingerprint = Sha256::of(&certificate);
+        ChainCertificate { issuer: "acme".into(), certificate, fingerprint }
+    }
+
+    #[test]
+    fn an_intermediate_stays_with_all_above_it_as_long_as_a_certificate_needs_it() {
+        let root = root("root");
+        let middle = below("middle", &root);
+        let (old, new) = (below("old", &middle), below("new", &root));
+        let seen = [row(&old), row(&new), row(&middle), row(&root)];
+        let served = |issuing: &[&Ca]| -> Vec<usize> {
+            let issuing: Vec<Sha256> = issuing.iter().map(|ca| row(ca).fingerprint).collect();
+            let needed = needed(&seen, &issuing);
+            (0..seen.len()).filter(|place| needed.contains(&&seen[*place].certificate)).collect()
+        };
+        assert_eq!(served(&[&old, &new]), [0, 1, 2, 3]);
+        assert_eq!(served(&[&old]), [0, 2, 3]);
+        assert_eq!(served(&[&new]), [1, 3], "the CA goes on with another intermediate");
+        assert_eq!(served(&[]), [0; 0]);
+    }
+
+    #[test]
+    fn every_certificate_of_a_cross_signed_ca_is_kept() {
+        let (first, second) = (root("first"), root("second"));
+        let issuing = below("issuing", &first);
+        let key = KeyPair::generate().unwrap();
+        // Another certificate with the name of the first root, by the second one.
+        let cross = CertifiedIssuer::signed_by(parameters("first"), key, &second).unwrap();
+        let seen = [row(&issuing), row(&first), row(&cross), row(&second)];
+        assert_eq!(needed(&seen, &[seen[0].fingerprint]).len(), 4);
+    }
 }

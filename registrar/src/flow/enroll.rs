@@ -30,10 +30,17 @@ pub const RETRY_AFTER_SECS: u32 = 5;
 /// # Errors
 /// [`Refusal::CsrUnreadable`], [`Refusal::CsrSignature`].
 pub fn read(body: &[u8]) -> Result<ProvenCsr, Refusal> {
+    parse(body)?.prove().map_err(|error| Refusal::CsrSignature { reason: error.to_string() })
+}
+
+/// Reads a CSR as clients send it, and looks at no signature.
+///
+/// # Errors
+/// [`Refusal::CsrUnreadable`].
+pub fn parse(body: &[u8]) -> Result<Csr, Refusal> {
     let unreadable = |reason: String| Refusal::CsrUnreadable { reason };
     let der = transfer::decode(body).map_err(|error| unreadable(error.to_string()))?;
-    let csr = Csr::parse(&der).map_err(|error| unreadable(error.to_string()))?;
-    csr.prove().map_err(|error| Refusal::CsrSignature { reason: error.to_string() })
+    Csr::parse(&der).map_err(|error| unreadable(error.to_string()))
 }
 
 /// What a device wants to have, as a retry wants it again.
@@ -253,6 +260,7 @@ fn certificates(
         device: enrollment.device.clone(),
         enrollment: enrollment.id.clone(),
         issuer: enrollment.issuer.clone(),
+        authority: chain.above.first().map(|above| Sha256::of(above)),
         certificate: chain.leaf,
         serial: hex(leaf.serial()),
         spki: Sha256::of(leaf.spki_der()),

@@ -56,6 +56,7 @@ impl Refusal {
             | Self::MediaType { .. }
             | Self::NotAcceptable { .. }
             | Self::BodyTooLong { .. }
+            | Self::BodyTooSlow { .. }
             | Self::BodyUnreadable
             | Self::RequestUnreadable { .. }
             | Self::RequestSignature { .. }
@@ -76,6 +77,7 @@ impl Refusal {
             | Self::CsrExtension(_)
             | Self::CsrKeyHeld { .. }
             | Self::CsrRenewalKey { .. }
+            | Self::KeyProtection(_)
             | Self::LinkingMissing
             | Self::ChallengePassword => Some(Fault::Pledge),
         }

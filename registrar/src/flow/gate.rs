@@ -164,6 +164,7 @@ mod tests {
             device: id(),
             enrollment: id(),
             issuer: "local".into(),
+            authority: None,
             certificate: CertificateDer::from(vec![1]),
             serial: "01".into(),
             spki: Sha256([2; 32]),

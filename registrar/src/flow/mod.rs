@@ -12,6 +12,7 @@ pub mod distribution;
 pub mod enroll;
 pub mod fault;
 pub mod gate;
+pub mod keygen;
 pub mod operator;
 pub mod peer;
 pub mod refusal;

@@ -113,6 +113,16 @@ impl PeerIdentity {
         }
     }
 
+    /// The certificate of its session, where somebody here vouches for it.
+    #[must_use]
+    pub fn certificate(&self) -> Option<&CertificateDer<'static>> {
+        match self {
+            Self::Idevid(idevid) => Some(idevid.certificate.der()),
+            Self::Issued { certificate, .. } => Some(&certificate.certificate),
+            Self::None | Self::Unknown { .. } | Self::Revoked | Self::Credential { .. } => None,
+        }
+    }
+
     /// What it proved, in words for the trail.
     #[must_use]
     pub fn describe(&self) -> String {

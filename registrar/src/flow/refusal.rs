@@ -5,6 +5,7 @@
 
 use acme_bridge::Problem;
 use brski_est::csr::check::CsrFault;
+use brski_est::server_keygen::ProtectionError;
 use thiserror::Error;
 
 use crate::store::StoreError;
@@ -136,7 +137,9 @@ pub enum Refusal {
         allowed: &'static str,
     },
     /// The operation exists and is not offered.
-    #[error("this registrar does not offer {operation}")]
+    #[error(
+        "this registrar does not offer {operation} here; use simpleenroll, or simplereenroll to renew, with a key that the device made"
+    )]
     NotOffered {
         /// The operation.
         operation: &'static str,
@@ -162,6 +165,12 @@ pub enum Refusal {
     BodyTooLong {
         /// The limit in octets.
         limit: usize,
+    },
+    /// The body did not arrive in time.
+    #[error("the body did not arrive within {limit_secs} seconds; send it whole, at once")]
+    BodyTooSlow {
+        /// The limit in seconds.
+        limit_secs: u64,
     },
     /// The body ended early.
     #[error("the body could not be read")]
@@ -288,6 +297,9 @@ pub enum Refusal {
         /// Which key it takes.
         wanted: &'static str,
     },
+    /// The key that is to be made cannot be encrypted as the CSR asks.
+    #[error("the key cannot be encrypted as the CSR asks: {0}")]
+    KeyProtection(ProtectionError),
     /// The profile wants a challengePassword.
     #[error(
         "the CSR has no challengePassword; it must be base64 of this session's tls-exporter (TLS 1.3): linking of identity and proof of possession is required"
@@ -365,6 +377,7 @@ impl Refusal {
             Self::MediaType { .. } => "media-type-unknown",
             Self::NotAcceptable { .. } => "not-acceptable",
             Self::BodyTooLong { .. } => "body-too-long",
+            Self::BodyTooSlow { .. } => "body-too-slow",
             Self::BodyUnreadable => "body-unreadable",
             Self::RequestUnreadable { .. } => "voucher-request-unreadable",
             Self::RequestSignature { .. } => "voucher-request-signature",
@@ -387,6 +400,7 @@ impl Refusal {
             Self::CsrExtension(_) => "csr-extension",
             Self::CsrKeyHeld { .. } => "csr-key-held",
             Self::CsrRenewalKey { .. } => "csr-renewal-key",
+            Self::KeyProtection(_) => "key-protection",
             Self::LinkingMissing => "csr-linking-missing",
             Self::ChallengePassword => "csr-challenge-password",
             Self::CertificateWaiting { .. } => "certificate-waiting",
@@ -423,7 +437,9 @@ impl Refusal {
             | Self::NotOffered { .. } => "RFC 7030 §3.2.2",
             Self::MethodNotAllowed { .. } => "RFC 9110 §15.5.6",
             Self::MediaType { .. } | Self::NotAcceptable { .. } => "RFC 8995 §5.6",
-            Self::BodyTooLong { .. } | Self::BodyUnreadable => "RFC 9110 §15.5",
+            Self::BodyTooLong { .. } | Self::BodyTooSlow { .. } | Self::BodyUnreadable => {
+                "RFC 9110 §15.5"
+            }
             Self::RequestUnreadable { .. } | Self::RequestEnded => "RFC 8995 §5.3",
             Self::RequestSignature { .. } | Self::RequestSerial { .. } => "RFC 8995 §5.5",
             Self::Proximity { .. } => "RFC 8995 §5.2",
@@ -439,6 +455,7 @@ impl Refusal {
                 "RFC 7030 §4.2.1"
             }
             Self::CsrRenewalKey { .. } => "RFC 7030 §4.2.2",
+            Self::KeyProtection(_) => "RFC 7030 §4.4.1",
             Self::CsrSignature { .. } | Self::ChallengePassword | Self::LinkingMissing => {
                 "RFC 7030 §3.5"
             }

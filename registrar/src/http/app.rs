@@ -12,7 +12,7 @@ use tracing::{Instrument as _, Span, debug_span, error};
 use super::est::credential::Attempt;
 use super::locks::Locks;
 use super::status;
-use crate::config::{Config, Profile};
+use crate::config::{BodyLimits, Config, Profile};
 use crate::entropy::random_id;
 use crate::flow::peer::{PeerIdentity, judge};
 use crate::flow::refusal::Refusal;
@@ -71,6 +71,12 @@ impl App {
     #[must_use]
     pub fn now(&self) -> Millis {
         Millis(self.clock.now())
+    }
+
+    /// How long and how slow a body may be.
+    #[must_use]
+    pub fn body_limits(&self) -> BodyLimits {
+        self.config.load().limits.body
     }
 
     /// The profile of a device that names none.
@@ -183,5 +189,12 @@ impl Refused {
     #[must_use]
     pub fn of(device: &Id, refusal: Refusal) -> Self {
         Self { refusal, device: Some(device.clone()), decision: Decision::default() }
+    }
+
+    /// The same, of this device where none is known yet.
+    #[must_use]
+    pub fn about(mut self, device: Option<&Id>) -> Self {
+        self.device = self.device.or_else(|| device.cloned());
+        self
     }
 }

@@ -3,21 +3,25 @@
 use axum::body::Body;
 use http_body_util::BodyExt as _;
 
+use crate::config::BodyLimits;
 use crate::flow::refusal::Refusal;
 
-/// The longest body that is read, in octets.
-pub const LIMIT: usize = 64 * 1024;
 /// How much of a longer body is thrown away so that its sender reads the answer, in octets.
 const DRAIN: usize = 1024 * 1024;
 
 /// Reads a whole body.
 ///
-/// A body above [`LIMIT`] is read on and forgotten, up to 1 MiB: a client that is still sending
+/// A body above the limit is read on and forgotten, up to 1 MiB: a client that is still sending
 /// when the connection closes would see a reset instead of the reason.
 ///
 /// # Errors
-/// [`Refusal::BodyTooLong`] above [`LIMIT`]; [`Refusal::BodyUnreadable`] if it breaks off.
-pub async fn read(mut body: Body) -> Result<Vec<u8>, Refusal> {
+/// [`Refusal::BodyTooLong`]; [`Refusal::BodyTooSlow`]; [`Refusal::BodyUnreadable`] if it breaks off.
+pub async fn read(body: Body, limits: BodyLimits) -> Result<Vec<u8>, Refusal> {
+    let reading = tokio::time::timeout(limits.timeout, whole(body, limits.octets));
+    reading.await.unwrap_or(Err(Refusal::BodyTooSlow { limit_secs: limits.timeout.as_secs() }))
+}
+
+async fn whole(mut body: Body, limit: usize) -> Result<Vec<u8>, Refusal> {
     let mut octets = Vec::new();
     let mut total = 0_usize;
     while let Some(frame) = body.frame().await {
@@ -26,7 +30,7 @@ pub async fn read(mut body: Body) -> Result<Vec<u8>, Refusal> {
             continue;
         };
         total = total.saturating_add(data.len());
-        if total <= LIMIT {
+        if total <= limit {
             octets.extend_from_slice(&data);
         } else if total > DRAIN {
             break;
@@ -34,22 +38,57 @@ pub async fn read(mut body: Body) -> Result<Vec<u8>, Refusal> {
             octets.clear();
         }
     }
-    if total > LIMIT {
-        return Err(Refusal::BodyTooLong { limit: LIMIT });
+    if total > limit {
+        return Err(Refusal::BodyTooLong { limit });
     }
     Ok(octets)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::convert::Infallible;
+    use std::pin::Pin;
+    use std::task::{Context, Poll};
+    use std::time::Duration;
+
+    use axum::body::HttpBody;
+    use bytes::Bytes;
+    use hyper::body::Frame;
+
     use super::*;
+
+    /// A body whose sender neither sends nor goes away.
+    struct Silent;
+
+    impl HttpBody for Silent {
+        type Data = Bytes;
+        type Error = Infallible;
+
+        fn poll_frame(
+            self: Pin<&mut Self>,
+            _context: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+            Poll::Pending
+        }
+    }
+
+    const OCTETS: usize = 5000;
+    const LIMITS: BodyLimits = BodyLimits { octets: OCTETS, timeout: Duration::from_secs(60) };
 
     #[tokio::test]
     async fn reads_up_to_the_limit_and_not_an_octet_more() {
-        assert_eq!(read(Body::from(vec![7; LIMIT])).await.unwrap().len(), LIMIT);
-        for length in [LIMIT + 1, 3 * DRAIN] {
-            let refusal = read(Body::from(vec![7; length])).await.unwrap_err();
-            assert!(matches!(refusal, Refusal::BodyTooLong { limit: LIMIT }));
+        assert_eq!(read(Body::from(vec![7; OCTETS]), LIMITS).await.unwrap().len(), OCTETS);
+        for length in [OCTETS + 1, 3 * DRAIN] {
+            let refusal = read(Body::from(vec![7; length]), LIMITS).await.unwrap_err();
+            assert!(matches!(refusal, Refusal::BodyTooLong { limit: OCTETS }));
         }
+    }
+
+    #[tokio::test]
+    async fn waits_no_longer_than_it_may() {
+        let body = Body::new(Silent);
+        let limits = BodyLimits { timeout: Duration::from_millis(1), ..LIMITS };
+        let refusal = read(body, limits).await.unwrap_err();
+        assert!(matches!(refusal, Refusal::BodyTooSlow { .. }));
     }
 }

@@ -41,7 +41,7 @@ pub async fn request_voucher(
 ) -> Response {
     let (parts, content) = request.into_parts();
     app.answer(peer, async move |app, arrival| {
-        let content = body::read(content).await?;
+        let content = body::read(content, app.body_limits()).await?;
         let idevid = arrival.identity.idevid()?;
         headers::require_media_type(&parts.headers, voucher::MEDIA_TYPE)?;
         headers::require_acceptable(&parts.headers, voucher::MEDIA_TYPE)?;
@@ -63,7 +63,7 @@ pub async fn voucher_status(
 ) -> Response {
     let (parts, content) = request.into_parts();
     app.answer(peer, async move |app, arrival| {
-        let content = body::read(content).await?;
+        let content = body::read(content, app.body_limits()).await?;
         let idevid = arrival.identity.idevid()?;
         headers::require_media_type(&parts.headers, STATUS_MEDIA_TYPE)?;
         let known = known(app, idevid).await?.ok_or(Refusal::NothingToReport)?;
@@ -88,7 +88,7 @@ pub async fn enroll_status(
 ) -> Response {
     let (parts, content) = request.into_parts();
     app.answer(peer, async move |app, arrival| {
-        let content = body::read(content).await?;
+        let content = body::read(content, app.body_limits()).await?;
         let (known, session) = match &arrival.identity {
             PeerIdentity::Issued { certificate, device } => {
                 ((**device).clone(), StatusSession::IssuedCertificate(certificate.clone()))

@@ -18,33 +18,36 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tower::ServiceExt as _;
 use tracing::debug;
 
+use crate::config::Timeouts;
 use crate::observe::metrics::Metrics;
 use crate::observe::metrics::labels::{HandshakeFailure, Listener};
 use crate::tls::door::Door;
 use crate::tls::peer::Peer;
 
-/// How long a TLS handshake may take.
-const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
-/// How long a request's header may take to arrive; an idle connection is closed after the same time.
-const HEADER_LIMIT: Duration = Duration::from_secs(30);
 /// How long open requests may take to end after shutdown began.
 const SHUTDOWN_LIMIT: Duration = Duration::from_secs(15);
 /// The longest header that is read, in octets.
 const HEADER_OCTETS: usize = 16 * 1024;
 
-/// How many connections there may be at once, and where they are counted.
+/// How many connections there may be at once, how slow each may be, and where they are counted.
 #[derive(Clone, Debug)]
 pub struct Bounds {
     connections: usize,
     metrics: Arc<Metrics>,
     listener: Listener,
+    timeouts: Timeouts,
 }
 
 impl Bounds {
-    /// So many connections, counted as this listener's.
+    /// So many connections, each no slower than this, counted as this listener's.
     #[must_use]
-    pub fn new(connections: usize, metrics: &Arc<Metrics>, listener: Listener) -> Self {
-        Self { connections, metrics: Arc::clone(metrics), listener }
+    pub fn new(
+        connections: usize,
+        timeouts: Timeouts,
+        metrics: &Arc<Metrics>,
+        listener: Listener,
+    ) -> Self {
+        Self { connections, timeouts, metrics: Arc::clone(metrics), listener }
     }
 }
 
@@ -84,7 +87,7 @@ pub async fn run(
             });
             let connection = http1::Builder::new()
                 .timer(TokioTimer::new())
-                .header_read_timeout(HEADER_LIMIT)
+                .header_read_timeout(bounds.timeouts.header)
                 .max_header_size(HEADER_OCTETS)
                 .serve_connection(TokioIo::new(connection), service);
             if let Err(error) = watcher.watch(connection).await {
@@ -124,7 +127,7 @@ async fn handshake(
     if let Err(error) = stream.set_nodelay(true) {
         debug!(%address, %error, "cannot set TCP_NODELAY");
     }
-    match tokio::time::timeout(HANDSHAKE_LIMIT, door.open(stream)).await {
+    match tokio::time::timeout(bounds.timeouts.handshake, door.open(stream)).await {
         Ok(Ok(connection)) => connection,
         Ok(Err(error)) => {
             debug!(%address, %error, "TLS handshake failed");

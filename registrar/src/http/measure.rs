@@ -49,6 +49,7 @@ fn endpoint(path: &str) -> Endpoint {
         Ok(Operation::SimpleEnroll) => Endpoint::SimpleEnroll,
         Ok(Operation::SimpleReenroll) => Endpoint::SimpleReenroll,
         Ok(Operation::RenewalInfo) => Endpoint::RenewalInfo,
+        Ok(Operation::ServerKeygen) => Endpoint::ServerKeygen,
         _ => Endpoint::Other,
     }
 }
@@ -68,7 +69,8 @@ mod tests {
             ("/.well-known/est/simpleenroll", "simpleenroll"),
             ("/.well-known/est/simplereenroll", "simplereenroll"),
             ("/.well-known/est/renewal-info/aYhba4dGQEHhs3uEe6CuLN4ByNQ.AIdlQyE", "renewal_info"),
-            ("/.well-known/est/serverkeygen", "other"),
+            ("/.well-known/est/serverkeygen", "serverkeygen"),
+            ("/.well-known/est/fullcmc", "other"),
             ("/.well-known/est/a/b/cacerts", "other"),
             ("/metrics", "other"),
             ("/\u{1b}[31m", "other"),

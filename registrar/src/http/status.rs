@@ -63,6 +63,7 @@ pub fn status(refusal: &Refusal) -> StatusCode {
         | Refusal::RequestUnreadable { .. }
         | Refusal::RequestEnded => StatusCode::NOT_ACCEPTABLE,
         Refusal::BodyTooLong { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+        Refusal::BodyTooSlow { .. } => StatusCode::REQUEST_TIMEOUT,
         Refusal::BodyUnreadable
         | Refusal::StatusUnreadable { .. }
         | Refusal::CsrUnreadable { .. }
@@ -70,6 +71,7 @@ pub fn status(refusal: &Refusal) -> StatusCode {
         | Refusal::CsrKey(_)
         | Refusal::CsrKeyHeld { .. }
         | Refusal::CsrRenewalKey { .. }
+        | Refusal::KeyProtection(_)
         | Refusal::CsrExtension(_) => StatusCode::BAD_REQUEST,
         Refusal::MasaRefused { status, .. } => mirrored(*status),
         Refusal::MasaWaiting { .. }
@@ -105,7 +107,10 @@ pub fn response(refusal: &Refusal) -> Response {
     }
     match refusal {
         // RFC 8995 §5.2: the registrar responds and closes the connection.
-        Refusal::Proximity { .. } | Refusal::BodyTooLong { .. } | Refusal::BodyUnreadable => {
+        Refusal::Proximity { .. }
+        | Refusal::BodyTooLong { .. }
+        | Refusal::BodyTooSlow { .. }
+        | Refusal::BodyUnreadable => {
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
         // RFC 7030 §3.2.3: clients may come without credentials first, and learn here what to bring.

@@ -22,6 +22,14 @@ use crate::store::model::Sha256;
 /// [`Refusal::CsrKey`], [`Refusal::CsrExtension`] or [`Refusal::CsrName`], each with both values.
 pub fn check(csr: &Csr, assigned: &str, profile: &Profile) -> Result<(), Refusal> {
     check::key(csr, &profile.key_types).map_err(Refusal::CsrKey)?;
+    check_wish(csr, assigned, profile)
+}
+
+/// Checks everything that a CSR asks for, its key aside.
+///
+/// # Errors
+/// [`Refusal::CsrExtension`], [`Refusal::CsrName`].
+pub fn check_wish(csr: &Csr, assigned: &str, profile: &Profile) -> Result<(), Refusal> {
     let usages: Vec<&str> = profile.allow_eku.iter().map(String::as_str).collect();
     check::extensions(csr, &usages, &[]).map_err(Refusal::CsrExtension)?;
     check::names(csr, assigned).map_err(Refusal::CsrName)

@@ -16,8 +16,8 @@ use self::model::{
     Approval, ApprovalState, CertificateEnds, ChainCertificate, Checkpoint, Credential,
     DeviceFilter, DevicePlace, DeviceState, Enrollment, EnrollmentState, Event, EventFilter,
     EventPlace, Head, Id, IssuedCertificate, KnownDevice, ListedOrder, Manufacturer, Millis,
-    OrderFilter, OrderPlace, OrderTally, Queues, RevocationRow, SeenIdevid, Sha256, StoredEvent,
-    VoucherExchange, VoucherState,
+    OrderFilter, OrderPlace, OrderTally, Queues, RevocationRow, SealedKey, SeenIdevid, Sha256,
+    StoredEvent, VoucherExchange, VoucherState,
 };
 
 pub mod chain;
@@ -248,6 +248,34 @@ pub enum Change {
     },
     /// Forgets a challenge answer that was taken back; one that an order needs stays.
     RemoveAnswer(ChallengeAnswer),
+    /// Keeps a key that was made for a device; fails if there is one for the same wish.
+    KeepSealedKey(SealedKey),
+    /// Notes that a kept key was sent; only the first time counts.
+    NoteKeySent {
+        /// The wish that it is for.
+        wish: Sha256,
+        /// Now.
+        at: Millis,
+    },
+    /// Removes a kept key, unless another one is in its place.
+    RemoveSealedKey {
+        /// The wish that it is for.
+        wish: Sha256,
+        /// The key of its enrollment.
+        enrollment: Sha256,
+    },
+    /// Removes all kept keys of a device.
+    RemoveSealedKeys {
+        /// The device.
+        device: Id,
+    },
+    /// Removes the kept keys that are given no more.
+    PruneSealedKeys {
+        /// Those that were sent at this time or before.
+        sent_until: Millis,
+        /// Those that were made at this time or before.
+        made_until: Millis,
+    },
     /// Keeps a signed statement about a chain; the same one twice is kept once.
     AddCheckpoint(Checkpoint),
     /// Puts a signed statement in the place of the events up to it.
@@ -287,6 +315,8 @@ pub enum Conflict {
     VoucherExchange,
     /// Another enrollment with this key is approved or ordered.
     Enrollment,
+    /// A key was made for the same wish.
+    SealedKey,
     /// Another node drives the order.
     OrderLeased,
     /// Another order took from the limit.
@@ -452,6 +482,12 @@ pub trait Store: Send + Sync + 'static {
 
     /// All CA certificates seen above issued ones.
     async fn chain_certificates(&self) -> Result<Vec<ChainCertificate>, StoreError>;
+
+    /// The CA certificates, by their SHA-256, directly above certificates that are valid after `now` and not revoked.
+    async fn issuing_certificates(&self, now: Millis) -> Result<Vec<Sha256>, StoreError>;
+
+    /// The key that was made for this wish.
+    async fn sealed_key(&self, wish: &Sha256) -> Result<Option<SealedKey>, StoreError>;
 
     /// A page of the events that fit a filter, the oldest first: after a place, or since the filter's time,
     /// or else the newest; at most `limit`.

@@ -11,12 +11,14 @@ use serde::{Deserialize, Serialize};
 pub use self::operator::{Approval, ApprovalReason, ApprovalState, Credential};
 pub use self::order::{ListedOrder, OrderFilter, OrderPlace, OrderTally, RevocationRow};
 pub use self::page::{DeviceFilter, DevicePlace, EventFilter, EventPlace};
+pub use self::sealed_key::SealedKey;
 pub use self::survey::{CertificateEnds, OrderQueue, Queues};
 pub use self::trail::{Checkpoint, CheckpointKind, Event, Head, StoredEvent, Verdict};
 
 mod operator;
 mod order;
 mod page;
+mod sealed_key;
 mod survey;
 mod trail;
 
@@ -443,6 +445,8 @@ pub struct IssuedCertificate {
     pub enrollment: Id,
     /// The issuer, by its name in the configuration.
     pub issuer: String,
+    /// SHA-256 of the CA certificate directly above it, where its chain had one.
+    pub authority: Option<Sha256>,
     /// The certificate.
     pub certificate: CertificateDer<'static>,
     /// Its serial number, hexadecimal.

@@ -11,6 +11,7 @@ use tracing::{info, warn};
 
 use super::{SealError, seal};
 use crate::config::Config;
+use crate::flow::keygen;
 use crate::identity::RegistrarIdentity;
 use crate::store::chain::sign_checkpoint;
 use crate::store::model::{CheckpointKind, Millis};
@@ -74,7 +75,7 @@ impl Keeper {
         }
     }
 
-    /// Removes old events and finished orders in small steps.
+    /// Removes old events and finished orders in small steps, and keys of devices that had time to fetch them.
     ///
     /// # Errors
     /// [`SealError`]; what was removed before stays removed, with its checkpoint.
@@ -85,6 +86,11 @@ impl Keeper {
         for node in self.store.nodes().await? {
             self.prune_events(&node, days(retention.events_days), now).await?;
         }
+        let keys = Change::PruneSealedKeys {
+            sent_until: now.plus(-keygen::SENT_MILLIS),
+            made_until: now.plus(-keygen::WAITING_MILLIS),
+        };
+        self.store.commit(vec![keys], Vec::new()).await?;
         let before = days(retention.orders_days);
         loop {
             let orders = self.store.ended_orders(before, STEP).await?;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use brski_est::csr::{Csr, KeyKind};
 use brski_est::csr_attributes::Linking;
 use brski_registrar::clock::SystemClock;
-use brski_registrar::config::{LocalConfig, Profile, RenewKey};
+use brski_registrar::config::{LocalConfig, Profile, RenewKey, ServerKeygen};
 use brski_registrar::http::crl::{self, Lists};
 use brski_registrar::issue::local::LocalIssuer;
 use brski_registrar::issue::{ApprovedCsr, Issuer as _, Submission};
@@ -133,6 +133,7 @@ fn profile(allow: &[&str]) -> Profile {
         renew_expired_days: 0,
         renew_key: RenewKey::Any,
         linking: Linking::NotAsked,
+        server_keygen: ServerKeygen::Refused,
         hold: std::time::Duration::ZERO,
         fallback: None,
         allow_eku: allow.iter().map(|usage| (*usage).to_owned()).collect(),
@@ -230,6 +231,7 @@ async fn store(folder: &Path, leaf: &CertificateDer<'static>) -> anyhow::Result<
         issuer: "local".into(),
         certificate: leaf.clone(),
         serial: hex(read.serial()),
+        authority: None,
         spki: Sha256([4; 32]),
         not_before: Millis(read.not_before() * 1000),
         not_after: Millis(read.not_after() * 1000),

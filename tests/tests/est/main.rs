@@ -3,9 +3,12 @@
 // A panic is how a test fails.
 #![allow(clippy::indexing_slicing, clippy::expect_used, clippy::unwrap_used, clippy::panic)]
 
+mod ca_certificates;
 mod clients;
 mod credentials;
 mod habits;
+mod keygen;
+mod refusals;
 mod renewals;
 mod without_brski;
 

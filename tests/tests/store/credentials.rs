@@ -79,6 +79,7 @@ pub(super) async fn the_other_holder_of_a_key_is_found(place: Place) {
         device: id(10),
         enrollment: id(30),
         issuer: "ca".into(),
+        authority: None,
         certificate: CertificateDer::from(vec![1]),
         serial: "0a".into(),
         spki: Sha256([6; 32]),

@@ -6,6 +6,7 @@
 mod answers;
 mod chain;
 mod credentials;
+mod keys;
 mod orders;
 mod place;
 mod rows;
@@ -92,5 +93,8 @@ behaviours! {
     survey::what_waits_is_counted,
     survey::the_newest_certificate_of_each_device_is_counted_by_its_end,
     survey::a_watcher_hears_what_was_written_and_what_failed,
+    keys::one_key_is_kept_for_one_wish,
+    keys::a_kept_key_is_removed_when_its_time_is_over,
+    keys::ca_certificates_are_needed_while_a_live_certificate_is_below,
     chain::pruning_leaves_a_checkpoint_that_verifies,
 }

@@ -76,6 +76,7 @@ pub(super) async fn the_newest_certificate_of_each_device_is_counted_by_its_end(
         device: id(owner),
         enrollment: id(30),
         issuer: "ca".into(),
+        authority: None,
         certificate: CertificateDer::from(vec![number]),
         serial: format!("{number:02x}"),
         spki: Sha256([6; 32]),

@@ -56,7 +56,8 @@ pub fn block(operator: &Operator, facts: &DeviceFacts) -> Result<Decision, Opera
                 state: DeviceState::Blocked,
                 at: operator.now,
             };
-            let mut decision = Decision { changes: vec![change], events: Vec::new() };
+            let keys = Change::RemoveSealedKeys { device: id.clone() };
+            let mut decision = Decision { changes: vec![change, keys], events: Vec::new() };
             for enrollment in &facts.enrollments {
                 let reason = "the device is blocked";
                 decision.changes.extend(super::cancel(operator, enrollment, reason));
@@ -121,6 +122,7 @@ pub fn rename(operator: &Operator, facts: &DeviceFacts, name: String) -> Decisio
         // Its CSR carries the old name.
         changes.extend(super::cancel(operator, enrollment, "the device has another name"));
     }
+    changes.push(Change::RemoveSealedKeys { device: id.clone() });
     changes.push(Change::FreeName { device: id.clone() });
     changes.push(Change::AssignName { device: id, name });
     Decision { changes, events: vec![event] }

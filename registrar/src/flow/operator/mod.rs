@@ -113,7 +113,9 @@ pub enum OperatorError {
 
 /// Revokes the certificates of a device, and cancels its enrollments with their orders.
 fn close(operator: &Operator, facts: &DeviceFacts, reason: &str) -> Decision {
-    let mut decision = Decision::default();
+    // Its keys too: one that was made for what is closed here serves nobody any more.
+    let keys = Change::RemoveSealedKeys { device: facts.id() };
+    let mut decision = Decision { changes: vec![keys], events: Vec::new() };
     for certificate in facts.certificates.iter().filter(|each| each.revoked_at.is_none()) {
         let revoked = revoke(operator, certificate, reason);
         decision.changes.extend(revoked.changes);
@@ -131,7 +133,9 @@ fn revoke(operator: &Operator, certificate: &IssuedCertificate, reason: &str) ->
     let detail = format!("certificate {}: {reason}", certificate.serial);
     let device = Some(&certificate.device);
     let event = operator.event("certificate-revoked", "RFC 5280 §5.3.1", device, detail);
-    Decision { changes: vec![change], events: vec![event] }
+    // A key may be why it is revoked: none that was made for the device is given again.
+    let keys = Change::RemoveSealedKeys { device: certificate.device.clone() };
+    Decision { changes: vec![change, keys], events: vec![event] }
 }
 
 /// Ends an enrollment that is under way. What the CA was asked to issue already comes, and is revoked when it does.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use acme_bridge::OrderId;
+use brski_est::csr::ProvenCsr;
 use brski_est::media_type;
 use tracing::{Instrument as _, debug_span};
 
@@ -25,7 +26,7 @@ use crate::store::model::{
     DeviceState, Enrollment, EnrollmentState, Entry as Needs, Id, IssuedCertificate, KnownDevice,
     Sha256,
 };
-use crate::store::{Change, Conflict, StoreError};
+use crate::store::{Conflict, StoreError};
 
 /// Which of the two is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,14 +51,23 @@ pub(super) async fn enroll(
             _ => Refusal::RenewalWithoutCertificate.into(),
         });
     }
+    let (entrant, device) = entrant(app, arrival).await?;
+    approve(app, arrival, asked, kind, entrant, content)
+        .await
+        .map_err(|refused| refused.about(device.as_ref()))
+}
+
+/// Lets the peer in, if it is a device that may enroll; its identifier too, where it is stored.
+pub(super) async fn entrant(
+    app: &App,
+    arrival: &Arrival,
+) -> Result<(Entrant, Option<Id>), Refused> {
     let known = known(app, &arrival.identity).await?;
     let device = device(&arrival.identity, known.as_ref());
-    let told = |mut refused: Refused| {
-        refused.device = refused.device.or_else(|| device.clone());
-        refused
-    };
-    let entrant = enter(app, arrival, known).await.map_err(told)?;
-    approve(app, arrival, asked, kind, entrant, content).await.map_err(told)
+    match enter(app, arrival, known).await {
+        Ok(entrant) => Ok((entrant, device)),
+        Err(refused) => Err(refused.about(device.as_ref())),
+    }
 }
 
 async fn approve(
@@ -80,12 +90,38 @@ async fn approve(
         _ => None,
     };
     let Entrant { admitted, changes, certificate: renews } = entrant;
+    let beside = Decision { changes, events: Vec::new() };
+    certify(app, arrival, admitted, csr, Renewal { replaces, renews }, beside).await
+}
+
+/// What a certificate takes the place of.
+#[derive(Debug, Default)]
+pub(super) struct Renewal {
+    /// The certificate that is renewed, by its SHA-256: it makes the wish another one.
+    pub(super) replaces: Option<Sha256>,
+    /// The certificate of the session, which the CA is told of.
+    pub(super) renews: Option<IssuedCertificate>,
+}
+
+/// Gives the certificate for a proven CSR of an admitted device, or says why not, or not yet.
+///
+/// `beside`: what is written together with a new enrollment.
+pub(super) async fn certify(
+    app: &App,
+    arrival: &Arrival,
+    admitted: Admitted,
+    csr: ProvenCsr,
+    renewal: Renewal,
+    beside: Decision,
+) -> Result<IssuedCertificate, Refused> {
+    let Renewal { replaces, renews } = renewal;
+    let profile = &*app.profile(&admitted.device().profile)?;
     let approved =
         ApprovedCsr::approve(admitted, csr, profile, arrival.exporter.as_ref())?.renewing(renews);
     require_own_key(app, &approved).await?;
     let device = approved.admitted().device();
     let wish = Wish::new(&device.profile, &device.id, approved.csr(), replaces);
-    certificate(app, arrival, &approved, wish, changes).await
+    certificate(app, arrival, &approved, wish, beside).await
 }
 
 /// A key belongs to one device, and neither to the registrar nor to an account of its own.
@@ -193,13 +229,13 @@ async fn enter_by_idevid(
 
 /// Finds or begins the enrollment of an approved CSR and waits for its certificate, for as long as the profile says.
 ///
-/// `changes`: what is written together with a new enrollment.
+/// `beside`: what is written together with a new enrollment.
 async fn certificate(
     app: &App,
     arrival: &Arrival,
     approved: &ApprovedCsr,
     wish: Wish,
-    changes: Vec<Change>,
+    beside: Decision,
 ) -> Result<IssuedCertificate, Refused> {
     let device = approved.admitted().device();
     let profile = &*app.profile(&device.profile)?;
@@ -217,7 +253,8 @@ async fn certificate(
             Standing::New => {
                 let (enrollment, mut decision) =
                     enroll::approve(&arrival.visit, approved, random_id(), wish, &profile.issuer);
-                decision.changes.splice(0..0, changes);
+                decision.changes.splice(0..0, beside.changes);
+                decision.events.splice(0..0, beside.events);
                 match app.commit(decision).await {
                     // Another node began it a moment ago.
                     Err(StoreError::Conflict(Conflict::Enrollment)) => {}

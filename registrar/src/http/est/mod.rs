@@ -10,8 +10,9 @@ use axum::extract::{Extension, Request, State};
 use axum::response::Response;
 use brski_est::media_type;
 use brski_est::path::{self, Label, Operation};
+use brski_est::server_keygen::KeyAnswerBody;
 use brski_est::transfer::{self, Folding};
-use http::header::{CONTENT_TYPE, USER_AGENT};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, USER_AGENT};
 use http::request::Parts;
 use http::{HeaderValue, Method};
 
@@ -27,6 +28,7 @@ use crate::tls::peer::Peer;
 
 pub mod credential;
 mod enroll;
+mod keygen;
 mod renewal;
 
 pub use self::enroll::submit;
@@ -91,7 +93,7 @@ pub async fn dispatch(
             }
             Operation::SimpleEnroll | Operation::SimpleReenroll => {
                 asked.require_method(&Method::POST, "POST")?;
-                let content = body::read(content).await?;
+                let content = body::read(content, app.body_limits()).await?;
                 let kind = match operation {
                     Operation::SimpleReenroll => Kind::Reenroll,
                     _ => Kind::Enroll,
@@ -99,6 +101,13 @@ pub async fn dispatch(
                 let certificate = enroll::enroll(app, arrival, &asked, kind, &content).await?;
                 let der = crate::flow::enroll::answer(&certificate);
                 Ok(answer(&der, media_type::CERTS_ONLY, &content, &parts))
+            }
+            Operation::ServerKeygen => {
+                asked.require_method(&Method::POST, "POST")?;
+                let content = body::read(content, app.body_limits()).await?;
+                let folding = folding(&content, &parts);
+                let made = keygen::generate(app, arrival, &asked, &content, folding).await?;
+                Ok(key_answer(made)?)
             }
             Operation::RenewalInfo => {
                 asked.require_method(&Method::GET, "GET")?;
@@ -112,11 +121,12 @@ pub async fn dispatch(
 
 async fn ca_certificates(app: &App, parts: &Parts) -> Result<Response, Refused> {
     let seen = app.store.chain_certificates().await?;
+    let issuing = app.store.issuing_certificates(app.now()).await?;
     let body = distribution::ca_certificates(
         app.identity.domain_ca().der(),
         app.issuers.values().flat_map(|issuer| issuer.anchors()),
-        seen.iter()
-            .map(|row| &row.certificate)
+        distribution::needed(&seen, &issuing)
+            .into_iter()
             .filter(|certificate| distribution::is_current(certificate, app.now())),
     );
     Ok(answer(&body, media_type::CA_CERTS, &[], parts))
@@ -166,9 +176,22 @@ async fn named(app: &App, arrival: &Arrival) -> Result<Option<Admitted>, Refused
 
 /// A successful answer. `request`: the body that it answers, which shows whether the client folds its base64.
 fn answer(der: &[u8], media_type: &'static str, request: &[u8], parts: &Parts) -> Response {
-    let user_agent = headers::text(&parts.headers, &USER_AGENT);
-    let folding = Folding::for_client(request, user_agent);
-    let mut response = Response::new(Body::from(transfer::encode(der, folding)));
+    let mut response = Response::new(Body::from(transfer::encode(der, folding(request, parts))));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
     response
+}
+
+fn folding(request: &[u8], parts: &Parts) -> Folding {
+    Folding::for_client(request, headers::text(&parts.headers, &USER_AGENT))
+}
+
+/// A key and its certificate, which nobody on the way may keep.
+fn key_answer(made: KeyAnswerBody) -> Result<Response, Refusal> {
+    let content_type = HeaderValue::from_str(made.content_type())
+        .map_err(|error| Refusal::Internal { reason: format!("/serverkeygen: {error}") })?;
+    let mut response = Response::new(Body::from(made.into_body()));
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, content_type);
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    Ok(response)
 }

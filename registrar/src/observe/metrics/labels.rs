@@ -62,6 +62,8 @@ words! {
         SimpleReenroll = "simplereenroll",
         /// EST: when a certificate should be renewed.
         RenewalInfo = "renewal_info",
+        /// EST: a key that is made here, with its certificate.
+        ServerKeygen = "serverkeygen",
         /// Anything else.
         Other = "other",
     }
@@ -98,6 +100,8 @@ words! {
         Enroll = "enroll",
         /// A request for a certificate in the place of another.
         Reenroll = "reenroll",
+        /// EST: a key is made, with its certificate.
+        Keygen = "keygen",
         /// An order at an ACME CA, from the approval of its CSR to its end.
         AcmeOrder = "acme_order",
         /// A certificate of the local issuer.
@@ -256,6 +260,7 @@ impl Endpoint {
             Self::CsrAttrs => Some(Phase::CsrAttrs),
             Self::SimpleEnroll => Some(Phase::Enroll),
             Self::SimpleReenroll => Some(Phase::Reenroll),
+            Self::ServerKeygen => Some(Phase::Keygen),
             Self::RenewalInfo | Self::Other => None,
         }
     }

@@ -3,7 +3,7 @@
 use rustls_pki_types::CertificateDer;
 
 use super::session::{Result, Session, SessionError, Value};
-use super::{answers, orders, rows, trail};
+use super::{answers, orders, rows, sealed, trail};
 use crate::store::model::{
     Approval, Credential, DeviceState, Enrollment, Id, Identity, IssuedCertificate, KnownDevice,
     Manufacturer, Millis, SeenIdevid, VoucherExchange,
@@ -11,7 +11,7 @@ use crate::store::model::{
 use crate::store::{Change, Conflict, StoreError};
 
 /// Runs an INSERT; a row that is there already is this conflict.
-async fn insert(
+pub(super) async fn insert(
     session: &mut dyn Session,
     sql: &str,
     values: &[Value<'_>],
@@ -25,7 +25,7 @@ async fn insert(
 }
 
 /// Runs a statement whose count of rows does not matter.
-async fn run(session: &mut dyn Session, sql: &str, values: &[Value<'_>]) -> Result<()> {
+pub(super) async fn run(session: &mut dyn Session, sql: &str, values: &[Value<'_>]) -> Result<()> {
     session.execute(sql, values).await?;
     Ok(())
 }
@@ -103,6 +103,11 @@ pub(super) async fn apply(session: &mut dyn Session, change: &Change) -> Result<
             ];
             run(session, sql, &values).await
         }
+        Change::KeepSealedKey(_)
+        | Change::NoteKeySent { .. }
+        | Change::RemoveSealedKey { .. }
+        | Change::RemoveSealedKeys { .. }
+        | Change::PruneSealedKeys { .. } => sealed::apply(session, change).await,
         Change::AddCheckpoint(checkpoint) => trail::add_checkpoint(session, checkpoint).await,
         Change::PruneEvents(checkpoint) => trail::prune(session, checkpoint).await,
         Change::SetCursor { reader, node, seq } => {
@@ -352,8 +357,8 @@ async fn approve(session: &mut dyn Session, enrollment: &Enrollment) -> Result<(
 
 async fn add_certificate(session: &mut dyn Session, row: &IssuedCertificate) -> Result<()> {
     let sql = "INSERT INTO certificates (fingerprint, device, enrollment, issuer, certificate, \
-               serial, spki, not_before, not_after, revoked_at, created_at) \
-               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT DO NOTHING";
+               serial, spki, not_before, not_after, revoked_at, created_at, authority) \
+               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) ON CONFLICT DO NOTHING";
     let values = [
         Value::from(&row.fingerprint),
         Value::from(&row.device),
@@ -366,6 +371,7 @@ async fn add_certificate(session: &mut dyn Session, row: &IssuedCertificate) -> 
         row.not_after.into(),
         row.revoked_at.into(),
         row.created_at.into(),
+        row.authority.as_ref().into(),
     ];
     run(session, sql, &values).await
 }

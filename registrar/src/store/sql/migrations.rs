@@ -5,15 +5,25 @@ use refinery::{Migration, Runner};
 use super::session::Dialect;
 
 /// Each version's name and statements; a version that was released never changes.
-const VERSIONS: [(&str, &str); 3] = [
+const VERSIONS: [(&str, &str); 5] = [
     ("V1__state", include_str!("../../../migrations/V1__state.sql")),
     ("V2__answers", include_str!("../../../migrations/V2__answers.sql")),
     ("V3__orders", include_str!("../../../migrations/V3__orders.sql")),
+    ("V4__generated_keys", include_str!("../../../migrations/V4__generated_keys.sql")),
+    (
+        "V5__certificate_authorities",
+        include_str!("../../../migrations/V5__certificate_authorities.sql"),
+    ),
 ];
 
 /// The newest version that this program knows.
 pub(in crate::store) fn newest() -> i64 {
-    i64::try_from(VERSIONS.len()).unwrap_or(i64::MAX)
+    VERSIONS.iter().filter_map(|(name, _)| number(name)).max().unwrap_or_default()
+}
+
+/// The number in a version's name.
+fn number(name: &str) -> Option<i64> {
+    name.strip_prefix('V')?.split_once("__")?.0.parse().ok()
 }
 
 /// What brings a database up to date.
@@ -34,5 +44,17 @@ fn statements(sql: &str, dialect: Dialect) -> String {
             .replace(" INTEGER", " BIGINT")
             .replace(" BLOB", " BYTEA")
             .replace(" TEXT", " TEXT COLLATE \"C\""),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_ascend_and_the_last_is_the_newest() {
+        let numbers: Vec<i64> = VERSIONS.iter().map(|(name, _)| number(name).unwrap()).collect();
+        assert!(numbers.is_sorted_by(|a, b| a < b), "{numbers:?}");
+        assert_eq!(numbers.last(), Some(&newest()));
     }
 }

@@ -13,7 +13,7 @@ use super::model::{
     Approval, ApprovalState, CertificateEnds, ChainCertificate, Checkpoint, Credential,
     DeviceFilter, DevicePlace, Enrollment, Event, EventFilter, EventPlace, Head, Id,
     IssuedCertificate, KnownDevice, ListedOrder, Manufacturer, Millis, OrderFilter, OrderPlace,
-    OrderTally, Queues, RevocationRow, Sha256, StoredEvent, VoucherExchange,
+    OrderTally, Queues, RevocationRow, SealedKey, Sha256, StoredEvent, VoucherExchange,
 };
 use super::watch::{Access, Watcher};
 use super::{Change, Store, StoreError};
@@ -25,6 +25,7 @@ mod orders;
 mod pages;
 mod read;
 mod rows;
+mod sealed;
 pub(super) mod session;
 mod survey;
 mod trail;
@@ -299,6 +300,15 @@ impl<E: Engine> Store for SqlStore<E> {
 
     async fn chain_certificates(&self) -> Result<Vec<ChainCertificate>, StoreError> {
         query!(self, read::chain_certificates)
+    }
+
+    async fn issuing_certificates(&self, now: Millis) -> Result<Vec<Sha256>, StoreError> {
+        query!(self, read::issuing_certificates, now)
+    }
+
+    async fn sealed_key(&self, wish: &Sha256) -> Result<Option<SealedKey>, StoreError> {
+        let wish = *wish;
+        query!(self, sealed::by_wish, &wish)
     }
 
     async fn events(

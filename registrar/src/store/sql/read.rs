@@ -260,6 +260,19 @@ pub(super) async fn chain_certificates(session: &mut dyn Session) -> Result<Vec<
     all(session, sql, &[], rows::chain_certificate).await
 }
 
+pub(super) async fn issuing_certificates(
+    session: &mut dyn Session,
+    now: Millis,
+) -> Result<Vec<Sha256>> {
+    // A certificate from before authorities were noted may need any CA certificate of its issuer.
+    let sql = "SELECT DISTINCT c.fingerprint FROM chain_certificates c WHERE EXISTS (\
+               SELECT 1 FROM certificates WHERE authority = c.fingerprint \
+               AND revoked_at IS NULL AND not_after > $1) OR EXISTS (\
+               SELECT 1 FROM certificates WHERE authority IS NULL AND issuer = c.issuer \
+               AND revoked_at IS NULL AND not_after > $1) ORDER BY c.fingerprint";
+    all(session, sql, &[now.into()], |row| row.sha256("fingerprint")).await
+}
+
 pub(super) async fn account(
     session: &mut dyn Session,
     issuer: &str,

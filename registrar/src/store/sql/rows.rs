@@ -127,6 +127,7 @@ pub(super) fn issued_certificate(row: &mut Row) -> Result<IssuedCertificate> {
         device: row.id("device")?,
         enrollment: row.id("enrollment")?,
         issuer: row.text("issuer")?,
+        authority: row.optional_sha256("authority")?,
         certificate: certificate(row, "certificate")?,
         serial: row.text("serial")?,
         spki: row.sha256("spki")?,

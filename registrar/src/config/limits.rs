@@ -1,0 +1,78 @@
+//! The section `[limits]`: how much is too much, and how slow is too slow.
+
+use std::time::Duration;
+
+use super::raw;
+use super::reader::Reader;
+
+/// How much is too much.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Connections of pledges and EST clients at once.
+    pub connections: usize,
+    /// How long one call to a MASA may take.
+    pub masa_timeout: Duration,
+    /// How many DNS answers a second go over UDP to one network.
+    pub dns_answers_per_second: u32,
+    /// How slow a connection may be.
+    pub timeouts: Timeouts,
+    /// How long and how slow a request's body may be.
+    pub body: BodyLimits,
+}
+
+/// How slow a connection may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// How long a TLS handshake may take.
+    pub handshake: Duration,
+    /// How long a request's header may take to arrive; an idle connection is closed after the same time.
+    pub header: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self { handshake: Duration::from_secs(10), header: Duration::from_secs(30) }
+    }
+}
+
+/// How long and how slow a request's body may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BodyLimits {
+    /// The longest body that is read, in octets.
+    pub octets: usize,
+    /// How long a whole body may take to arrive.
+    pub timeout: Duration,
+}
+
+/// The longest body that any reader of this program takes, in octets.
+pub const BODY_OCTETS_MOST: u32 = 64 * 1024;
+
+impl Reader {
+    pub(super) fn limits(&mut self, limits: &raw::Limits) -> Limits {
+        let connections = self.bounded("limits.connections", limits.connections, 1, 100_000);
+        let octets = self.bounded("limits.body_octets", limits.body_octets, 4096, BODY_OCTETS_MOST);
+        let answers = limits.dns_answers_per_second;
+        let dns_answers_per_second =
+            self.bounded("limits.dns_answers_per_second", answers, 10, 1_000_000);
+        let mut seconds = |key: &str, value| {
+            Duration::from_secs(u64::from(self.bounded(&format!("limits.{key}"), value, 1, 300)))
+        };
+        Limits {
+            connections: whole(connections),
+            dns_answers_per_second,
+            masa_timeout: seconds("masa_timeout_secs", limits.masa_timeout_secs),
+            timeouts: Timeouts {
+                handshake: seconds("handshake_timeout_secs", limits.handshake_timeout_secs),
+                header: seconds("header_timeout_secs", limits.header_timeout_secs),
+            },
+            body: BodyLimits {
+                octets: whole(octets),
+                timeout: seconds("body_timeout_secs", limits.body_timeout_secs),
+            },
+        }
+    }
+}
+
+fn whole(number: u32) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
+}
