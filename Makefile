@@ -24,6 +24,7 @@ bench:
 	$(CARGO) bench --package brski-voucher --bench artefacts --locked
 	$(CARGO) bench --package brski-est --bench messages --locked
 	$(CARGO) bench --package brski-registrar --bench store --locked
+	$(CARGO) bench --package brski-tests --bench bridge --locked
 
 build:
 	$(CARGO) build --workspace --bins --locked
@@ -44,3 +45,4 @@ packages-demo:
 packages-test:
 	@scripts/debian-packages test
 	@scripts/python-oracles
+	@scripts/go-programs

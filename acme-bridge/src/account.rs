@@ -1,26 +1,28 @@
 //! The account at a CA: its key in a file, its URL in the store (RFC 8555 §7.3).
+//!
+//! A key is changed in an order that survives a crash at any point: the next key is on the disk before the CA hears
+//! of it, and after a crash the CA is asked which of the two it knows.
 
-use std::fs::{self, OpenOptions};
-use std::io::{self, Write as _};
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use rustls::RootCertStore;
 use rustls::crypto::CryptoProvider;
-use rustls_pki_types::PrivatePkcs8KeyDer;
-use rustls_pki_types::pem::PemObject as _;
+use serde::Serialize;
 use thiserror::Error;
 use tokio::sync::Mutex;
+use tracing::{info, warn};
 
 use crate::client::{AcmeClient, AcmeError};
-use crate::instant::{Connection, InstantAcme, generate_key};
+use crate::http_client::AcmeHttp;
+use crate::instant::InstantAcme;
 use crate::order::IssuerName;
-use crate::store::{AccountRecord, OrderStore};
+use crate::signed::{AccountKey, AccountView, Directory, ExternalAccount, KeyFiles, Signed};
+use crate::store::{AccountRecord, OrderStore, OrderStoreError};
+
+pub use crate::signed::{AccountKeyError, ExternalAccountError, Offer};
 
 /// Where a CA lives and how it is trusted.
 #[derive(Clone, Debug)]
@@ -31,40 +33,52 @@ pub struct DirectoryConfig {
     pub anchors: Arc<RootCertStore>,
     /// The file of the account's key: P-256, PKCS#8, PEM, mode 0600. It is made if it is not there.
     pub account_key: PathBuf,
+    /// The file of the external account that the CA wants accounts bound to, where it does (RFC 8555 §7.3.4).
+    pub external_account: Option<PathBuf>,
     /// How long one request may take.
     pub timeout: Duration,
 }
 
-/// Why the account's key cannot be used.
+/// Why an account cannot be prepared; nothing was sent yet.
 #[derive(Debug, Error)]
 #[non_exhaustive]
-pub enum AccountKeyError {
-    /// The file cannot be read or made.
-    #[error("cannot read or make {}: {source}", .path.display())]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        #[source]
-        source: io::Error,
-    },
-    /// Others may read it.
-    #[error("{} may be read by others (mode {mode:03o}); run 'chmod 600' on it", .path.display())]
-    Mode {
-        /// The file.
-        path: PathBuf,
-        /// Its permissions.
-        mode: u32,
-    },
-    /// It holds no such key.
-    #[error("{} holds no private key in PKCS#8 PEM", .path.display())]
-    Content {
-        /// The file.
-        path: PathBuf,
-    },
-    /// No key could be made.
-    #[error("cannot make a key")]
-    Generate,
+pub enum AccountError {
+    /// Its key.
+    #[error(transparent)]
+    Key(#[from] AccountKeyError),
+    /// The external account.
+    #[error(transparent)]
+    External(#[from] ExternalAccountError),
+    /// The directory's URL.
+    #[error(transparent)]
+    Directory(#[from] AcmeError),
+}
+
+/// Checks the file of an external account: two lines, the key identifier and the key in base64url, mode 0600.
+///
+/// # Errors
+/// [`ExternalAccountError`], which never repeats what the file holds.
+pub fn check_external_account(file: &Path) -> Result<(), ExternalAccountError> {
+    ExternalAccount::load(file).map(|_| ())
+}
+
+/// An account as an operator sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct AccountShown {
+    /// The directory that it is at.
+    pub directory: String,
+    /// Its URL.
+    pub url: String,
+    /// SHA-256 of its key (RFC 7638), base64url; it stands in key authorizations.
+    pub thumbprint: String,
+    /// What the CA says of it: `valid`, `deactivated` or `revoked`.
+    pub status: String,
+    /// How the CA reaches its owner.
+    pub contact: Vec<String>,
+    /// What the CA offers of the optional resources, as their names in the directory.
+    pub offers: Vec<&'static str>,
+    /// Its profiles, by name.
+    pub profiles: Vec<String>,
 }
 
 /// A way to an account.
@@ -75,101 +89,202 @@ pub trait Connect: Send + Sync + 'static {
     /// # Errors
     /// [`AcmeError`].
     async fn client(&self) -> Result<Arc<dyn AcmeClient>, AcmeError>;
+
+    /// Reads key and directory again before the next request: another node may have changed the key.
+    async fn reopen(&self) {}
+
+    /// Shows the account.
+    ///
+    /// # Errors
+    /// [`AcmeError`].
+    async fn show(&self) -> Result<AccountShown, AcmeError>;
+
+    /// Gives the account a new key, which is in its file from before the CA hears of it.
+    ///
+    /// Nothing may be in flight with the old key: see [`Bridge::rotate_key`](crate::bridge::Bridge::rotate_key).
+    ///
+    /// # Errors
+    /// [`AcmeError`]; if the CA's answer is lost, the next request finds out which key the CA has.
+    async fn rotate_key(&self) -> Result<AccountShown, AcmeError>;
+
+    /// Ends the account at the CA.
+    ///
+    /// # Errors
+    /// [`AcmeError`].
+    async fn deactivate(&self) -> Result<AccountShown, AcmeError>;
 }
 
 /// An account over HTTPS, found or made when it is first needed.
 pub struct Account {
-    provider: Arc<CryptoProvider>,
     directory: DirectoryConfig,
-    key: PrivatePkcs8KeyDer<'static>,
+    http: AcmeHttp,
+    files: KeyFiles,
+    external: Option<ExternalAccount>,
     issuer: IssuerName,
     store: Arc<dyn OrderStore>,
-    open: Mutex<Option<Arc<dyn AcmeClient>>>,
+    open: Mutex<Option<Open>>,
+}
+
+#[derive(Clone)]
+struct Open {
+    client: Arc<InstantAcme>,
+    signed: Signed,
+    url: String,
+}
+
+fn local(error: impl std::fmt::Display) -> AcmeError {
+    AcmeError::Local(error.to_string())
 }
 
 impl Account {
     /// Reads the account's key, or makes it.
     ///
     /// # Errors
-    /// [`AccountKeyError`].
+    /// [`AccountError`].
     pub fn new(
         provider: Arc<CryptoProvider>,
         directory: DirectoryConfig,
         issuer: IssuerName,
         store: Arc<dyn OrderStore>,
-    ) -> Result<Self, AccountKeyError> {
-        let key = key(&directory.account_key)?;
-        Ok(Self { provider, directory, key, issuer, store, open: Mutex::new(None) })
+    ) -> Result<Self, AccountError> {
+        let files = KeyFiles::new(&directory.account_key);
+        files.load_or_make()?;
+        let external = match &directory.external_account {
+            Some(file) => Some(ExternalAccount::load(file)?),
+            None => None,
+        };
+        let anchors = Arc::clone(&directory.anchors);
+        let http = AcmeHttp::new(provider, anchors, &directory.url, directory.timeout)?;
+        Ok(Self { directory, http, files, external, issuer, store, open: Mutex::new(None) })
     }
 
-    fn connection(&self) -> Connection<'_> {
-        Connection {
-            provider: Arc::clone(&self.provider),
-            anchors: Arc::clone(&self.directory.anchors),
-            directory: &self.directory.url,
-            key: &self.key,
-            timeout: self.directory.timeout,
+    /// How many requests the CA was sent since the start.
+    #[must_use]
+    pub fn requests(&self) -> u64 {
+        self.http.requests()
+    }
+
+    async fn opened(&self, open: &mut Option<Open>) -> Result<Open, AcmeError> {
+        if let Some(open) = open {
+            return Ok(open.clone());
         }
+        let directory = Arc::new(Directory::fetch(&self.http, &self.directory.url).await?);
+        let key = Arc::new(self.key(&directory).await?);
+        let signed = Signed { http: self.http.clone(), directory, key };
+        let known = self.store.account(&self.issuer).await.map_err(local)?;
+        let url = match known.filter(|account| account.directory == self.directory.url) {
+            Some(account) => account.url,
+            None => {
+                let url = signed.create_account(self.external.as_ref()).await?;
+                self.save(&url).await.map_err(local)?;
+                url
+            }
+        };
+        let client = Arc::new(InstantAcme::open(signed.clone(), &self.directory.url, &url).await?);
+        Ok(open.insert(Open { client, signed, url }).clone())
+    }
+
+    async fn save(&self, url: &str) -> Result<(), OrderStoreError> {
+        let account = AccountRecord { url: url.to_owned(), directory: self.directory.url.clone() };
+        self.store.save_account(&self.issuer, &account).await
+    }
+
+    /// The key that the CA knows: where a change was begun and its end is not known, the CA is asked.
+    async fn key(&self, directory: &Arc<Directory>) -> Result<AccountKey, AcmeError> {
+        let Some(next) = self.files.next().map_err(local)? else {
+            return self.files.load_or_make().map_err(local);
+        };
+        let (http, key) = (self.http.clone(), Arc::new(next));
+        let asked = Signed { http, directory: Arc::clone(directory), key };
+        match asked.find_account().await? {
+            Some(url) => {
+                info!(issuer = %self.issuer, url, "the CA has the account's next key");
+                self.files.end_change().map_err(local)?;
+            }
+            None => {
+                warn!(issuer = %self.issuer, "the CA never took the account's next key; the old one stays");
+                self.files.abandon_change().map_err(local)?;
+            }
+        }
+        self.files.load_or_make().map_err(local)
+    }
+
+    fn shown(&self, open: &Open, view: AccountView) -> AccountShown {
+        let offer = Offer::from(&*open.signed.directory);
+        AccountShown {
+            directory: self.directory.url.clone(),
+            url: open.url.clone(),
+            thumbprint: open.signed.key.thumbprint(),
+            status: view.status,
+            contact: view.contact,
+            offers: offer.resources,
+            profiles: offer.profiles.into_keys().collect(),
+        }
+    }
+
+    /// What the CA offers.
+    ///
+    /// # Errors
+    /// [`AcmeError`].
+    pub async fn offer(&self) -> Result<Offer, AcmeError> {
+        let directory = Directory::fetch(&self.http, &self.directory.url).await?;
+        Ok(Offer::from(&directory))
+    }
+
+    /// Whether a certificate's key would be the account's own (RFC 8555 §11.1).
+    ///
+    /// `spki`: SubjectPublicKeyInfo, DER.
+    #[must_use]
+    pub fn is_own_key(&self, spki: &[u8]) -> bool {
+        self.files.load_or_make().is_ok_and(|key| spki.ends_with(key.public_point()))
     }
 }
 
 #[async_trait]
 impl Connect for Account {
     async fn client(&self) -> Result<Arc<dyn AcmeClient>, AcmeError> {
-        let mut open = self.open.lock().await;
-        if let Some(client) = &*open {
-            return Ok(Arc::clone(client));
+        let open = self.opened(&mut *self.open.lock().await).await?;
+        Ok(open.client)
+    }
+
+    async fn reopen(&self) {
+        *self.open.lock().await = None;
+    }
+
+    async fn show(&self) -> Result<AccountShown, AcmeError> {
+        let open = self.opened(&mut *self.open.lock().await).await?;
+        let view = open.signed.account(&open.url).await?;
+        Ok(self.shown(&open, view))
+    }
+
+    async fn rotate_key(&self) -> Result<AccountShown, AcmeError> {
+        let mut guard = self.open.lock().await;
+        let open = self.opened(&mut guard).await?;
+        if open.signed.directory.key_change.is_none() {
+            return Err(AcmeError::Unsupported("keyChange"));
         }
-        let store =
-            |error: crate::store::OrderStoreError| AcmeError::Unreachable(error.to_string());
-        let known = self.store.account(&self.issuer).await.map_err(store)?;
-        let client = match known.filter(|account| account.directory == self.directory.url) {
-            Some(account) => InstantAcme::open(self.connection(), &account.url).await?,
-            None => {
-                let (client, url) = InstantAcme::create(self.connection()).await?;
-                let account = AccountRecord { url, directory: self.directory.url.clone() };
-                self.store.save_account(&self.issuer, &account).await.map_err(store)?;
-                client
+        let next = Arc::new(self.files.begin_change().map_err(local)?);
+        // From here on the two files say that a change is under way, until one of them goes.
+        *guard = None;
+        match open.signed.change_key(&open.url, next).await {
+            Ok(()) => self.files.end_change().map_err(local)?,
+            Err(error @ AcmeError::Problem(_)) => {
+                // A problem may come from somebody between us and the CA: the CA itself is asked.
+                self.opened(&mut guard).await?;
+                return Err(error);
             }
-        };
-        let client: Arc<dyn AcmeClient> = Arc::new(client);
-        *open = Some(Arc::clone(&client));
-        Ok(client)
-    }
-}
-
-fn key(path: &Path) -> Result<PrivatePkcs8KeyDer<'static>, AccountKeyError> {
-    let failed = |source| AccountKeyError::File { path: path.to_owned(), source };
-    match fs::metadata(path) {
-        Ok(metadata) => {
-            let mode = metadata.permissions().mode() & 0o777;
-            if mode & 0o077 != 0 {
-                return Err(AccountKeyError::Mode { path: path.to_owned(), mode });
-            }
-            let pem = fs::read(path).map_err(failed)?;
-            PrivatePkcs8KeyDer::from_pem_slice(&pem)
-                .map_err(|_| AccountKeyError::Content { path: path.to_owned() })
+            Err(error) => return Err(error),
         }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let key = generate_key().map_err(|_| AccountKeyError::Generate)?;
-            write(path, key.secret_pkcs8_der()).map_err(failed)?;
-            Ok(key)
-        }
-        Err(error) => Err(failed(error)),
+        let open = self.opened(&mut guard).await?;
+        let view = open.signed.account(&open.url).await?;
+        Ok(self.shown(&open, view))
     }
-}
 
-const LABEL: &str = "PRIVATE KEY";
-
-/// Writes a new key file, durable before the key is used: a lost key is a lost account.
-fn write(path: &Path, pkcs8: &[u8]) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-    let text = STANDARD.encode(pkcs8);
-    writeln!(file, "-----BEGIN {LABEL}-----")?;
-    for line in text.as_bytes().chunks(64) {
-        file.write_all(line)?;
-        writeln!(file)?;
+    async fn deactivate(&self) -> Result<AccountShown, AcmeError> {
+        let mut guard = self.open.lock().await;
+        let open = self.opened(&mut guard).await?;
+        let view = open.signed.deactivate(&open.url).await?;
+        *guard = None;
+        Ok(self.shown(&open, view))
     }
-    writeln!(file, "-----END {LABEL}-----")?;
-    file.sync_all()
 }

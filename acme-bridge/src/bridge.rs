@@ -1,38 +1,37 @@
 //! The bridge: takes orders, drives up to so many of them at once, and lets callers wait for their end.
+//!
+//! An order that waits is a row in the store and nothing here: the queue outlives restarts and costs no memory.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rustls_pki_types::CertificateDer;
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, RwLock, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
-use tracing::{debug, warn};
+use tracing::warn;
 
-use crate::account::Connect;
+use crate::account::{AccountShown, Connect};
+use crate::client::{AcmeError, RenewalWindow};
 use crate::clock::Clock;
-use crate::order::{Csr, IssuerName, OrderId, OrderRecord, OrderState};
+use crate::counters::Counters;
+use crate::health::Health;
+use crate::order::{Csr, IssuerName, OrderId, OrderRecord, OrderState, OrderTerms};
 use crate::problem::Problem;
+use crate::quota::{LimitLeft, Limits};
 use crate::solver::Solver;
-use crate::step::{Outcome, Tools, step};
-use crate::store::{OrderStore, OrderStoreError};
+use crate::store::{OrderStore, OrderStoreError, Which};
 
-/// How long a lease lasts; it is renewed with each state that is written.
-const LEASE_MILLIS: i64 = 120_000;
 /// How often the store is asked for orders that are due.
 const TICK: Duration = Duration::from_secs(1);
-/// The first pause before the CA is asked again, and how long the pauses grow.
-const FIRST_PAUSE: Duration = Duration::from_millis(20);
-const LONGEST_PAUSE: Duration = Duration::from_secs(3);
-/// How long an order is watched at a stretch before it waits its turn again.
-const STRETCH: Duration = Duration::from_secs(60);
+/// How often those who wait look whether another node has ended their order.
+const LOOK: Duration = Duration::from_secs(3);
 /// How long orders in flight may take to reach the end of their step when the bridge stops.
 const SHUTDOWN: Duration = Duration::from_secs(5);
-/// When a CA that cannot be used is tried again.
-const AWAY_MILLIS: i64 = 5_000;
-/// When a lost order is placed anew, by the number of those lost before; after the last, it is given up.
-const REORDER_MILLIS: [i64; 3] = [1_000, 10_000, 60_000];
+/// How long a change of the account's key waits for the CA's validations.
+const DRAIN: Duration = Duration::from_secs(120);
 
 /// How a bridge works.
 #[derive(Clone, Debug)]
@@ -45,6 +44,37 @@ pub struct BridgeConfig {
     pub roots: Vec<CertificateDer<'static>>,
     /// How many orders are driven at once.
     pub orders_in_flight: u32,
+    /// The CA's profile that is ordered, if any (draft-ietf-acme-profiles).
+    pub profile: Option<String>,
+    /// Our zones: a CA that can authorizes one of them for all names in it (RFC 9444).
+    pub zones: Vec<String>,
+    /// The domains that the CA counts names under, where they are not the last two labels.
+    pub registered_domains: Vec<String>,
+    /// How much may be asked of the CA.
+    pub limits: Limits,
+    /// How long an order stays with a node that says nothing more of it; at least ten seconds.
+    pub lease: Duration,
+    /// How long the CA may be down or refuse for its limits before an order's fallback takes over.
+    pub fallback_after: Duration,
+}
+
+impl BridgeConfig {
+    /// A configuration with one order at a time, no limits and no profile.
+    #[must_use]
+    pub fn new(issuer: IssuerName, node: &str, roots: Vec<CertificateDer<'static>>) -> Self {
+        Self {
+            issuer,
+            node: node.to_owned(),
+            roots,
+            orders_in_flight: 1,
+            profile: None,
+            zones: Vec::new(),
+            registered_domains: Vec::new(),
+            limits: Limits::default(),
+            lease: Duration::from_secs(120),
+            fallback_after: Duration::from_secs(60),
+        }
+    }
 }
 
 /// What can be said of an order.
@@ -60,14 +90,19 @@ pub enum Progress {
 
 /// The bridge to one CA.
 pub struct Bridge {
-    config: BridgeConfig,
-    store: Arc<dyn OrderStore>,
-    solver: Arc<dyn Solver>,
-    account: Arc<dyn Connect>,
-    clock: Arc<dyn Clock>,
+    pub(crate) config: BridgeConfig,
+    pub(crate) store: Arc<dyn OrderStore>,
+    pub(crate) solver: Arc<dyn Solver>,
+    pub(crate) account: Arc<dyn Connect>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) counters: Counters,
+    /// Held for reading while requests are signed, for writing while the account's key is changed.
+    pub(crate) gate: RwLock<()>,
+    /// Whether no further answers are put out, since the account's key will be changed.
+    pub(crate) drains: AtomicBool,
+    health: Mutex<Health>,
     placed: Notify,
-    changed: Notify,
-    driven: Mutex<HashSet<OrderId>>,
+    waiters: Mutex<HashMap<OrderId, Arc<Notify>>>,
 }
 
 impl Bridge {
@@ -86,9 +121,12 @@ impl Bridge {
             solver,
             account,
             clock,
+            counters: Counters::default(),
+            gate: RwLock::default(),
+            drains: AtomicBool::new(false),
+            health: Mutex::default(),
             placed: Notify::new(),
-            changed: Notify::new(),
-            driven: Mutex::default(),
+            waiters: Mutex::default(),
         }
     }
 
@@ -96,19 +134,22 @@ impl Bridge {
     ///
     /// # Errors
     /// [`OrderStoreError`]; then it was not taken.
-    pub async fn place(&self, id: OrderId, csr: Csr) -> Result<(), OrderStoreError> {
-        let order = OrderRecord {
-            id,
-            issuer: self.config.issuer.clone(),
-            csr,
-            state: OrderState::Intended,
-            attempts: 0,
-            due: self.clock.now(),
-            lease: None,
-        };
+    pub async fn place(
+        &self,
+        id: OrderId,
+        csr: Csr,
+        terms: OrderTerms,
+    ) -> Result<(), OrderStoreError> {
+        let issuer = self.config.issuer.clone();
+        let order = OrderRecord::new(id, issuer, csr, terms, self.clock.now());
         self.store.insert(&order).await?;
-        self.placed.notify_one();
+        self.wake();
         Ok(())
+    }
+
+    /// Has the store looked at now: an order was placed, or an operator has changed one.
+    pub fn wake(&self) {
+        self.placed.notify_one();
     }
 
     /// Waits until the order ends, at most for `limit`, and says where it stands.
@@ -117,31 +158,180 @@ impl Bridge {
     /// [`OrderStoreError`].
     pub async fn wait(&self, id: &OrderId, limit: Duration) -> Result<Progress, OrderStoreError> {
         let deadline = Instant::now() + limit;
-        loop {
-            let mut changed = std::pin::pin!(self.changed.notified());
+        let ended = {
+            let mut waiters = self.waiters();
+            Arc::clone(waiters.entry(id.clone()).or_default())
+        };
+        let progress = loop {
+            let mut changed = std::pin::pin!(ended.notified());
             // From here on no change is missed, so the store is read after it.
             changed.as_mut().enable();
-            match self.store.load(id).await?.map(|order| order.state) {
-                Some(OrderState::Issued { chain }) => return Ok(Progress::Issued(chain)),
-                Some(OrderState::Invalid { problem }) => return Ok(Progress::Invalid(problem)),
-                _ => {}
+            match self.store.load(id).await.map(|order| order.map(|order| order.state)) {
+                Err(error) => break Err(error),
+                Ok(Some(OrderState::Issued { chain })) => break Ok(Progress::Issued(chain)),
+                Ok(Some(OrderState::Invalid { problem })) => break Ok(Progress::Invalid(problem)),
+                Ok(_) if Instant::now() >= deadline => break Ok(Progress::Pending),
+                Ok(_) => {}
             }
-            if tokio::time::timeout_at(deadline, changed).await.is_err() {
-                return Ok(Progress::Pending);
+            // Another node may end it, and nobody tells us.
+            let look = deadline.min(Instant::now() + LOOK);
+            let _ = tokio::time::timeout_at(look, changed).await;
+        };
+        let mut waiters = self.waiters();
+        // Ours and the table's: nobody else waits.
+        if Arc::strong_count(&ended) <= 2 {
+            waiters.remove(id);
+        }
+        progress
+    }
+
+    fn waiters(&self) -> std::sync::MutexGuard<'_, HashMap<OrderId, Arc<Notify>>> {
+        self.waiters.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn health(&self) -> std::sync::MutexGuard<'_, Health> {
+        self.health.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What happened since the start.
+    #[must_use]
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// The CA's name.
+    #[must_use]
+    pub fn issuer(&self) -> &IssuerName {
+        &self.config.issuer
+    }
+
+    /// For how long the CA has failed, in milliseconds; 0 if it does not.
+    #[must_use]
+    pub fn down_for_millis(&self) -> i64 {
+        self.health().down_for(self.clock.now())
+    }
+
+    /// How many orders wait or are driven, by their states' words.
+    ///
+    /// # Errors
+    /// [`OrderStoreError`].
+    pub async fn tally(&self) -> Result<Vec<(String, u64)>, OrderStoreError> {
+        self.store.tally(&self.config.issuer).await
+    }
+
+    /// What is left of the limits of the account and of each registered domain that is known.
+    ///
+    /// # Errors
+    /// [`OrderStoreError`].
+    pub async fn limits_left(&self) -> Result<Vec<LimitLeft>, OrderStoreError> {
+        let known = self.config.limits.known(&self.config.issuer, &self.config.registered_domains);
+        let names: Vec<String> = known.iter().map(|(name, _)| name.clone()).collect();
+        let before = self.store.buckets(&names).await?;
+        let now = self.clock.now();
+        let prefix = format!("{}/", self.config.issuer);
+        let left = known.into_iter().zip(before).map(|((name, rate), before)| {
+            let limit = name.strip_prefix(&prefix).unwrap_or(&name).to_owned();
+            LimitLeft::new(limit, rate, before, now)
+        });
+        Ok(left.collect())
+    }
+
+    /// When a certificate that this CA issued should be renewed, if the CA says (RFC 9773).
+    ///
+    /// # Errors
+    /// [`AcmeError::Unsupported`] if it does not.
+    pub async fn renewal_window(
+        &self,
+        certificate: &CertificateDer<'_>,
+    ) -> Result<RenewalWindow, AcmeError> {
+        let identifier =
+            crate::check::renewal_identifier(certificate).ok_or(AcmeError::Malformed {
+                what: "authority key identifier",
+                reason: "the certificate has none".to_owned(),
+            })?;
+        self.account.client().await?.renewal_info(&identifier).await
+    }
+
+    /// Shows the account.
+    ///
+    /// # Errors
+    /// [`AcmeError`].
+    pub async fn account(&self) -> Result<AccountShown, AcmeError> {
+        self.account.show().await
+    }
+
+    /// Ends the account at the CA: nothing can be ordered or revoked with it any more (RFC 8555 §7.3.6).
+    ///
+    /// # Errors
+    /// [`AcmeError`].
+    pub async fn deactivate_account(&self) -> Result<AccountShown, AcmeError> {
+        let _gate = self.gate.write().await;
+        self.account.deactivate().await
+    }
+
+    /// Gives the account a new key, when no challenge is under way that the old one answered (RFC 8555 §7.3.5).
+    ///
+    /// # Errors
+    /// [`AcmeError`]; if the CA's answer is lost, the next request finds out which key the CA has.
+    pub async fn rotate_key(&self) -> Result<AccountShown, AcmeError> {
+        self.drains.store(true, Ordering::SeqCst);
+        let changed = self.drain_and_rotate().await;
+        self.drains.store(false, Ordering::SeqCst);
+        self.wake();
+        changed
+    }
+
+    async fn drain_and_rotate(&self) -> Result<AccountShown, AcmeError> {
+        let deadline = Instant::now() + DRAIN;
+        loop {
+            {
+                let _gate = self.gate.write().await;
+                let tally =
+                    self.tally().await.map_err(|error| AcmeError::Local(error.to_string()))?;
+                if !tally.iter().any(|(state, orders)| state == "authorizing" && *orders > 0) {
+                    return self.account.rotate_key().await;
+                }
             }
+            if Instant::now() >= deadline {
+                let reason = format!("the CA still validates names after {DRAIN:?}; try again");
+                return Err(AcmeError::Local(reason));
+            }
+            tokio::time::sleep(TICK).await;
         }
     }
 
     /// Drives orders until `shutdown` turns true; those in flight stop between two steps, where a restart finds them.
     pub async fn run(self: Arc<Self>, mut shutdown: watch::Receiver<bool>) {
         let mut drives = JoinSet::new();
+        let mut backlog = Backlog::Unknown;
+        if let Err(error) = self.store.release(&self.config.issuer, &self.config.node).await {
+            // They are free when their leases end.
+            warn!(issuer = %self.config.issuer, %error, "cannot free the orders of the last run");
+        }
+        let mut tick = tokio::time::interval(TICK);
+        let mut revoking = JoinSet::new();
+        let bridge = Arc::clone(&self);
+        revoking.spawn(async move { bridge.authorize_zones().await });
         loop {
-            self.claim(&mut drives, &shutdown).await;
-            tokio::select! {
-                () = self.placed.notified() => {}
-                () = tokio::time::sleep(TICK) => {}
-                Some(_) = drives.join_next(), if !drives.is_empty() => {}
+            let is_tick = tokio::select! {
+                () = self.placed.notified() => {
+                    backlog = Backlog::Unknown;
+                    false
+                }
+                _ = tick.tick() => true,
+                Some(_) = drives.join_next(), if !drives.is_empty() => false,
                 _ = shutdown.wait_for(|stop| *stop) => break,
+            };
+            if is_tick {
+                backlog = Backlog::Unknown;
+                while revoking.try_join_next().is_some() {}
+                if revoking.is_empty() {
+                    let bridge = Arc::clone(&self);
+                    revoking.spawn(async move { bridge.revoke_due().await });
+                }
+            }
+            if backlog == Backlog::Unknown {
+                backlog = self.claim(&mut drives, &shutdown).await;
             }
         }
         let ended = async { while drives.join_next().await.is_some() {} };
@@ -151,135 +341,64 @@ impl Bridge {
         }
     }
 
-    async fn claim(self: &Arc<Self>, drives: &mut JoinSet<()>, shutdown: &watch::Receiver<bool>) {
+    async fn claim(
+        self: &Arc<Self>,
+        drives: &mut JoinSet<()>,
+        shutdown: &watch::Receiver<bool>,
+    ) -> Backlog {
+        let most = self.config.orders_in_flight.max(1);
         let in_flight = u32::try_from(drives.len()).unwrap_or(u32::MAX);
-        let free = self.config.orders_in_flight.saturating_sub(in_flight);
-        if free == 0 {
-            return;
+        let free = most.saturating_sub(in_flight);
+        // A few at a time: a claim is a write.
+        if free < (most / 4).max(1) {
+            return Backlog::Unknown;
         }
         let now = self.clock.now();
+        let (is_paused, down) = {
+            let health = self.health();
+            (health.paused_until(now).is_some(), health.down_for(now))
+        };
+        let which = match is_paused {
+            false => Which::Any,
+            true if down >= self.fallback_after_millis() => Which::WithFallback,
+            true => return Backlog::None,
+        };
         let (issuer, node) = (&self.config.issuer, &self.config.node);
-        // The store gives orders that this node drives already, too: as many more are asked for.
-        let limit = free.saturating_add(in_flight);
-        let orders = match self.store.claim(issuer, node, now + LEASE_MILLIS, now, limit).await {
+        let until = now.saturating_add(self.lease_millis());
+        let orders = match self.store.claim(issuer, node, until, now, free, which).await {
             Ok(orders) => orders,
             Err(error) => {
                 warn!(%issuer, %error, "cannot look for orders");
-                return;
+                return Backlog::None;
             }
         };
-        for OrderRecord { id, .. } in orders {
-            let is_new = self.driven().insert(id.clone());
-            if is_new {
-                let bridge = Arc::clone(self);
-                let shutdown = shutdown.clone();
-                drives.spawn(async move { bridge.drive(id, shutdown).await });
-            }
-        }
-    }
-
-    fn driven(&self) -> std::sync::MutexGuard<'_, HashSet<OrderId>> {
-        self.driven.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Drives one order, which stands in `driven` from before it is read: no other task can have an older view of it.
-    async fn drive(&self, id: OrderId, shutdown: watch::Receiver<bool>) {
-        let driven = match self.store.load(&id).await {
-            Ok(Some(order)) if order.due <= self.clock.now() => self.follow(order, shutdown).await,
-            Ok(_) => Ok(()),
-            Err(error) => Err(error),
-        };
-        if let Err(error) = driven {
-            warn!(order = %id, %error, "the order waits until the store works again");
-            // While it stands in `driven` nobody tries it again: a broken disk must not keep a core busy.
-            tokio::time::sleep(TICK).await;
-        }
-        self.driven().remove(&id);
-        self.changed.notify_waiters();
-    }
-
-    /// Takes one step after the other until the order ends or has to wait.
-    async fn follow(
-        &self,
-        mut order: OrderRecord,
-        shutdown: watch::Receiver<bool>,
-    ) -> Result<(), OrderStoreError> {
-        let deadline = Instant::now() + STRETCH;
-        let mut pause = FIRST_PAUSE;
-        while !order.state.is_final() && !*shutdown.borrow() {
-            match self.step(&order).await? {
-                Outcome::Advanced(state, words) => {
-                    order.state = state;
-                    self.write(&mut order, 0, &words).await?;
-                    pause = FIRST_PAUSE;
+        let claimed = u32::try_from(orders.len()).unwrap_or(u32::MAX);
+        for order in orders {
+            let (bridge, shutdown) = (Arc::clone(self), shutdown.clone());
+            drives.spawn(async move {
+                let id = order.id.clone();
+                bridge.drive(order, shutdown).await;
+                let waiter = bridge.waiters().get(&id).map(Arc::clone);
+                if let Some(waiter) = waiter {
+                    waiter.notify_waiters();
                 }
-                Outcome::Working if Instant::now() + pause < deadline => {
-                    tokio::time::sleep(pause).await;
-                    pause = (pause * 3 / 2).min(LONGEST_PAUSE);
-                }
-                Outcome::Working => {
-                    return self.write(&mut order, AWAY_MILLIS, "the CA is still at work").await;
-                }
-                Outcome::Away(reason) => {
-                    return self.write(&mut order, AWAY_MILLIS, &reason).await;
-                }
-                Outcome::Refused(problem) => self.give_up(&mut order, problem).await?,
-                Outcome::Lost(problem) => return self.place_anew(&mut order, problem).await,
-            }
+            });
         }
-        Ok(())
+        if claimed < free { Backlog::None } else { Backlog::Unknown }
     }
 
-    async fn step(&self, order: &OrderRecord) -> Result<Outcome, OrderStoreError> {
-        let client = match self.account.client().await {
-            Ok(client) => client,
-            Err(error) => return Ok(Outcome::Away(error.to_string())),
-        };
-        let (solver, roots) = (&self.solver, &self.config.roots);
-        let tools = Tools { client: &client, solver, roots, now: self.clock.now() };
-        step(order, &tools).await
+    pub(crate) fn lease_millis(&self) -> i64 {
+        i64::try_from(self.config.lease.as_millis()).unwrap_or(i64::MAX)
     }
 
-    async fn place_anew(
-        &self,
-        order: &mut OrderRecord,
-        problem: Problem,
-    ) -> Result<(), OrderStoreError> {
-        let lost = usize::try_from(order.attempts).unwrap_or(usize::MAX);
-        match REORDER_MILLIS.get(lost) {
-            None => self.give_up(order, problem).await,
-            Some(pause) => {
-                self.solver.clean_up(&order.id).await?;
-                order.attempts += 1;
-                order.state = OrderState::Intended;
-                self.write(order, *pause, &format!("the order is lost: {problem}")).await
-            }
-        }
+    pub(crate) fn fallback_after_millis(&self) -> i64 {
+        i64::try_from(self.config.fallback_after.as_millis()).unwrap_or(i64::MAX)
     }
+}
 
-    async fn give_up(
-        &self,
-        order: &mut OrderRecord,
-        problem: Problem,
-    ) -> Result<(), OrderStoreError> {
-        self.solver.clean_up(&order.id).await?;
-        let words = format!("given up: {problem}");
-        order.state = OrderState::Invalid { problem };
-        self.write(order, 0, &words).await
-    }
-
-    async fn write(
-        &self,
-        order: &mut OrderRecord,
-        pause: i64,
-        words: &str,
-    ) -> Result<(), OrderStoreError> {
-        let now = self.clock.now();
-        order.due = now + pause;
-        if let Some(lease) = &mut order.lease {
-            lease.until = now + LEASE_MILLIS;
-        }
-        debug!(order = %order.id, state = order.state.name(), words);
-        self.store.advance(order, &self.config.node, words, now).await
-    }
+/// Whether the store may have more orders that are due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Backlog {
+    Unknown,
+    None,
 }

@@ -147,6 +147,22 @@ pub struct Lease {
     pub until: i64,
 }
 
+/// What the caller wants of an order, beside its CSR.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OrderTerms {
+    /// Whose turn it is: orders of one device wait for each other, and not for those of another.
+    pub device: String,
+    /// The certificate that is renewed, by its ARI identifier (RFC 9773 §4.1).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaces: Option<String>,
+    /// The CA that takes over while this one is down or out of quota.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fallback: Option<IssuerName>,
+    /// The extended key usages that the certificate must have: object identifiers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub require_eku: Vec<String>,
+}
+
 /// An order as it is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OrderRecord {
@@ -156,14 +172,40 @@ pub struct OrderRecord {
     pub issuer: IssuerName,
     /// What is to be certified.
     pub csr: Csr,
+    /// What else is wanted.
+    pub terms: OrderTerms,
     /// Where it stands.
     pub state: OrderState,
+    /// Since when: Unix milliseconds.
+    pub since: i64,
     /// How many orders were given up for it at the CA.
     pub attempts: u32,
+    /// What went wrong last, also where it is tried again.
+    pub problem: Option<Problem>,
     /// When it is to be looked at next: Unix milliseconds.
     pub due: i64,
     /// Who drives it.
     pub lease: Option<Lease>,
+}
+
+impl OrderRecord {
+    /// An order that was not placed yet. `now`: Unix milliseconds.
+    #[must_use]
+    pub fn new(id: OrderId, issuer: IssuerName, csr: Csr, terms: OrderTerms, now: i64) -> Self {
+        let state = OrderState::Intended;
+        Self {
+            id,
+            issuer,
+            csr,
+            terms,
+            state,
+            since: now,
+            attempts: 0,
+            problem: None,
+            due: now,
+            lease: None,
+        }
+    }
 }
 
 /// DER certificates as base64 in JSON.

@@ -4,25 +4,32 @@
 #![allow(clippy::indexing_slicing, clippy::expect_used, clippy::unwrap_used, clippy::panic)]
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use acme_bridge::account::Connect;
+use acme_bridge::account::{AccountShown, Connect};
 use acme_bridge::bridge::{Bridge, BridgeConfig, Progress};
-use acme_bridge::check::{self, ChainRefusal};
+use acme_bridge::challenge::KeyAuthorization;
 use acme_bridge::client::{
-    AcmeClient, AcmeError, AuthorizationStatus, AuthorizationView, OrderStatus, OrderView,
+    AcmeClient, AcmeError, AuthorizationStatus, AuthorizationView, ChallengeProgress, Downloaded,
+    Offer, OfferedChallenge, OrderRequest, OrderStatus, OrderView, RenewalWindow, RevocationReason,
 };
-use acme_bridge::solver::BuiltInDns;
+use acme_bridge::quota::{Limits, Rate};
+use acme_bridge::solver::BuiltIn;
 use acme_bridge::{
-    AccountRecord, ChallengeAnswer, Clock, Csr, IssuerName, Lease, OrderId, OrderRecord,
-    OrderState, OrderStore, OrderStoreError, Problem, ProblemKind,
+    Alarm, Challenge, ChallengeType, Clock as _, Csr, IssuerName, Lease, OrderId, OrderState,
+    OrderStore, OrderStoreError, OrderTerms, Problem, ProblemKind,
 };
 use async_trait::async_trait;
-use rcgen::{CertificateParams, CertifiedIssuer, IsCa, KeyPair, PublicKeyData as _};
+use rcgen::{
+    CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair, PublicKeyData as _,
+};
 use rustls_pki_types::CertificateDer;
 use tokio::sync::watch;
+
+use self::memory::{Hands, Memory};
+
+mod memory;
 
 const NAME: &str = "dev-1.iot.example.org";
 const URL: &str = "https://ca.example/order/1";
@@ -39,6 +46,10 @@ struct Script {
     finalize: Option<Problem>,
     unreachable: u32,
     chain: String,
+    alternates: Vec<String>,
+    revoked: Vec<Vec<u8>>,
+    replaces: Vec<Option<String>>,
+    resources: Vec<&'static str>,
 }
 
 struct Ca(Mutex<Script>);
@@ -63,15 +74,20 @@ impl Ca {
             url: URL.into(),
             status: script.status.unwrap_or(OrderStatus::Pending),
             problem: script.problem.clone(),
+            retry_after_secs: None,
         }
     }
 }
 
 #[async_trait]
 impl AcmeClient for Ca {
-    async fn new_order(&self, names: &[String]) -> Result<OrderView, AcmeError> {
-        assert_eq!(names, [NAME]);
+    async fn new_order(&self, order: &OrderRequest<'_>) -> Result<OrderView, AcmeError> {
+        assert_eq!(order.names, [NAME]);
         let mut script = self.call("new_order")?;
+        script.replaces.push(order.replaces.map(str::to_owned));
+        if order.replaces == Some("gone") {
+            return Err(AcmeError::Problem(problem("alreadyReplaced")));
+        }
         if let Some(problem) = script.new_order.clone() {
             return Err(AcmeError::Problem(problem));
         }
@@ -86,13 +102,16 @@ impl AcmeClient for Ca {
 
     async fn authorizations(&self, _url: &str) -> Result<Vec<AuthorizationView>, AcmeError> {
         let script = self.call("authorizations")?;
-        let open = AuthorizationStatus::Open { value: "value".into() };
+        let authorization = KeyAuthorization::new("token.thumbprint").unwrap();
+        let challenge = Challenge::Dns01 { authorization };
+        let offered = vec![OfferedChallenge { challenge, progress: ChallengeProgress::Open }];
+        let open = AuthorizationStatus::Pending { offered };
         let status = script.authorization.clone().unwrap_or(open);
         Ok(vec![AuthorizationView { name: NAME.into(), status }])
     }
 
-    async fn validate(&self, _url: &str, name: &str) -> Result<(), AcmeError> {
-        assert_eq!(name, NAME);
+    async fn validate(&self, _url: &str, name: &str, kind: ChallengeType) -> Result<(), AcmeError> {
+        assert_eq!((name, kind), (NAME, ChallengeType::Dns01));
         let mut script = self.call("validate")?;
         if script.problem.is_some() {
             script.status = Some(OrderStatus::Invalid);
@@ -118,8 +137,31 @@ impl AcmeClient for Ca {
         Ok(Self::view(&script))
     }
 
-    async fn certificate(&self, _url: &str) -> Result<String, AcmeError> {
-        Ok(self.call("certificate")?.chain.clone())
+    async fn certificate(&self, _url: &str) -> Result<Downloaded, AcmeError> {
+        let script = self.call("certificate")?;
+        let alternates = (0..script.alternates.len()).map(|number| number.to_string()).collect();
+        Ok(Downloaded { pem: script.chain.clone(), alternates })
+    }
+
+    async fn alternate(&self, url: &str) -> Result<String, AcmeError> {
+        Ok(self.call("alternate")?.alternates[url.parse::<usize>().unwrap()].clone())
+    }
+
+    async fn revoke(
+        &self,
+        certificate: &CertificateDer<'_>,
+        _reason: RevocationReason,
+    ) -> Result<(), AcmeError> {
+        self.call("revoke")?.revoked.push(certificate.to_vec());
+        Ok(())
+    }
+
+    async fn renewal_info(&self, _identifier: &str) -> Result<RenewalWindow, AcmeError> {
+        Err(AcmeError::Unsupported("renewalInfo"))
+    }
+
+    fn offer(&self) -> Offer {
+        Offer { resources: self.0.lock().unwrap().resources.clone(), ..Offer::default() }
     }
 }
 
@@ -131,116 +173,17 @@ impl Connect for Direct {
         let client: Arc<Ca> = Arc::clone(&self.0);
         Ok(client)
     }
-}
 
-/// A store in memory that can be told to fail after so many writes, as a disk or a power supply does.
-#[derive(Default)]
-struct Memory {
-    orders: Mutex<BTreeMap<OrderId, OrderRecord>>,
-    answers: Mutex<Vec<ChallengeAnswer>>,
-    writes_left: Mutex<Option<u32>>,
-}
-
-impl Memory {
-    fn write(&self) -> Result<(), OrderStoreError> {
-        match &mut *self.writes_left.lock().unwrap() {
-            Some(0) => Err(OrderStoreError("no more writes".into())),
-            Some(left) => {
-                *left -= 1;
-                Ok(())
-            }
-            None => Ok(()),
-        }
+    async fn show(&self) -> Result<AccountShown, AcmeError> {
+        Err(AcmeError::Unsupported("accounts"))
     }
 
-    fn state(&self) -> OrderState {
-        self.orders.lock().unwrap()[&OrderId::new("1")].state.clone()
-    }
-}
-
-#[async_trait]
-impl OrderStore for Memory {
-    async fn insert(&self, order: &OrderRecord) -> Result<(), OrderStoreError> {
-        self.write()?;
-        self.orders.lock().unwrap().entry(order.id.clone()).or_insert_with(|| order.clone());
-        Ok(())
+    async fn rotate_key(&self) -> Result<AccountShown, AcmeError> {
+        Err(AcmeError::Unsupported("keyChange"))
     }
 
-    async fn load(&self, id: &OrderId) -> Result<Option<OrderRecord>, OrderStoreError> {
-        Ok(self.orders.lock().unwrap().get(id).cloned())
-    }
-
-    async fn claim(
-        &self,
-        _issuer: &IssuerName,
-        node: &str,
-        lease_until: i64,
-        now: i64,
-        _limit: u32,
-    ) -> Result<Vec<OrderRecord>, OrderStoreError> {
-        let mut claimed = Vec::new();
-        for order in self.orders.lock().unwrap().values_mut() {
-            let is_free =
-                order.lease.as_ref().is_none_or(|lease| lease.node == node || lease.until <= now);
-            if is_free && !order.state.is_final() && order.due <= now {
-                order.lease = Some(Lease { node: node.into(), until: lease_until });
-                claimed.push(order.clone());
-            }
-        }
-        Ok(claimed)
-    }
-
-    async fn advance(
-        &self,
-        order: &OrderRecord,
-        _node: &str,
-        _step: &str,
-        _now: i64,
-    ) -> Result<(), OrderStoreError> {
-        self.write()?;
-        self.orders.lock().unwrap().insert(order.id.clone(), order.clone());
-        Ok(())
-    }
-
-    async fn account(&self, _: &IssuerName) -> Result<Option<AccountRecord>, OrderStoreError> {
-        Ok(None)
-    }
-
-    async fn save_account(&self, _: &IssuerName, _: &AccountRecord) -> Result<(), OrderStoreError> {
-        Ok(())
-    }
-
-    async fn put_answer(&self, answer: &ChallengeAnswer) -> Result<(), OrderStoreError> {
-        self.write()?;
-        let mut answers = self.answers.lock().unwrap();
-        if !answers.contains(answer) {
-            answers.push(answer.clone());
-        }
-        Ok(())
-    }
-
-    async fn remove_answers(&self, order: &OrderId) -> Result<(), OrderStoreError> {
-        self.write()?;
-        self.answers.lock().unwrap().retain(|answer| answer.order != *order);
-        Ok(())
-    }
-
-    async fn answers(&self, owner: &str) -> Result<Vec<String>, OrderStoreError> {
-        let answers = self.answers.lock().unwrap();
-        Ok(answers
-            .iter()
-            .filter(|answer| answer.owner == owner)
-            .map(|answer| answer.value.clone())
-            .collect())
-    }
-}
-
-/// A clock that a test moves.
-struct Hands(AtomicI64);
-
-impl Clock for Hands {
-    fn now(&self) -> i64 {
-        self.0.load(Ordering::SeqCst)
+    async fn deactivate(&self) -> Result<AccountShown, AcmeError> {
+        Err(AcmeError::Unsupported("accounts"))
     }
 }
 
@@ -249,17 +192,16 @@ struct Bench {
     store: Arc<Memory>,
     clock: Arc<Hands>,
     csr: Csr,
+    terms: OrderTerms,
+    limits: Limits,
     root: CertificateDer<'static>,
 }
 
 impl Bench {
     fn new() -> Self {
-        let mut parameters = CertificateParams::default();
-        parameters.is_ca = IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
-        let root = CertifiedIssuer::self_signed(parameters, KeyPair::generate().unwrap()).unwrap();
+        let root = root();
         let key = KeyPair::generate().unwrap();
-        let leaf = CertificateParams::new(vec![NAME.to_owned()]).unwrap();
-        let leaf = leaf.signed_by(&key, &root).unwrap();
+        let leaf = leaf().signed_by(&key, &root).unwrap();
         let csr = Csr {
             der: b"csr".to_vec(),
             names: vec![NAME.into()],
@@ -269,9 +211,10 @@ impl Bench {
         Self {
             ca: Arc::new(Ca(Mutex::new(script))),
             store: Arc::default(),
-            // Now is 2026, within what rcgen's certificates are valid for.
-            clock: Arc::new(Hands(AtomicI64::new(1_795_000_000_000))),
+            clock: Arc::new(Hands::new()),
             csr,
+            terms: OrderTerms { device: "device".into(), ..OrderTerms::default() },
+            limits: Limits::default(),
             root: root.der().clone(),
         }
     }
@@ -282,20 +225,29 @@ impl Bench {
 
     /// A process: what it knows of is the store's alone.
     fn process(&self) -> Arc<Bridge> {
+        self.process_for("ca", Arc::clone(&self.ca), self.limits.clone())
+    }
+
+    fn process_for(&self, issuer: &str, ca: Arc<Ca>, limits: Limits) -> Arc<Bridge> {
+        let roots = vec![self.root.clone()];
         let config = BridgeConfig {
-            issuer: IssuerName::new("ca"),
-            node: NODE.into(),
-            roots: vec![self.root.clone()],
             orders_in_flight: 4,
+            limits,
+            ..BridgeConfig::new(IssuerName::new(issuer), NODE, roots)
         };
         let store: Arc<dyn OrderStore> = self.store.clone();
-        let solver = Arc::new(BuiltInDns::new(Arc::clone(&store)));
-        let account = Arc::new(Direct(Arc::clone(&self.ca)));
+        let solver = Arc::new(BuiltIn::new(self.store.clone(), vec![ChallengeType::Dns01]));
+        let account = Arc::new(Direct(ca));
         Arc::new(Bridge::new(config, store, solver, account, self.clock.clone()))
     }
 
     async fn place(&self) -> Result<(), OrderStoreError> {
-        self.process().place(OrderId::new("1"), self.csr.clone()).await
+        self.process().place(OrderId::new("1"), self.csr.clone(), self.terms.clone()).await
+    }
+
+    /// As if the order had come so far.
+    fn set_state(&self, state: OrderState) {
+        self.store.orders().get_mut(&OrderId::new("1")).unwrap().state = state;
     }
 
     /// Runs a process until the order ends, or for so long (of paused time), and kills it.
@@ -308,6 +260,20 @@ impl Bench {
         drop(stop);
         progress
     }
+}
+
+fn root() -> CertifiedIssuer<'static, KeyPair> {
+    let mut parameters = CertificateParams::default();
+    parameters.is_ca = IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    CertifiedIssuer::self_signed(parameters, KeyPair::generate().unwrap()).unwrap()
+}
+
+fn leaf() -> CertificateParams {
+    let mut leaf = CertificateParams::new(vec![NAME.to_owned()]).unwrap();
+    leaf.not_before = rcgen::date_time_ymd(2026, 1, 1);
+    leaf.not_after = rcgen::date_time_ymd(2027, 1, 1);
+    leaf.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    leaf
 }
 
 fn problem(kind: &str) -> Problem {
@@ -363,9 +329,7 @@ async fn an_order_found_finalizing_is_read_before_anything_is_sent() {
     let bench = Bench::new();
     bench.place().await.unwrap();
     bench.script().status = Some(OrderStatus::Valid);
-    let id = OrderId::new("1");
-    bench.store.orders.lock().unwrap().get_mut(&id).unwrap().state =
-        OrderState::Finalizing { url: URL.into() };
+    bench.set_state(OrderState::Finalizing { url: URL.into() });
     assert!(matches!(bench.run(Duration::from_secs(60)).await, Progress::Issued(_)));
     assert_eq!(bench.ca.count("csr sent"), 0);
     assert_eq!(bench.ca.count("new_order"), 0);
@@ -381,7 +345,7 @@ async fn another_nodes_order_is_left_alone_until_its_lease_ends() {
         Some(Lease { node: "another".into(), until });
     assert_eq!(bench.run(Duration::from_secs(30)).await, Progress::Pending);
     assert_eq!(bench.ca.count("new_order"), 0);
-    bench.clock.0.fetch_add(1000, Ordering::SeqCst);
+    bench.clock.advance(1000);
     assert!(matches!(bench.run(Duration::from_secs(30)).await, Progress::Issued(_)));
 }
 
@@ -391,8 +355,8 @@ async fn a_ca_that_is_away_is_asked_again_later() {
     bench.place().await.unwrap();
     bench.script().unreachable = 1;
     assert_eq!(bench.run(Duration::from_secs(30)).await, Progress::Pending);
-    assert_eq!(bench.store.state(), OrderState::Intended);
-    bench.clock.0.fetch_add(10_000, Ordering::SeqCst);
+    assert_eq!(bench.store.order().state, OrderState::Intended);
+    bench.clock.advance(10_000);
     assert!(matches!(bench.run(Duration::from_secs(30)).await, Progress::Issued(_)));
 }
 
@@ -422,7 +386,7 @@ async fn a_lost_order_is_placed_anew_three_times_and_then_given_up() {
         let progress = bench.run(Duration::from_secs(30)).await;
         assert_eq!(bench.ca.count("new_order"), times);
         assert_eq!(matches!(progress, Progress::Invalid(_)), times == 4, "{progress:?}");
-        bench.clock.0.fetch_add(100_000, Ordering::SeqCst);
+        bench.clock.advance(700_000);
     }
     assert!(bench.store.answers.lock().unwrap().is_empty());
 }
@@ -434,47 +398,211 @@ async fn a_rate_limit_waits_and_is_no_end() {
     bench.script().new_order = Some(problem("rateLimited"));
     assert_eq!(bench.run(Duration::from_secs(30)).await, Progress::Pending);
     bench.script().new_order = None;
-    bench.clock.0.fetch_add(100_000, Ordering::SeqCst);
+    bench.clock.advance(100_000);
     assert!(matches!(bench.run(Duration::from_secs(30)).await, Progress::Issued(_)));
 }
 
-#[test]
-fn no_chain_is_handed_out_that_is_not_what_was_asked_for() {
+#[tokio::test(start_paused = true)]
+async fn a_ca_that_is_down_is_asked_once_and_not_by_every_order() {
     let bench = Bench::new();
-    let pem = bench.script().chain.clone();
-    let now = bench.clock.now();
-    let roots = [bench.root.clone()];
-    check::chain(&pem, &bench.csr, &roots, now).unwrap();
-    let other = Bench::new();
-    let refused = |pem: &str, csr: &Csr, roots: &[CertificateDer<'static>], now: i64| {
-        check::chain(pem, csr, roots, now).unwrap_err()
-    };
-    assert_eq!(refused(&pem, &other.csr, &roots, now), ChainRefusal::Key);
-    let names = Csr { names: vec!["dev-2.iot.example.org".into()], ..bench.csr.clone() };
-    assert!(matches!(refused(&pem, &names, &roots, now), ChainRefusal::Names { .. }));
-    let foreign = [other.root.clone()];
-    assert!(matches!(refused(&pem, &bench.csr, &foreign, now), ChainRefusal::Path(_)));
-    assert!(matches!(refused(&pem, &bench.csr, &roots, i64::MAX / 2), ChainRefusal::Path(_)));
-    assert_eq!(refused("", &bench.csr, &roots, now), ChainRefusal::Unreadable);
-    let label = ["PRIVATE", "KEY"].join(" ");
-    let with_key = format!("{pem}-----BEGIN {label}-----\nAAAA\n-----END {label}-----\n");
-    assert_eq!(refused(&with_key, &bench.csr, &roots, now), ChainRefusal::ForeignBlock { label });
-    let long = pem.repeat(300);
-    assert!(matches!(refused(&long, &bench.csr, &roots, now), ChainRefusal::TooLong { .. }));
+    for number in 0..100 {
+        let id = OrderId::new(number.to_string());
+        bench.process().place(id, bench.csr.clone(), bench.terms.clone()).await.unwrap();
+    }
+    bench.script().unreachable = u32::MAX;
+    bench.run(Duration::from_secs(30)).await;
+    // The clock stands still: four were in flight when the first one failed.
+    assert!(bench.ca.count("new_order") <= 4, "{}", bench.ca.count("new_order"));
 }
 
-#[test]
-fn a_problem_says_whose_fault_it_is() {
-    for (kind, fault) in [
-        ("badCSR", ProblemKind::Refused),
-        ("unauthorized", ProblemKind::Validation),
-        ("dns", ProblemKind::Validation),
-        ("accountDoesNotExist", ProblemKind::Account),
-        ("serverInternal", ProblemKind::Ca),
-        ("nobodyKnows", ProblemKind::Ca),
-    ] {
-        assert_eq!(problem(kind).kind, fault, "{kind}");
+#[tokio::test(start_paused = true)]
+async fn what_the_ca_asks_to_wait_is_waited() {
+    let bench = Bench::new();
+    bench.place().await.unwrap();
+    let limited = Problem { retry_after_secs: Some(3600), ..problem("rateLimited") };
+    bench.script().new_order = Some(limited);
+    bench.run(Duration::from_secs(5)).await;
+    bench.script().new_order = None;
+    bench.clock.advance(3_599_000);
+    assert_eq!(bench.run(Duration::from_secs(5)).await, Progress::Pending);
+    assert_eq!(bench.ca.count("new_order"), 1);
+    assert_eq!(bench.store.order().problem.unwrap().kind, ProblemKind::RateLimited);
+    bench.clock.advance(1_000);
+    assert!(matches!(bench.run(Duration::from_secs(5)).await, Progress::Issued(_)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fallback_takes_over_from_a_ca_that_is_down_and_says_so() {
+    let mut bench = Bench::new();
+    bench.terms.fallback = Some(IssuerName::new("other"));
+    bench.place().await.unwrap();
+    bench.script().unreachable = u32::MAX;
+    let first = bench.process();
+    let (_stop, stopped) = watch::channel(false);
+    let task = tokio::spawn(Arc::clone(&first).run(stopped.clone()));
+    let id = OrderId::new("1");
+    // Not at once: a CA may be away for a moment.
+    first.wait(&id, Duration::from_secs(3)).await.unwrap();
+    assert_eq!(bench.store.order().issuer, IssuerName::new("ca"));
+    for _ in 0..10 {
+        bench.clock.advance(20_000);
+        first.wait(&id, Duration::from_secs(3)).await.unwrap();
     }
-    let hostile = Problem::from_ca("x", &"\u{1b}[31m".repeat(500));
-    assert!(hostile.detail.len() <= 500 && !hostile.detail.contains('\u{1b}'));
+    let moved = bench.store.order();
+    assert_eq!((moved.issuer.as_str(), moved.terms.fallback), ("other", None));
+    let alarm = Alarm::Fallback { from: IssuerName::new("ca") };
+    assert_eq!(*bench.store.alarms.lock().unwrap(), [alarm]);
+    assert_eq!(first.counters().fallbacks(), 1);
+    task.abort();
+    let up = Arc::new(Ca(Mutex::new(Script {
+        chain: bench.script().chain.clone(),
+        ..Script::default()
+    })));
+    let second = bench.process_for("other", Arc::clone(&up), Limits::default());
+    let task = tokio::spawn(Arc::clone(&second).run(stopped));
+    let progress = second.wait(&id, Duration::from_secs(30)).await.unwrap();
+    assert!(matches!(progress, Progress::Issued(_)), "{progress:?}");
+    assert_eq!(up.count("new_order"), 1);
+    task.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_fallback_takes_over_an_order_that_the_first_ca_has() {
+    let mut bench = Bench::new();
+    bench.terms.fallback = Some(IssuerName::new("other"));
+    bench.place().await.unwrap();
+    bench.set_state(OrderState::Finalizing { url: URL.into() });
+    bench.script().unreachable = u32::MAX;
+    for _ in 0..20 {
+        bench.run(Duration::from_secs(5)).await;
+        bench.clock.advance(60_000);
+    }
+    assert_eq!(bench.store.order().issuer, IssuerName::new("ca"));
+    assert!(bench.store.alarms.lock().unwrap().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn our_own_limits_hold_orders_back_before_the_ca_has_to() {
+    let mut bench = Bench::new();
+    bench.limits.account = Some(Rate { orders: 2, period_secs: 600 });
+    let process = bench.process();
+    for number in 1..=3 {
+        let id = OrderId::new(number.to_string());
+        process.place(id, bench.csr.clone(), bench.terms.clone()).await.unwrap();
+    }
+    bench.run(Duration::from_secs(10)).await;
+    bench.run(Duration::from_secs(10)).await;
+    assert_eq!(bench.ca.count("new_order"), 2);
+    assert_eq!(process.limits_left().await.unwrap()[0].left, 0);
+    bench.clock.advance(301_000);
+    bench.run(Duration::from_secs(10)).await;
+    bench.run(Duration::from_secs(10)).await;
+    assert_eq!(bench.ca.count("new_order"), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_renewal_that_names_what_it_replaces_is_not_counted() {
+    let mut bench = Bench::new();
+    bench.limits.account = Some(Rate { orders: 1, period_secs: 600 });
+    bench.terms.replaces = Some("aki.serial".into());
+    bench.script().resources = vec!["renewalInfo"];
+    bench.place().await.unwrap();
+    assert!(matches!(bench.run(Duration::from_secs(30)).await, Progress::Issued(_)));
+    assert_eq!(bench.process().limits_left().await.unwrap()[0].left, 1);
+    assert_eq!(bench.script().replaces, [Some("aki.serial".to_owned())]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_certificate_that_was_replaced_already_is_not_named_again() {
+    let mut bench = Bench::new();
+    bench.terms.replaces = Some("gone".into());
+    bench.place().await.unwrap();
+    assert!(matches!(bench.run(Duration::from_secs(30)).await, Progress::Issued(_)));
+    assert_eq!(bench.script().replaces, [Some("gone".to_owned()), None]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wrong_certificate_is_revoked_alarmed_and_handed_to_nobody() {
+    let mut bench = Bench::new();
+    bench.terms.require_eku = vec!["1.3.6.1.5.5.7.3.2".into()];
+    bench.place().await.unwrap();
+    let Progress::Invalid(ended) = bench.run(Duration::from_secs(30)).await else {
+        panic!("handed out");
+    };
+    assert_eq!(ended.kind, ProblemKind::WrongCertificate);
+    assert!(ended.detail.contains("lacks 1.3.6.1.5.5.7.3.2"), "{ended}");
+    assert_eq!(*bench.store.alarms.lock().unwrap(), [Alarm::WrongCertificate]);
+    // The next look revokes it, once.
+    for _ in 0..3 {
+        bench.run(Duration::from_secs(1)).await;
+        tokio::time::sleep(Duration::from_secs(2)).await;
+    }
+    let (stop, stopped) = watch::channel(false);
+    let task = tokio::spawn(bench.process().run(stopped));
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    drop(stop);
+    task.abort();
+    assert_eq!(bench.script().revoked.len(), 1);
+    assert!(bench.store.revocations.lock().unwrap().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_chain_of_the_ca_is_tried_where_the_first_leads_elsewhere() {
+    let mut bench = Bench::new();
+    let (own, foreign) = (root(), root());
+    let key = KeyPair::generate().unwrap();
+    // One intermediate, signed by both roots.
+    let mut parameters = CertificateParams::default();
+    parameters.is_ca = IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    parameters.distinguished_name.push(rcgen::DnType::CommonName, "intermediate");
+    let middle_key = KeyPair::generate().unwrap();
+    let by = |root: &CertifiedIssuer<'static, KeyPair>| {
+        parameters.clone().signed_by(&middle_key, root).unwrap()
+    };
+    let (good, bad) = (by(&own), by(&foreign));
+    let issuer = rcgen::Issuer::new(parameters.clone(), &middle_key);
+    let certificate = leaf().signed_by(&key, &issuer).unwrap().pem();
+    bench.root = own.der().clone();
+    bench.csr.spki = key.subject_public_key_info();
+    bench.script().chain = format!("{certificate}{}", bad.pem());
+    bench.script().alternates = vec![certificate.clone(), format!("{certificate}{}", good.pem())];
+    bench.place().await.unwrap();
+    let Progress::Issued(chain) = bench.run(Duration::from_secs(30)).await else {
+        panic!("not issued");
+    };
+    assert_eq!(chain[1..], [good.der().clone(), own.der().clone()]);
+    assert_eq!(bench.ca.count("alternate"), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_ca_that_is_at_work_for_ever_is_given_up() {
+    let bench = Bench::new();
+    bench.place().await.unwrap();
+    bench.set_state(OrderState::Finalizing { url: URL.into() });
+    bench.script().status = Some(OrderStatus::Processing);
+    let mut asked = 0;
+    for _ in 0..400 {
+        let progress = bench.run(Duration::from_secs(20)).await;
+        asked = bench.ca.count("finalize");
+        if let Progress::Invalid(ended) = progress {
+            assert!(ended.detail.contains("more than a day"), "{ended}");
+            assert!(asked < 10_000, "{asked}");
+            return;
+        }
+        bench.clock.advance(300_000);
+    }
+    panic!("asked {asked} times and still waits");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_account_that_the_ca_does_not_want_is_alarmed_once() {
+    let bench = Bench::new();
+    bench.place().await.unwrap();
+    bench.script().new_order = Some(problem("userActionRequired"));
+    for _ in 0..5 {
+        assert_eq!(bench.run(Duration::from_secs(5)).await, Progress::Pending);
+        bench.clock.advance(61_000);
+    }
+    assert_eq!(*bench.store.alarms.lock().unwrap(), [Alarm::Account]);
+    assert_eq!(bench.ca.count("new_order"), 5);
 }

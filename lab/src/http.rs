@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HOST, RETRY_AFTER};
+use http::header::{CONTENT_TYPE, HOST, RETRY_AFTER, USER_AGENT};
 use http::{HeaderValue, Method, Request};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::client::conn::http1::{self, SendRequest};
@@ -21,6 +21,9 @@ use tokio_rustls::TlsConnector;
 const ANSWER_OCTETS: usize = 1024 * 1024;
 /// How long a request may take; registrars hold requests for up to a minute.
 const REQUEST_LIMIT: Duration = Duration::from_secs(90);
+
+/// What the lab calls itself: current Pebble answers nobody without a name.
+const OUR_NAME: &str = concat!("brski-lab/", env!("CARGO_PKG_VERSION"));
 
 /// Why there is no answer.
 #[derive(Debug, Error)]
@@ -146,7 +149,7 @@ impl Connection {
         content_type: &str,
         body: Bytes,
     ) -> Result<Answer, HttpError> {
-        let mut request = Request::builder().method(method).uri(path);
+        let mut request = Request::builder().method(method).uri(path).header(USER_AGENT, OUR_NAME);
         if !content_type.is_empty() {
             request = request.header(CONTENT_TYPE, content_type);
         }

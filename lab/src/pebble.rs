@@ -1,5 +1,6 @@
 //! Pebble, the real test CA, as a process: validation is real, its root is read from its management port.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -41,6 +42,32 @@ pub enum PebbleError {
     Tls(#[from] rustls::Error),
 }
 
+/// Where Pebble validates.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked {
+    /// The DNS server that it asks for everything.
+    pub dns: SocketAddr,
+    /// The port of http-01, on whatever address a name has.
+    pub http_port: u16,
+    /// The port of tls-alpn-01.
+    pub tls_port: u16,
+}
+
+/// How a Pebble differs from one that is started plainly.
+#[derive(Clone, Debug)]
+pub struct PebbleOptions {
+    /// How many good nonces of a hundred it rejects.
+    pub nonces_rejected_percent: u32,
+    /// Key identifiers and base64url keys of external accounts; if there are any, one is required.
+    pub external_accounts: BTreeMap<String, String>,
+}
+
+impl Default for PebbleOptions {
+    fn default() -> Self {
+        Self { nonces_rejected_percent: 5, external_accounts: BTreeMap::new() }
+    }
+}
+
 /// A running Pebble.
 pub struct Pebble {
     child: Child,
@@ -58,6 +85,42 @@ impl Pebble {
         folder: &Path,
         dns: SocketAddr,
     ) -> Result<Self, PebbleError> {
+        Self::start_with(program, folder, dns, &PebbleOptions::default()).await
+    }
+
+    /// Starts Pebble as [`Pebble::start`] does, with options.
+    ///
+    /// # Errors
+    /// [`PebbleError`].
+    pub async fn start_with(
+        program: &Path,
+        folder: &Path,
+        dns: SocketAddr,
+        options: &PebbleOptions,
+    ) -> Result<Self, PebbleError> {
+        let asked =
+            Asked { dns, http_port: process::free_port()?, tls_port: process::free_port()? };
+        Self::launch(program, folder, asked, options).await
+    }
+
+    /// Starts Pebble with its files in `folder`; its validation goes to these places.
+    ///
+    /// # Errors
+    /// [`PebbleError`].
+    pub async fn start_asking(
+        program: &Path,
+        folder: &Path,
+        asked: Asked,
+    ) -> Result<Self, PebbleError> {
+        Self::launch(program, folder, asked, &PebbleOptions::default()).await
+    }
+
+    async fn launch(
+        program: &Path,
+        folder: &Path,
+        asked: Asked,
+        options: &PebbleOptions,
+    ) -> Result<Self, PebbleError> {
         let authority = Authority::new("Pebble TLS CA, LAB ONLY")?;
         pki::write(folder, "pebble-tls", &authority.server("Pebble, LAB ONLY")?)?;
         std::fs::write(folder.join("pebble-ca.pem"), authority.pem())?;
@@ -67,10 +130,11 @@ impl Pebble {
             "managementListenAddress": format!("127.0.0.1:{management}"),
             "certificate": folder.join("pebble-tls.pem"),
             "privateKey": folder.join("pebble-tls.key"),
-            "httpPort": process::free_port()?,
-            "tlsPort": process::free_port()?,
+            "httpPort": asked.http_port,
+            "tlsPort": asked.tls_port,
             "ocspResponderURL": "",
-            "externalAccountBindingRequired": false,
+            "externalAccountBindingRequired": !options.external_accounts.is_empty(),
+            "externalAccountMACKeys": options.external_accounts,
         }});
         let file = folder.join("pebble.json");
         std::fs::write(&file, configuration.to_string())?;
@@ -80,9 +144,10 @@ impl Pebble {
             .arg("-config")
             .arg(&file)
             .arg("-dnsserver")
-            .arg(dns.to_string())
+            .arg(asked.dns.to_string())
             // It would sleep for seconds before each validation; what it validates is real all the same.
             .env("PEBBLE_VA_NOSLEEP", "1")
+            .env("PEBBLE_WFE_NONCEREJECT", options.nonces_rejected_percent.to_string())
             .env_remove("PEBBLE_VA_ALWAYS_VALID");
         let child = process::start(&mut command, &log).map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => PebbleError::Missing,

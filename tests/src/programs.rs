@@ -12,8 +12,10 @@ use anyhow::{Context as _, bail};
 #[must_use]
 pub fn outside(name: &str, package: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let found =
-        std::env::split_paths(&path).map(|folder| folder.join(name)).find(|file| file.is_file());
+    // Servers are where only root's PATH leads, and run all the same.
+    let servers = ["/usr/local/sbin", "/usr/sbin"].map(PathBuf::from);
+    let folders = std::env::split_paths(&path).chain(servers);
+    let found = folders.map(|folder| folder.join(name)).find(|file| file.is_file());
     if found.is_none() {
         skipped(&format!("the program '{name}' is not installed (Debian package {package})"));
     }
@@ -90,6 +92,22 @@ pub fn python() -> Option<PathBuf> {
         return Some(python);
     }
     skipped("the Python libraries of tests/oracles are not there (run scripts/python-oracles)");
+    None
+}
+
+/// A program that `scripts/go-programs` built; where it is missing, says so and gives nothing.
+///
+/// # Panics
+/// With `CI=true`, where nothing may be missing.
+#[must_use]
+pub fn go(name: &str) -> Option<PathBuf> {
+    let home = std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
+    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).or(home)?;
+    let program = cache.join("brski-registrar/go").join(name);
+    if program.is_file() {
+        return Some(program);
+    }
+    skipped(&format!("no go: '{name}' was not built (run scripts/go-programs)"));
     None
 }
 

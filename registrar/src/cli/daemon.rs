@@ -33,7 +33,8 @@ pub(super) async fn check(file: &Path) -> Result<(), Failed> {
         Ok(_) => Daemon::Running,
         Err(_) => Daemon::Stopped,
     };
-    let problems = crate::config::check::check(&config, daemon, Millis(SystemClock.now()));
+    let mut problems = crate::config::check::check(&config, daemon, Millis(SystemClock.now()));
+    problems.extend(crate::daemon::probe::zones(&config).await);
     if !problems.is_empty() {
         return Err(problems.into());
     }

@@ -1,11 +1,17 @@
 //! Everything that `serve` would find wrong, found before: the files that a configuration names, and the addresses.
 
 use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
+use acme_bridge::account::check_external_account;
+use acme_bridge::solver::acme_dns::Registration;
+use acme_bridge::solver::rfc2136::TsigKey;
 use brski_voucher::trust::ValidityTime;
 
-use super::{AcmeConfig, Config, IssuerConfig, PostConfig, Problem, ProgramConfig, ServerFiles};
+use super::{
+    AcmeConfig, Config, IssuerConfig, PostConfig, Problem, ProgramConfig, ServerFiles, SolverConfig,
+};
 use crate::admin::registry::Registry;
 use crate::clock::unix_time;
 use crate::identity::{RegistrarIdentity, read_certificates, read_key};
@@ -29,17 +35,23 @@ pub fn check(config: &Config, daemon: Daemon, now: Millis) -> Vec<Problem> {
     problems.admin();
     for (name, issuer) in &config.issuers {
         match issuer {
-            IssuerConfig::Local { certificate, key, .. } => {
-                problems.device_ca(name, certificate, key);
+            IssuerConfig::Local(local) => {
+                problems.device_ca(name, &local.certificate, &local.key);
             }
             IssuerConfig::Acme(acme) => problems.acme(name, acme),
         }
+    }
+    for (name, zone) in &config.zones {
+        problems.zone(&format!("zone.{name:?}"), &zone.solver);
     }
     problems.notify();
     if daemon == Daemon::Stopped {
         problems.address("listen.est", config.listen.est);
         if let Some(admin) = config.listen.admin {
             problems.address("listen.admin", admin);
+        }
+        if let Some(http01) = config.listen.http01 {
+            problems.address("listen.http01", http01);
         }
         if let Some(dns) = config.listen.dns {
             problems.address("listen.dns", dns);
@@ -127,6 +139,11 @@ impl Problems<'_> {
                 self.add(&format!("issuer.{name}.{key}"), error.to_string());
             }
         }
+        if let Some(file) = &acme.eab_file
+            && let Err(error) = check_external_account(file)
+        {
+            self.add(&format!("issuer.{name}.eab_file"), error.to_string());
+        }
         if acme.account_key.exists()
             && let Err(error) = read_key(&acme.account_key)
         {
@@ -136,10 +153,9 @@ impl Problems<'_> {
 
     fn notify(&mut self) {
         if let Some(ProgramConfig { program, .. }) = &self.config.notify.program {
-            let is_program = program.metadata().map(|metadata| {
-                use std::os::unix::fs::PermissionsExt as _;
-                metadata.is_file() && metadata.permissions().mode() & 0o111 != 0
-            });
+            let is_program = program
+                .metadata()
+                .map(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0);
             match is_program {
                 Ok(true) => {}
                 Ok(false) => {
@@ -155,6 +171,35 @@ impl Problems<'_> {
             }
             if let Some(Err(error)) = token_file.as_deref().map(Token::read) {
                 self.add("notify.token_file", error.to_string());
+            }
+        }
+    }
+
+    fn zone(&mut self, place: &str, solver: &SolverConfig) {
+        match solver {
+            SolverConfig::BuiltIn { .. } | SolverConfig::Manual => {}
+            SolverConfig::Rfc2136(updates) => {
+                if let Err(error) = TsigKey::load(&updates.tsig_key) {
+                    self.add(&format!("{place}.tsig_key"), error.to_string());
+                }
+            }
+            SolverConfig::Exec(hook) => {
+                let mode = std::fs::metadata(&hook.program).map(|file| file.permissions().mode());
+                let program = hook.program.display();
+                let reason = match mode {
+                    Err(error) => format!("{program} cannot be started: {error}"),
+                    Ok(mode) if mode & 0o111 == 0 => format!("{program} is not executable"),
+                    Ok(_) => return,
+                };
+                self.add(&format!("{place}.program"), reason);
+            }
+            SolverConfig::AcmeDns(acme_dns) => {
+                if let Err(error) = Registration::load(&acme_dns.credentials) {
+                    self.add(&format!("{place}.credentials"), error.to_string());
+                }
+                if let Some(Err(error)) = acme_dns.ca.as_deref().map(read_certificates) {
+                    self.add(&format!("{place}.ca"), error.to_string());
+                }
             }
         }
     }

@@ -16,6 +16,8 @@ pub struct Listen {
     pub admin: Option<SocketAddr>,
     /// Health and metrics, plain HTTP, TCP.
     pub metrics: Option<SocketAddr>,
+    /// The responder of http-01, TCP.
+    pub http01: Option<SocketAddr>,
 }
 
 impl Reader {
@@ -25,6 +27,7 @@ impl Reader {
         let admin = listen.admin.as_deref().and_then(|text| self.address("listen.admin", text));
         let metrics =
             listen.metrics.as_deref().and_then(|text| self.address("listen.metrics", text));
-        Some(Listen { est: est?, dns, admin, metrics })
+        let http01 = listen.http01.as_deref().and_then(|text| self.address("listen.http01", text));
+        Some(Listen { est: est?, dns, admin, metrics, http01 })
     }
 }

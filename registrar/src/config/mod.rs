@@ -26,17 +26,18 @@ mod reader;
 pub mod reload;
 pub mod sample;
 mod store;
+pub mod usage;
 mod zone;
 
 pub use self::admin::{Admin, AdminClient, AdminToken, Recognised, ServerFiles};
 pub use self::identity::{IdentityFiles, Pin};
-pub use self::issuer::{AcmeConfig, IssuerConfig};
+pub use self::issuer::{AcmeConfig, IssuerConfig, LocalConfig};
 pub use self::listen::Listen;
 pub use self::log::{LogConfig, LogFormat};
 pub use self::notify::{Chosen, NotifyConfig, PostConfig, ProgramConfig};
 pub use self::profile::{Profile, RenewKey};
 pub use self::store::{Database, Retention, StoreConfig};
-pub use self::zone::dns_name;
+pub use self::zone::{AcmeDnsConfig, Rfc2136Config, SolverConfig, ZoneConfig, dns_name};
 
 /// The profile of a device that names none.
 pub const DEFAULT_PROFILE: &str = "default";
@@ -60,8 +61,8 @@ pub struct Config {
     pub identity: IdentityFiles,
     /// Where certificates come from, by name.
     pub issuers: BTreeMap<String, IssuerConfig>,
-    /// The DNS zones that devices are named in, lower case.
-    pub zones: Vec<String>,
+    /// The DNS zones that devices are named in, by their names in lower case.
+    pub zones: BTreeMap<String, ZoneConfig>,
     /// What devices get, by name; there is always a `default`.
     pub profiles: BTreeMap<String, Arc<Profile>>,
     /// Which devices may join.
@@ -90,6 +91,8 @@ pub struct Limits {
     pub connections: usize,
     /// How long one call to a MASA may take.
     pub masa_timeout: Duration,
+    /// How many DNS answers a second go over UDP to one network.
+    pub dns_answers_per_second: u32,
 }
 
 /// Something that is wrong with the configuration.
@@ -153,7 +156,10 @@ impl Reader {
         let identity = self.identity(&raw.identity);
         let zones = self.zones(&raw.zone);
         let admin = self.admin(&raw.admin, raw.listen.admin.is_some());
-        let issuers = self.issuers(raw.issuer, raw.listen.dns.is_some());
+        let issuers = self.issuers(raw.issuer);
+        if issuers.values().any(|issuer| matches!(issuer, IssuerConfig::Acme(_))) {
+            self.challenge_listeners(&zones, &raw.listen);
+        }
         let profiles = self.profiles(raw.profile, &issuers, &zones);
         let unexpected = self.choose(
             "policy.unexpected",
@@ -171,6 +177,8 @@ impl Reader {
         let connections = self.bounded("limits.connections", raw.limits.connections, 1, 100_000);
         let timeout =
             self.bounded("limits.masa_timeout_secs", raw.limits.masa_timeout_secs, 1, 300);
+        let answers = "limits.dns_answers_per_second";
+        let answers = self.bounded(answers, raw.limits.dns_answers_per_second, 10, 1_000_000);
         let (Some(listen), Some(identity), Some(unexpected), true) =
             (listen, identity, unexpected, self.problems.is_empty())
         else {
@@ -189,6 +197,7 @@ impl Reader {
             limits: Limits {
                 connections: usize::try_from(connections).unwrap_or(usize::MAX),
                 masa_timeout: Duration::from_secs(u64::from(timeout)),
+                dns_answers_per_second: answers,
             },
             log,
             metrics,

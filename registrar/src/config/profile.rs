@@ -10,7 +10,8 @@ use brski_est::path::Label;
 
 use super::issuer::IssuerConfig;
 use super::reader::Reader;
-use super::{DEFAULT_PROFILE, raw};
+use super::usage::{CLIENT_AUTH, SERVER_AUTH};
+use super::{DEFAULT_PROFILE, ZoneConfig, raw};
 
 /// What a device of a profile gets.
 #[derive(Clone, Debug)]
@@ -31,6 +32,14 @@ pub struct Profile {
     pub renew_key: RenewKey,
     /// Whether a CSR must be linked to its TLS session by a challengePassword.
     pub linking: Linking,
+    /// The issuer that takes over while the first is down or out of quota.
+    pub fallback: Option<String>,
+    /// The extended key usages that a CSR may ask for: object identifiers.
+    pub allow_eku: Vec<String>,
+    /// The extended key usages that a certificate must have: object identifiers.
+    pub require_eku: Vec<String>,
+    /// How long certificates of the local issuer last, in days, where it is not the issuer's own lifetime.
+    pub validity_days: Option<u32>,
 }
 
 /// Which key a renewed certificate may have.
@@ -53,7 +62,7 @@ impl Reader {
         &mut self,
         profiles: BTreeMap<String, raw::Profile>,
         issuers: &BTreeMap<String, IssuerConfig>,
-        zones: &[String],
+        zones: &BTreeMap<String, ZoneConfig>,
     ) -> BTreeMap<String, Arc<Profile>> {
         if !profiles.contains_key(DEFAULT_PROFILE) {
             let reason = "is needed: it is what devices get that name no other".to_owned();
@@ -76,7 +85,7 @@ impl Reader {
                 self.problem(&format!("{key}.issuer"), reason);
             }
             let zone = profile.zone.to_ascii_lowercase();
-            if !zones.contains(&zone) {
+            if !zones.contains_key(&zone) {
                 let reason = format!("there is no [zone.\"{zone}\"]");
                 self.problem(&format!("{key}.zone"), reason);
             }
@@ -85,6 +94,17 @@ impl Reader {
             let hold =
                 self.bounded(&format!("{key}.hold_secs"), profile.hold_secs.unwrap_or(10), 0, 60);
             let hold = Duration::from_secs(u64::from(hold));
+            if let Some(fallback) = &profile.fallback {
+                self.fallback(&key, &profile.issuer, fallback, issuers);
+            }
+            let allow_eku = match &profile.allow_eku {
+                None => vec![SERVER_AUTH.to_owned(), CLIENT_AUTH.to_owned()],
+                Some(words) => self.usages(&format!("{key}.allow_eku"), words),
+            };
+            let require_eku = self.usages(&format!("{key}.require_eku"), &profile.require_eku);
+            let validity_days = profile
+                .validity_days
+                .map(|days| self.bounded(&format!("{key}.validity_days"), days, 1, 3650));
             let (issuer, template) = (profile.issuer, profile.name);
             let grace = format!("{key}.renew_expired_days");
             let renew_expired_days = self.bounded(&grace, profile.renew_expired_days, 0, 3650);
@@ -106,10 +126,33 @@ impl Reader {
                 renew_expired_days,
                 renew_key: renew_key.unwrap_or(RenewKey::Any),
                 linking,
+                fallback: profile.fallback,
+                allow_eku,
+                require_eku,
+                validity_days,
             };
             read.insert(name, Arc::new(profile));
         }
         read
+    }
+
+    /// Only an ACME CA can be down, and only another one has its orders.
+    fn fallback(
+        &mut self,
+        key: &str,
+        issuer: &str,
+        fallback: &str,
+        issuers: &BTreeMap<String, IssuerConfig>,
+    ) {
+        let key = format!("{key}.fallback");
+        let is_acme = |name: &str| matches!(issuers.get(name), Some(IssuerConfig::Acme(_)));
+        if fallback == issuer {
+            self.problem(&key, "is the issuer itself".to_owned());
+        } else if !is_acme(fallback) || !is_acme(issuer) {
+            let reason =
+                format!("{fallback:?} and {issuer:?} must both be issuers of kind \"acme\"");
+            self.problem(&key, reason);
+        }
     }
 
     fn template(&mut self, key: &str, template: &str) {

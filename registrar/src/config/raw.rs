@@ -38,6 +38,7 @@ pub(super) struct Listen {
     pub(super) dns: Option<String>,
     pub(super) admin: Option<String>,
     pub(super) metrics: Option<String>,
+    pub(super) http01: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -113,19 +114,72 @@ pub(super) enum Issuer {
         #[serde(default)]
         accept_terms: bool,
         orders_in_flight: Option<u32>,
+        eab_file: Option<String>,
+        profile: Option<String>,
+        #[serde(default)]
+        registered_domains: Vec<String>,
+        fallback_after_secs: Option<u32>,
+        lease_secs: Option<u32>,
+        limits: Option<AcmeLimits>,
     },
     Local {
         certificate: String,
         key: String,
         validity_days: Option<u32>,
+        crl_url: Option<String>,
     },
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct AcmeLimits {
+    pub(super) account: Option<AcmeLimit>,
+    pub(super) registered_domain: Option<AcmeLimit>,
+    pub(super) names: Option<AcmeLimit>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct AcmeLimit {
+    pub(super) orders: u32,
+    pub(super) secs: u32,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Zone {
-    pub(super) challenge: String,
+    pub(super) challenge: Words,
     pub(super) solver: String,
+    pub(super) challenge_alias: Option<String>,
+    pub(super) records: Option<Vec<String>>,
+    pub(super) server: Option<String>,
+    pub(super) update_zone: Option<String>,
+    pub(super) tsig_key: Option<String>,
+    pub(super) name_servers: Option<Vec<String>>,
+    pub(super) propagation_secs: Option<u32>,
+    pub(super) program: Option<String>,
+    pub(super) arguments: Option<Vec<String>>,
+    pub(super) timeout_secs: Option<u32>,
+    pub(super) url: Option<String>,
+    pub(super) credentials: Option<String>,
+    pub(super) ca: Option<String>,
+}
+
+/// One word, or a list of them.
+#[derive(Debug, Deserialize)]
+#[serde(untagged, expecting = "expected a word or a list of words")]
+pub(super) enum Words {
+    One(String),
+    Many(Vec<String>),
+}
+
+impl Words {
+    pub(super) fn list(&self) -> &[String] {
+        match self {
+            Self::One(word) => std::slice::from_ref(word),
+            Self::Many(words) => words,
+        }
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -142,6 +196,11 @@ pub(super) struct Profile {
     pub(super) renew_key: Option<String>,
     #[serde(default)]
     pub(super) require_linking: bool,
+    pub(super) fallback: Option<String>,
+    pub(super) allow_eku: Option<Vec<String>>,
+    #[serde(default)]
+    pub(super) require_eku: Vec<String>,
+    pub(super) validity_days: Option<u32>,
 }
 
 fn serial() -> String {
@@ -165,11 +224,12 @@ impl Default for Policy {
 pub(super) struct Limits {
     pub(super) connections: u32,
     pub(super) masa_timeout_secs: u32,
+    pub(super) dns_answers_per_second: u32,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { connections: 1000, masa_timeout_secs: 10 }
+        Self { connections: 1000, masa_timeout_secs: 10, dns_answers_per_second: 1000 }
     }
 }
 

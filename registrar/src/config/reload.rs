@@ -36,8 +36,8 @@ pub fn merge(running: &Config, new: Config) -> Reload {
     let mut late_profiles = BTreeSet::new();
     let mut profiles = BTreeMap::new();
     for (name, profile) in new.profiles {
-        let runs =
-            running.issuers.contains_key(&profile.issuer) && running.zones.contains(&profile.zone);
+        let runs = running.issuers.contains_key(&profile.issuer)
+            && running.zones.contains_key(&profile.zone);
         if runs {
             profiles.insert(name, profile);
         } else {

@@ -53,6 +53,8 @@ kind = "local"
 certificate = "device-ca.pem"
 key = "device-ca.key"
 validity_days = 365
+# Where its revocation list is for those who check its certificates; they name it.
+# crl_url = "http://registrar.example.org/crl/local.crl"
 "#;
 
 /// The section `[policy]`.
@@ -68,6 +70,8 @@ const LIMITS: &str = r#"[limits]
 connections = 1000
 # How long one call to a MASA may take, in seconds.
 masa_timeout_secs = 10
+# DNS answers a second over UDP to one network (IPv4 /24, IPv6 /56); above that, it is told to ask over TCP.
+dns_answers_per_second = 1000
 
 "#;
 
@@ -139,7 +143,8 @@ pub fn file(choices: &Choices) -> String {
     if let Some(acme) = &choices.acme {
         write_acme(&mut text, acme);
     }
-    text.push_str(&zone_and_profile(choices));
+    write_zone(&mut text, &choices.domain);
+    text.push_str(&profile(choices));
     for section in [POLICY, LIMITS, LOG, METRICS, NOTIFY] {
         text.push_str(section);
     }
@@ -160,19 +165,22 @@ fn listen(choices: &Choices) -> String {
 # Where pledges and EST clients come: BRSKI and EST over TLS.
 est = "{listen}"
 # Where the CA asks for dns-01 answers, UDP and TCP. Delegate the zone below to this address.
+# Where the machine has several, name the one that is delegated to, rather than 0.0.0.0.
 {dns}
 # The admin API for people and programs elsewhere, over TLS; on this machine there is DIR/admin.sock.
 # admin = "0.0.0.0:8444"
 # Where /healthz, /readyz and /metrics are, in plain HTTP and for everybody who reaches it. The admin listeners have them too.
 # metrics = "127.0.0.1:9464"
+# Where the CA fetches http-01 answers: port 80 of every name of such a zone must lead here.
+# http01 = "0.0.0.0:80"
 
 "#,
         listen = choices.listen,
     )
 }
 
-/// The zone, and the profile that uses it.
-fn zone_and_profile(choices: &Choices) -> String {
+/// The profile of devices that name none.
+fn profile(choices: &Choices) -> String {
     let (issuer, name) = match &choices.acme {
         None => ("local", "{serial}"),
         // Public CAs log every name for everybody to read.
@@ -181,12 +189,6 @@ fn zone_and_profile(choices: &Choices) -> String {
     };
     format!(
         r#"
-# The DNS zone that devices are named in.
-[zone."{domain}"]
-challenge = "dns-01"
-# "built-in": the registrar answers for the zone itself, at listen.dns.
-solver = "built-in"
-
 # What a device gets. An EST label selects a profile; "default" is for those that name none.
 [profile.default]
 issuer = "{issuer}"
@@ -202,6 +204,14 @@ renew_expired_days = 0
 renew_key = "any"
 # Whether a CSR must carry a challengePassword that links it to its TLS 1.3 session.
 require_linking = false
+# An ACME issuer that takes over while the first is down or out of quota; never in silence.
+# fallback = "other"
+# What a CSR may ask to be used for, and what a certificate must be usable for:
+# "server-auth", "client-auth" and others, or object identifiers.
+allow_eku = ["server-auth", "client-auth"]
+# require_eku = ["client-auth"]
+# How long certificates of a local issuer last, in days; the issuer's own lifetime if left out.
+# validity_days = 90
 
 "#,
         domain = choices.domain,
@@ -228,11 +238,69 @@ directory = "{directory}"
 account_key = "acme-account.key"
 # You agree to the CA's terms of service.
 accept_terms = true
+# An account that the CA knows by other means: a file of two lines, key identifier and key, mode 0600.
+# eab_file = "acme-eab"
+# One of the CA's profiles.
+# profile = "tlsserver"
 # How many orders are driven at once.
 orders_in_flight = 8
+# How long another registrar on the same database leaves an order alone whose registrar fell silent, in seconds.
+lease_secs = 120
+# How long the CA may be down or refuse for its limits before a profile's fallback takes over, in seconds.
+fallback_after_secs = 300
+# The domains that the CA counts names under, where they are not the last two labels.
+# registered_domains = ["example.co.uk"]
+# So many orders in so many seconds, for the account, each registered domain, each exact set of names.
+# Let's Encrypt's are known; no other CA's are.
+# limits = {{ account = {{ orders = 300, secs = 10800 }}, names = {{ orders = 5, secs = 604800 }} }}
 "#,
         directory = acme.directory,
         directory_ca = file("directory_ca", &acme.directory_ca),
         root = file("root", &acme.root),
+    );
+}
+
+/// How a zone's names are proven: the keys of every solver, those of the others as comments.
+const SOLVERS: &str = r#"# "dns-01", "http-01", "tls-alpn-01", "dns-account-01" or "dns-persist-01"; or a list, of which the first that the CA
+# offers is answered. For tls-alpn-01, port 443 of every name must lead to listen.est.
+challenge = "dns-01"
+# "built-in": the registrar answers itself, at listen.dns, listen.http01 and listen.est.
+solver = "built-in"
+# Fixed records of a zone that is delegated to listen.dns: A, AAAA, CAA, CNAME, MX, NS (of the zone), SRV, TXT.
+# Resolvers want addresses of the zone's name servers.
+# records = ["@ 300 IN NS ns1", "ns1 300 IN A 192.0.2.53"]
+# With dns-01: where the record is written instead, if _acme-challenge.NAME is a CNAME to it for every name.
+# challenge_alias = "acme.example.net"
+#
+# "rfc2136": a DNS server takes updates, signed by a TSIG key; 'registrar check' tries one.
+# solver = "rfc2136"
+# server = "192.0.2.53:53"   # the zone's primary
+# tsig_key = "tsig.key"      # mode 0600, as tsig-keygen writes it, or hmac-sha256:NAME:SECRET
+# update_zone = "example.net"  # the zone with the SOA, where it is not this one (or challenge_alias)
+# name_servers = ["192.0.2.53:53", "192.0.2.54:53"]  # who must show a record; left out: the zone's name servers
+# propagation_secs = 60      # how long they may take
+#
+# "exec": a program is run as PROGRAM ARGUMENTS present|cleanup OWNER VALUE, without a shell; see docs/CHALLENGES.md.
+# solver = "exec"
+# program = "/usr/local/bin/dns-hook"
+# arguments = []
+# timeout_secs = 60
+#
+# "acme-dns": _acme-challenge.NAME is a CNAME to the registration's fulldomain; two names at once are proven at most.
+# solver = "acme-dns"
+# url = "https://auth.example.net"
+# credentials = "acme-dns.json"  # mode 0600: the answer to POST /register
+# ca = "acme-dns-ca.pem"     # anchors of its TLS certificate; the operating system's if left out
+#
+# "manual", with dns-persist-01: the records are there for good.
+"#;
+
+fn write_zone(text: &mut String, domain: &str) {
+    let _ = write!(
+        text,
+        r#"
+# The DNS zone that devices are named in, and how the CA sees that their names are ours.
+[zone."{domain}"]
+{SOLVERS}"#,
     );
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use acme_bridge::{Clock, OrderStore};
+use acme_bridge::{AnswerStore, Clock, OrderStore};
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use tokio::sync::watch;
 
@@ -10,6 +10,7 @@ use super::observing::Observing;
 use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::identity::RegistrarIdentity;
+use crate::issue::answers::Answers;
 use crate::issue::orders::Orders;
 use crate::observe::health::Health;
 use crate::observe::reporter::Reporter;
@@ -24,6 +25,7 @@ pub(super) struct Base {
     pub(super) store: Arc<dyn Store>,
     pub(super) identity: Arc<RegistrarIdentity>,
     pub(super) orders: Arc<dyn OrderStore>,
+    pub(super) answers: Arc<dyn AnswerStore>,
     /// True when the daemon ends.
     pub(super) shutdown: watch::Receiver<bool>,
 }
@@ -39,6 +41,7 @@ impl Base {
         let watcher: Arc<dyn Watcher> = Arc::<Reporter>::clone(&observing.reporter);
         let store = store::open_watched(&config.store, &config.store.node, watcher).await?;
         let orders = Orders::new(Arc::clone(&store), Arc::clone(&observing.metrics));
+        let answers = Answers::new(Arc::clone(&store));
         Ok(Self {
             provider: Arc::new(aws_lc_rs::default_provider()),
             clock,
@@ -46,6 +49,7 @@ impl Base {
             store,
             identity: Arc::new(RegistrarIdentity::load(&config.identity)?),
             orders: Arc::new(orders),
+            answers: Arc::new(answers),
             shutdown,
         })
     }

@@ -5,9 +5,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use acme_bridge::account::{Account, DirectoryConfig};
+use acme_bridge::account::{Account, Connect, DirectoryConfig};
 use acme_bridge::bridge::{Bridge, BridgeConfig};
-use acme_bridge::solver::BuiltInDns;
+use acme_bridge::solver::Solver;
 use acme_bridge::{Clock, IssuerName, OrderStore};
 use anyhow::Context as _;
 use rustls::RootCertStore;
@@ -25,9 +25,11 @@ use crate::observe::metrics::Metrics;
 const ACME_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// All issuers, and the bridges that must run for them.
+#[derive(Default)]
 pub(super) struct Issuers {
     pub(super) by_name: BTreeMap<String, Arc<dyn Issuer>>,
-    pub(super) bridges: Vec<Arc<Bridge>>,
+    pub(super) bridges: BTreeMap<String, Arc<Bridge>>,
+    pub(super) locals: Vec<Arc<LocalIssuer>>,
 }
 
 /// The operating system's anchors; those that cannot be read are left out.
@@ -42,17 +44,12 @@ fn certificates(path: &Path) -> anyhow::Result<Vec<CertificateDer<'static>>> {
     Ok(certificates.iter().map(|certificate| certificate.der().clone()).collect())
 }
 
-/// An issuer, and the bridge that must run for it.
-struct Built {
-    issuer: Arc<dyn Issuer>,
-    bridge: Option<Arc<Bridge>>,
-}
-
 /// What every issuer is built with.
 pub(super) struct IssuerBuilder<'a> {
     pub(super) provider: &'a Arc<CryptoProvider>,
     pub(super) clock: &'a Arc<dyn Clock>,
     pub(super) orders: &'a Arc<dyn OrderStore>,
+    pub(super) solver: &'a Arc<dyn Solver>,
     pub(super) node: &'a str,
     pub(super) metrics: &'a Arc<Metrics>,
 }
@@ -60,42 +57,47 @@ pub(super) struct IssuerBuilder<'a> {
 impl IssuerBuilder<'_> {
     /// Builds what the configuration names.
     pub(super) fn all(&self, config: &Config) -> anyhow::Result<Issuers> {
-        let mut issuers = Issuers { by_name: BTreeMap::new(), bridges: Vec::new() };
+        let mut issuers = Issuers::default();
+        let zones: Vec<String> = config.zones.keys().cloned().collect();
         for (name, issuer) in &config.issuers {
-            let Built { issuer, bridge } =
-                self.issuer(name, issuer).with_context(|| format!("issuer.{name}"))?;
-            issuers.by_name.insert(name.clone(), issuer);
-            issuers.bridges.extend(bridge);
+            let place = || format!("issuer.{name}");
+            match issuer {
+                IssuerConfig::Local(local) => {
+                    let issuer = Arc::new(
+                        LocalIssuer::load(name, local, Arc::clone(self.metrics))
+                            .with_context(place)?,
+                    );
+                    issuers.by_name.insert(name.clone(), Arc::<LocalIssuer>::clone(&issuer));
+                    issuers.locals.push(issuer);
+                }
+                IssuerConfig::Acme(acme) => {
+                    let (issuer, bridge) = self.acme(name, acme, &zones).with_context(place)?;
+                    issuers.by_name.insert(name.clone(), Arc::new(issuer));
+                    issuers.bridges.insert(name.clone(), bridge);
+                }
+            }
         }
         Ok(issuers)
     }
 
-    fn issuer(&self, name: &str, issuer: &IssuerConfig) -> anyhow::Result<Built> {
-        match issuer {
-            IssuerConfig::Local { certificate, key, validity_days } => {
-                let metrics = Arc::clone(self.metrics);
-                let issuer = LocalIssuer::load(name, certificate, key, *validity_days, metrics)?;
-                Ok(Built { issuer: Arc::new(issuer), bridge: None })
-            }
-            IssuerConfig::Acme(acme) => {
-                let configured = match &acme.root {
-                    Some(path) => Some(certificates(path)?),
-                    None => None,
-                };
-                let bridge = Arc::new(self.bridge(name, acme, configured.as_deref())?);
-                let served = configured.unwrap_or_default();
-                let issuer = AcmeIssuer::new(name, Arc::clone(&bridge), served);
-                Ok(Built { issuer: Arc::new(issuer), bridge: Some(bridge) })
-            }
-        }
-    }
-
-    fn bridge(
+    fn acme(
         &self,
         name: &str,
         acme: &AcmeConfig,
-        roots: Option<&[CertificateDer<'static>]>,
-    ) -> anyhow::Result<Bridge> {
+        zones: &[String],
+    ) -> anyhow::Result<(AcmeIssuer, Arc<Bridge>)> {
+        let configured = match &acme.root {
+            Some(path) => Some(certificates(path)?),
+            None => None,
+        };
+        let account = Arc::new(self.account(name, acme)?);
+        let connect: Arc<dyn Connect> = Arc::<Account>::clone(&account);
+        let bridge = Arc::new(self.bridge(name, acme, zones, configured.as_deref(), connect));
+        let served = configured.unwrap_or_default();
+        Ok((AcmeIssuer::new(name, Arc::clone(&bridge), served, account), bridge))
+    }
+
+    fn account(&self, name: &str, acme: &AcmeConfig) -> anyhow::Result<Account> {
         let anchors = match &acme.directory_ca {
             None => system_anchors(),
             Some(path) => {
@@ -104,26 +106,40 @@ impl IssuerBuilder<'_> {
                 anchors
             }
         };
-        let roots = match roots {
-            Some(roots) => roots.to_vec(),
-            None => rustls_native_certs::load_native_certs().certs,
-        };
-        let issuer = IssuerName::new(name);
         let directory = DirectoryConfig {
             url: acme.directory.clone(),
             anchors: Arc::new(anchors),
             account_key: acme.account_key.clone(),
+            external_account: acme.eab_file.clone(),
             timeout: ACME_TIMEOUT,
         };
         let (provider, orders) = (Arc::clone(self.provider), Arc::clone(self.orders));
-        let account = Account::new(provider, directory, issuer.clone(), Arc::clone(&orders))?;
-        let config = BridgeConfig {
-            issuer,
-            node: self.node.to_owned(),
-            roots,
-            orders_in_flight: acme.orders_in_flight,
+        Ok(Account::new(provider, directory, IssuerName::new(name), orders)?)
+    }
+
+    fn bridge(
+        &self,
+        name: &str,
+        acme: &AcmeConfig,
+        zones: &[String],
+        roots: Option<&[CertificateDer<'static>]>,
+        account: Arc<dyn Connect>,
+    ) -> Bridge {
+        let roots = match roots {
+            Some(roots) => roots.to_vec(),
+            None => rustls_native_certs::load_native_certs().certs,
         };
-        let solver = Arc::new(BuiltInDns::new(Arc::clone(&orders)));
-        Ok(Bridge::new(config, orders, solver, Arc::new(account), Arc::clone(self.clock)))
+        let config = BridgeConfig {
+            orders_in_flight: acme.orders_in_flight,
+            profile: acme.profile.clone(),
+            zones: zones.to_vec(),
+            registered_domains: acme.registered_domains.clone(),
+            limits: acme.limits.clone(),
+            lease: acme.lease,
+            fallback_after: acme.fallback_after,
+            ..BridgeConfig::new(IssuerName::new(name), self.node, roots)
+        };
+        let (orders, solver) = (Arc::clone(self.orders), Arc::clone(self.solver));
+        Bridge::new(config, orders, solver, account, Arc::clone(self.clock))
     }
 }

@@ -6,8 +6,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64};
 
-use acme_bridge::OrderStore;
 use acme_bridge::dns::Responder;
+use acme_bridge::solver::{Solver, Zones};
 use anyhow::Context as _;
 use arc_swap::ArcSwap;
 use axum::Router;
@@ -17,10 +17,10 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio_rustls::TlsAcceptor;
 use tracing::{error, warn};
 
 use self::base::Base;
+use self::challenges::{Responders, SolverBuilder, tls_alpn};
 use self::issuers::{IssuerBuilder, Issuers, system_anchors};
 use self::observer::Daemon;
 use self::observing::MetricsListener;
@@ -29,11 +29,13 @@ use crate::admin::server::{self, socket, tls};
 use crate::admin::service::{Observer as _, Service};
 use crate::config::Config;
 use crate::http::app::App;
+use crate::http::crl::{self, Lists};
 use crate::http::listener::{self, Bounds};
 use crate::http::locks::Locks;
 use crate::http::measure::measure;
 use crate::http::{brski, est};
 use crate::identity::{read_certificates, read_key};
+use crate::issue::local::LocalIssuer;
 use crate::issue::{Issuer, resume};
 use crate::masa::client::MasaClient;
 use crate::observe;
@@ -41,13 +43,16 @@ use crate::observe::log::Log;
 use crate::observe::metrics::labels::Listener;
 use crate::policy::attempts::Attempts;
 use crate::policy::manufacturers::ManufacturerDirectory;
+use crate::tls::door::Door;
 use crate::tls::server::server_config;
 use crate::trail::keeper::Keeper;
 
 mod base;
+mod challenges;
 mod issuers;
 mod observer;
 mod observing;
+pub(crate) mod probe;
 
 /// Connections to the admin listener at once.
 const ADMIN_CONNECTIONS: usize = 64;
@@ -63,24 +68,28 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let metrics = &base.observing.metrics;
     let listener = bind(config.listen.est, "listen.est").await?;
     let address = listener.local_addr()?;
-    let responder = start_dns(&config, &base.orders).await?;
+    let responders = Responders::start(&config, &base.answers).await?;
     let mut tasks = JoinSet::new();
-    let issuers = start_issuers(&config, &base, &mut tasks)?;
-    base.observing.watch(responder.as_ref(), &issuers);
+    let (issuers, locals) = start_issuers(&config, &base, &mut tasks)?;
+    let lists = Lists::new(Arc::clone(&base.store), Arc::clone(&base.clock), locals);
+    let lists = crl::routes(Arc::new(lists));
+    base.observing.watch(responders.dns.as_ref(), &issuers);
     let registry = registry(&config)?;
     let socket_path = config.admin_socket();
     let admin_socket = socket::bind(&socket_path)?;
     let admin_listener = bind_admin(&config, &base, &registry).await?;
     let health = base.health(&config);
     let shown = observe::routes(Arc::clone(&health), Arc::clone(metrics));
-    let metrics_listener = MetricsListener::start(&config, shown.clone()).await?;
+    let metrics_listener =
+        MetricsListener::start(&config, shown.clone().merge(lists.clone())).await?;
     base.observing.start(&config, &base, &mut tasks)?;
     let bounds = Bounds::new(config.limits.connections, metrics, Listener::Est);
-    let tls = server_config(Arc::clone(&base.provider), &base.identity)?;
+    let challenges = tls_alpn(&config, &base.provider, &base.answers);
+    let door = Door::new(server_config(Arc::clone(&base.provider), &base.identity)?, challenges);
     let app = Arc::new(app(config, &base, issuers).await?);
     let daemon = Arc::new(Daemon {
         app: Arc::clone(&app),
-        dns: responder.as_ref().map(Responder::counters),
+        dns: responders.dns.as_ref().map(Responder::counters),
         registry: Arc::clone(&registry),
         log: Arc::clone(&log),
         generation: AtomicI64::new(app.store.generation().await?),
@@ -89,10 +98,10 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let admin = server::router(Arc::clone(&service), shown);
     tasks.spawn(socket::run(admin_socket, admin.clone(), stopped.clone()));
     let admin_address = admin_listener.as_ref().map(|(_, address, _)| *address);
-    if let Some((listener, _, acceptor)) = admin_listener {
+    if let Some((listener, _, door)) = admin_listener {
         let guarded = tls::guarded(admin, registry, service);
         let bounds = Bounds::new(ADMIN_CONNECTIONS, metrics, Listener::Admin);
-        tasks.spawn(listener::run(listener, acceptor, guarded, bounds, stopped.clone()));
+        tasks.spawn(listener::run(listener, door, guarded, bounds, stopped.clone()));
     }
     tasks.spawn(Arc::clone(&daemon).follow(stopped.clone()));
     resume::approved(&app).await;
@@ -100,23 +109,22 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let keeping = Arc::clone(&keeper);
     let ending = stopped.clone();
     tasks.spawn(async move { keeping.run(ending).await });
-    let (acceptor, router) = (TlsAcceptor::from(Arc::new(tls)), router(app));
+    let router = router(app).merge(lists);
     tasks.spawn(async move {
         let _listening = health.listening();
-        listener::run(listener, acceptor, router, bounds, stopped).await;
+        listener::run(listener, door, router, bounds, stopped).await;
     });
     announce(&[
         ("", Some(format!("https://{address}"))),
         ("admin ", admin_address.map(|address| format!("https://{address}"))),
-        ("dns ", responder.as_ref().map(|responder| responder.address().to_string())),
+        ("dns ", responders.dns.as_ref().map(|dns| dns.address().to_string())),
+        ("http-01 ", responders.http.as_ref().map(|http| http.address().to_string())),
         ("metrics ", metrics_listener.as_ref().map(|each| format!("http://{}", each.address))),
     ]);
     wait_for_signal(&daemon).await?;
     stop.send_replace(true);
     while tasks.join_next().await.is_some() {}
-    if let Some(responder) = responder {
-        responder.stop().await;
-    }
+    responders.stop().await;
     // Last of all: nobody writes any more.
     keeper.end().await;
     if let Some(listener) = metrics_listener {
@@ -127,24 +135,35 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The issuers by their names in the configuration.
+type ByName = BTreeMap<String, Arc<dyn Issuer>>;
+/// The issuers that have lists of what they revoked.
+type Locals = Vec<Arc<LocalIssuer>>;
+
 /// Starts what makes certificates.
 fn start_issuers(
     config: &Config,
     base: &Base,
     tasks: &mut JoinSet<()>,
-) -> anyhow::Result<BTreeMap<String, Arc<dyn Issuer>>> {
+) -> anyhow::Result<(ByName, Locals)> {
+    let solvers =
+        SolverBuilder { provider: &base.provider, clock: &base.clock, answers: &base.answers };
+    let zones = Arc::new(solvers.all(&config.zones)?);
+    let solver: Arc<dyn Solver> = Arc::<Zones>::clone(&zones);
+    tasks.spawn(zones.run(base.shutdown.clone()));
     let build = IssuerBuilder {
         provider: &base.provider,
         clock: &base.clock,
         orders: &base.orders,
+        solver: &solver,
         node: &config.store.node,
         metrics: &base.observing.metrics,
     };
-    let Issuers { by_name, bridges } = build.all(config)?;
-    for bridge in bridges {
+    let Issuers { by_name, bridges, locals } = build.all(config)?;
+    for bridge in bridges.into_values() {
         tasks.spawn(bridge.run(base.shutdown.clone()));
     }
-    Ok(by_name)
+    Ok((by_name, locals))
 }
 
 /// Everything that a request may need.
@@ -205,7 +224,7 @@ async fn bind_admin(
     config: &Config,
     base: &Base,
     registry: &Arc<ArcSwap<Registry>>,
-) -> anyhow::Result<Option<(TcpListener, SocketAddr, TlsAcceptor)>> {
+) -> anyhow::Result<Option<(TcpListener, SocketAddr, Door)>> {
     let Some(address) = config.listen.admin else {
         return Ok(None);
     };
@@ -222,7 +241,7 @@ async fn bind_admin(
         .context("admin.certificate and admin.key do not make a TLS server")?;
     let listener = bind(address, "listen.admin").await?;
     let bound = listener.local_addr()?;
-    Ok(Some((listener, bound, TlsAcceptor::from(Arc::new(tls)))))
+    Ok(Some((listener, bound, Door::new(tls, None))))
 }
 
 /// What signs and prunes the trail.
@@ -233,19 +252,6 @@ fn keeper(app: &App) -> Keeper {
         identity: Arc::clone(&app.identity),
         node: app.config.load().store.node.clone(),
         config: Arc::clone(&app.config),
-    }
-}
-
-async fn start_dns(
-    config: &Config,
-    orders: &Arc<dyn OrderStore>,
-) -> anyhow::Result<Option<Responder>> {
-    match config.listen.dns {
-        None => Ok(None),
-        Some(address) => {
-            let responder = Responder::start(address, &config.zones, Arc::clone(orders)).await;
-            Ok(Some(responder.context("listen.dns")?))
-        }
     }
 }
 

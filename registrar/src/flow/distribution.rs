@@ -3,9 +3,11 @@
 use brski_est::certs_only;
 use brski_est::csr::KeyKind;
 use brski_est::csr_attributes::{CsrAttributes, KeyTemplate};
+use brski_voucher::certificate::Certificate;
 use rustls_pki_types::CertificateDer;
 
 use crate::config::Profile;
+use crate::store::model::Millis;
 
 /// The body of `/cacerts`: each certificate once, in the given order.
 ///
@@ -24,6 +26,12 @@ pub fn ca_certificates<'a>(
         }
     }
     certs_only::encode(&certificates)
+}
+
+/// Whether a CA certificate that was seen once is of use still: one that has ended leads nobody anywhere.
+#[must_use]
+pub fn is_current(certificate: &CertificateDer<'_>, now: Millis) -> bool {
+    Certificate::from_der(certificate).is_ok_and(|read| read.not_after() > now.seconds())
 }
 
 /// The body of `/csrattrs`: what a CSR under this profile must look like.

@@ -3,6 +3,7 @@
 //! A retry is not byte-identical, since ECDSA is randomised, so an enrollment is known by what it asks for.
 //! The same enrollment gets the same order and the same certificate, until that certificate should be renewed.
 
+use acme_bridge::Problem;
 use brski_est::certs_only;
 use brski_est::csr::{Csr, ProvenCsr};
 use brski_est::transfer;
@@ -72,10 +73,13 @@ pub enum Standing {
 }
 
 /// Judges the newest enrollment with the key of a CSR, and the certificate that it got.
+///
+/// `problem`: what its order ended with, where it ended badly at an ACME CA.
 #[must_use]
 pub fn standing(
     enrollment: Option<Enrollment>,
     certificate: Option<IssuedCertificate>,
+    problem: Option<Problem>,
     now: Millis,
 ) -> Standing {
     let Some(enrollment) = enrollment else {
@@ -92,13 +96,15 @@ pub fn standing(
             _ => Standing::New,
         },
         EnrollmentState::Refused { reason } if since < REFUSED_MILLIS => {
-            Standing::Ended(Refusal::IssuerRefused { reason: reason.clone() })
+            let problem = problem.map(Box::new);
+            Standing::Ended(Refusal::IssuerRefused { reason: reason.clone(), problem })
         }
         EnrollmentState::Failed { reason } if since < FAILED_MILLIS => {
             let left = FAILED_MILLIS.saturating_sub(since.max(0)).div_euclid(1000) + 1;
             Standing::Ended(Refusal::IssuerFailed {
                 reason: reason.clone(),
                 retry_after_secs: u32::try_from(left).unwrap_or(RETRY_AFTER_SECS),
+                problem: problem.map(Box::new),
             })
         }
         _ => Standing::New,

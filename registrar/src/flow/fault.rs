@@ -94,7 +94,7 @@ mod tests {
         for (refusal, fault) in [
             (Refusal::NoVoucher, Fault::Pledge),
             (Refusal::MasaRefused { status: 403, text: String::new() }, Fault::Masa),
-            (Refusal::IssuerRefused { reason: String::new() }, Fault::Ca),
+            (Refusal::IssuerRefused { reason: String::new(), problem: None }, Fault::Ca),
             (Refusal::Internal { reason: String::new() }, Fault::Local),
             (Refusal::Unexpected, Fault::Policy),
         ] {

@@ -3,6 +3,7 @@
 //! A refusal knows its reason for the peer (`Display`), its word in the trail and its clause.
 //! The HTTP status is chosen in [`http::status`](crate::http::status) alone.
 
+use acme_bridge::Problem;
 use brski_est::csr::check::CsrFault;
 use thiserror::Error;
 
@@ -308,6 +309,8 @@ pub enum Refusal {
     IssuerRefused {
         /// What the CA said.
         reason: String,
+        /// The same as the bridge knows it, where an ACME CA said it.
+        problem: Option<Box<Problem>>,
     },
     /// The issuer could not issue.
     #[error("the certificate could not be made now; try again")]
@@ -316,6 +319,8 @@ pub enum Refusal {
         reason: String,
         /// When to try again.
         retry_after_secs: u32,
+        /// What the CA said as the bridge knows it, where an ACME CA said it.
+        problem: Option<Box<Problem>>,
     },
 
     // Ours.

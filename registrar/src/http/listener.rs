@@ -15,12 +15,12 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
-use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt as _;
 use tracing::debug;
 
 use crate::observe::metrics::Metrics;
 use crate::observe::metrics::labels::{HandshakeFailure, Listener};
+use crate::tls::door::Door;
 use crate::tls::peer::Peer;
 
 /// How long a TLS handshake may take.
@@ -51,7 +51,7 @@ impl Bounds {
 /// Accepts connections until `shutdown` turns true, then lets open requests end.
 pub async fn run(
     listener: TcpListener,
-    acceptor: TlsAcceptor,
+    door: Door,
     router: Router,
     bounds: Bounds,
     mut shutdown: watch::Receiver<bool>,
@@ -67,13 +67,13 @@ pub async fn run(
         let Some((stream, address, permit)) = accepted else {
             continue;
         };
-        let acceptor = acceptor.clone();
+        let door = door.clone();
         let router = router.clone();
         let bounds = bounds.clone();
         let watcher = graceful.watcher();
         tokio::spawn(async move {
             let _permit = permit;
-            let Some(connection) = handshake(acceptor, stream, address, &bounds).await else {
+            let Some(connection) = handshake(&door, stream, address, &bounds).await else {
                 return;
             };
             let peer = Arc::new(Peer::capture(address, connection.get_ref().1));
@@ -115,7 +115,7 @@ async fn accept(
 }
 
 async fn handshake(
-    acceptor: TlsAcceptor,
+    door: &Door,
     stream: TcpStream,
     address: SocketAddr,
     bounds: &Bounds,
@@ -124,8 +124,8 @@ async fn handshake(
     if let Err(error) = stream.set_nodelay(true) {
         debug!(%address, %error, "cannot set TCP_NODELAY");
     }
-    match tokio::time::timeout(HANDSHAKE_LIMIT, acceptor.accept(stream)).await {
-        Ok(Ok(connection)) => Some(connection),
+    match tokio::time::timeout(HANDSHAKE_LIMIT, door.open(stream)).await {
+        Ok(Ok(connection)) => connection,
         Ok(Err(error)) => {
             debug!(%address, %error, "TLS handshake failed");
             bounds.metrics.handshake_failed(bounds.listener, HandshakeFailure::Failed);

@@ -8,6 +8,7 @@ use axum::response::Response;
 use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
 
+use super::issuer_problem;
 use crate::flow::refusal::Refusal;
 use crate::observe::metrics::labels::Outcome;
 
@@ -44,8 +45,13 @@ pub fn status(refusal: &Refusal) -> StatusCode {
         | Refusal::LabelNotAllowed { .. }
         | Refusal::NoVoucher
         | Refusal::CsrName(_)
-        | Refusal::ChallengePassword
-        | Refusal::IssuerRefused { .. } => StatusCode::FORBIDDEN,
+        | Refusal::ChallengePassword => StatusCode::FORBIDDEN,
+        Refusal::IssuerRefused { problem, .. } => problem
+            .as_ref()
+            .map_or(StatusCode::FORBIDDEN, |problem| issuer_problem::answer(problem).status),
+        Refusal::IssuerFailed { problem, .. } => problem
+            .as_ref()
+            .map_or(StatusCode::SERVICE_UNAVAILABLE, |it| issuer_problem::answer(it).status),
         Refusal::UnknownPath
         | Refusal::UnknownCertificate
         | Refusal::UnknownLabel { .. }
@@ -72,9 +78,7 @@ pub fn status(refusal: &Refusal) -> StatusCode {
         Refusal::MasaUnauthorized { .. } | Refusal::VoucherUnusable { .. } => {
             StatusCode::BAD_GATEWAY
         }
-        Refusal::MasaUnavailable { .. } | Refusal::IssuerFailed { .. } | Refusal::Store(_) => {
-            StatusCode::SERVICE_UNAVAILABLE
-        }
+        Refusal::MasaUnavailable { .. } | Refusal::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
         Refusal::Internal { .. } => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }
@@ -123,8 +127,12 @@ fn retry_after_secs(refusal: &Refusal) -> Option<u32> {
         | Refusal::MasaWaiting { retry_after_secs }
         | Refusal::TooManyAttempts { retry_after_secs }
         | Refusal::ApprovalWaiting { retry_after_secs }
-        | Refusal::CertificateWaiting { retry_after_secs }
-        | Refusal::IssuerFailed { retry_after_secs, .. } => Some(*retry_after_secs),
+        | Refusal::CertificateWaiting { retry_after_secs } => Some(*retry_after_secs),
+        Refusal::IssuerFailed { retry_after_secs, problem, .. } => {
+            let asked = problem.as_ref().and_then(|it| issuer_problem::answer(it).retry_after_secs);
+            // Not before the failure is forgotten here.
+            asked.max(Some(*retry_after_secs))
+        }
         Refusal::Store(_) => Some(STORE_RETRY_SECS),
         _ => None,
     }

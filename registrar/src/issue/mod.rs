@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use acme_bridge::RevocationReason;
 use async_trait::async_trait;
 use brski_est::csr::ProvenCsr;
 use brski_est::renewal_info::Window;
@@ -15,9 +16,12 @@ use crate::config::Profile;
 use crate::flow::refusal::Refusal;
 use crate::policy::admission::Admitted;
 use crate::policy::profile;
+use crate::store::Change;
 use crate::store::model::{Id, IssuedCertificate, Millis};
 
 pub mod acme;
+pub mod answers;
+pub mod desk;
 pub mod local;
 pub mod orders;
 pub mod resume;
@@ -27,6 +31,32 @@ pub mod resume;
 pub struct ApprovedCsr {
     admitted: Admitted,
     csr: ProvenCsr,
+    grant: Grant,
+    renews: Option<IssuedCertificate>,
+}
+
+/// What a profile gives beside the name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Grant {
+    /// The extended key usages that the certificate may have: object identifiers.
+    pub allow_eku: Vec<String>,
+    /// The extended key usages that it must have: object identifiers.
+    pub require_eku: Vec<String>,
+    /// How long it lasts, in days, where the profile says so and the issuer is the local one.
+    pub validity_days: Option<u32>,
+    /// The issuer that takes over while the first is down or out of quota.
+    pub fallback: Option<String>,
+}
+
+impl From<&Profile> for Grant {
+    fn from(profile: &Profile) -> Self {
+        Self {
+            allow_eku: profile.allow_eku.clone(),
+            require_eku: profile.require_eku.clone(),
+            validity_days: profile.validity_days,
+            fallback: profile.fallback.clone(),
+        }
+    }
 }
 
 impl ApprovedCsr {
@@ -44,7 +74,7 @@ impl ApprovedCsr {
     ) -> Result<Self, Refusal> {
         profile::check_linking(&csr, exporter, rules.linking)?;
         profile::check(&csr, admitted.name(), rules)?;
-        Ok(Self { admitted, csr })
+        Ok(Self { admitted, csr, grant: rules.into(), renews: None })
     }
 
     /// Approves again a CSR that was approved before a restart; its session is gone.
@@ -57,7 +87,25 @@ impl ApprovedCsr {
         rules: &Profile,
     ) -> Result<Self, Refusal> {
         profile::check(&csr, admitted.name(), rules)?;
-        Ok(Self { admitted, csr })
+        Ok(Self { admitted, csr, grant: rules.into(), renews: None })
+    }
+
+    /// Says which certificate of the device this one takes the place of.
+    #[must_use]
+    pub fn renewing(self, certificate: Option<IssuedCertificate>) -> Self {
+        Self { renews: certificate, ..self }
+    }
+
+    /// What the profile gives.
+    #[must_use]
+    pub fn grant(&self) -> &Grant {
+        &self.grant
+    }
+
+    /// The certificate that this one takes the place of, if it is known.
+    #[must_use]
+    pub fn renews(&self) -> Option<&IssuedCertificate> {
+        self.renews.as_ref()
     }
 
     /// The device that it is for.
@@ -139,6 +187,16 @@ pub trait Issuer: Send + Sync + 'static {
 
     /// The CA certificates that `/cacerts` serves for it from configuration alone.
     fn anchors(&self) -> &[CertificateDer<'static>];
+
+    /// What has a certificate revoked at the CA, beside the row that says so here; none where that row is enough.
+    fn revocation(
+        &self,
+        _certificate: &IssuedCertificate,
+        _reason: RevocationReason,
+        _now: Millis,
+    ) -> Option<Change> {
+        None
+    }
 
     /// How much the CA still allows, limit by limit; nothing where that is not known.
     fn limits_left(&self) -> Vec<LimitLeft> {

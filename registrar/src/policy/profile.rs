@@ -14,9 +14,6 @@ use crate::config::{Profile, RenewKey};
 use crate::flow::refusal::Refusal;
 use crate::store::model::Sha256;
 
-/// id-kp-serverAuth and id-kp-clientAuth: what a device's certificate may be used for.
-const DEVICE_USAGES: [&str; 2] = ["1.3.6.1.5.5.7.3.1", "1.3.6.1.5.5.7.3.2"];
-
 /// Checks everything that a CSR asks for.
 ///
 /// `assigned`: the device's one name, lower case.
@@ -25,7 +22,8 @@ const DEVICE_USAGES: [&str; 2] = ["1.3.6.1.5.5.7.3.1", "1.3.6.1.5.5.7.3.2"];
 /// [`Refusal::CsrKey`], [`Refusal::CsrExtension`] or [`Refusal::CsrName`], each with both values.
 pub fn check(csr: &Csr, assigned: &str, profile: &Profile) -> Result<(), Refusal> {
     check::key(csr, &profile.key_types).map_err(Refusal::CsrKey)?;
-    check::extensions(csr, &DEVICE_USAGES, &[]).map_err(Refusal::CsrExtension)?;
+    let usages: Vec<&str> = profile.allow_eku.iter().map(String::as_str).collect();
+    check::extensions(csr, &usages, &[]).map_err(Refusal::CsrExtension)?;
     check::names(csr, assigned).map_err(Refusal::CsrName)
 }
 

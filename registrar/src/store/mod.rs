@@ -6,15 +6,18 @@
 
 use std::error::Error;
 
-use acme_bridge::{AccountRecord, ChallengeAnswer, OrderId, OrderRecord, OrderState};
+use acme_bridge::{
+    AccountRecord, AnswerKind, ChallengeAnswer, OrderId, OrderRecord, OrderState, Spending, Which,
+};
 use async_trait::async_trait;
 use thiserror::Error;
 
 use self::model::{
     Approval, ApprovalState, CertificateEnds, ChainCertificate, Checkpoint, Credential,
     DeviceFilter, DevicePlace, DeviceState, Enrollment, EnrollmentState, Event, EventFilter,
-    EventPlace, Head, Id, IssuedCertificate, KnownDevice, Manufacturer, Millis, Queues, SeenIdevid,
-    Sha256, StoredEvent, VoucherExchange, VoucherState,
+    EventPlace, Head, Id, IssuedCertificate, KnownDevice, ListedOrder, Manufacturer, Millis,
+    OrderFilter, OrderPlace, OrderTally, Queues, RevocationRow, SeenIdevid, Sha256, StoredEvent,
+    VoucherExchange, VoucherState,
 };
 
 pub mod chain;
@@ -138,6 +141,21 @@ pub enum Change {
         /// Now.
         at: Millis,
     },
+    /// Begins an enrollment again that ended without a certificate; if another one with its key is open, that is a
+    /// [`Conflict::Enrollment`].
+    ReopenEnrollment {
+        /// The enrollment.
+        enrollment: Id,
+        /// Now.
+        at: Millis,
+    },
+    /// Notes that another issuer took over an enrollment.
+    SetEnrollmentIssuer {
+        /// The enrollment.
+        enrollment: Id,
+        /// The issuer, by its name in the configuration.
+        issuer: String,
+    },
     /// Stores an issued certificate; the same one twice is stored once.
     AddCertificate(IssuedCertificate),
     /// Revokes an issued certificate that is not revoked.
@@ -173,6 +191,42 @@ pub enum Change {
         /// Now.
         at: Millis,
     },
+    /// Has an order that waits looked at now, and begins one anew that ended without a certificate.
+    RetryOrder {
+        /// The order.
+        order: OrderId,
+        /// What happened, for `order_steps`.
+        step: String,
+        /// Now.
+        at: Millis,
+    },
+    /// Frees the orders of an issuer that a node leased.
+    ReleaseOrders {
+        /// The issuer, by its name in the configuration.
+        issuer: String,
+        /// The node.
+        node: String,
+    },
+    /// Takes from a CA's limit; if somebody else did meanwhile, that is a [`Conflict::Quota`].
+    SpendQuota(Spending),
+    /// Forgets limits of which nothing is taken any more.
+    PruneQuotas {
+        /// Now.
+        now: Millis,
+    },
+    /// Has a certificate revoked at its CA; the same one twice is revoked once.
+    RequestRevocation(RevocationRow),
+    /// Notes what became of an attempt to revoke.
+    NoteRevocation {
+        /// SHA-256 of the certificate.
+        fingerprint: Sha256,
+        /// When the CA did it.
+        done_at: Option<Millis>,
+        /// When it is asked again, where it did not.
+        due: Millis,
+        /// What it said, where it did not.
+        problem: Option<String>,
+    },
     /// Removes an order that ended, with its steps; its enrollment stays.
     PruneOrder {
         /// The order.
@@ -187,11 +241,13 @@ pub enum Change {
     },
     /// Makes a challenge answer available.
     PutAnswer(ChallengeAnswer),
-    /// Removes the challenge answers of an order.
-    RemoveAnswers {
+    /// Ends the challenge answers of an order: the registrar's own are gone, those elsewhere are to be taken back.
+    RetireAnswers {
         /// The order.
         order: OrderId,
     },
+    /// Forgets a challenge answer that was taken back; one that an order needs stays.
+    RemoveAnswer(ChallengeAnswer),
     /// Keeps a signed statement about a chain; the same one twice is kept once.
     AddCheckpoint(Checkpoint),
     /// Puts a signed statement in the place of the events up to it.
@@ -233,6 +289,8 @@ pub enum Conflict {
     Enrollment,
     /// Another node drives the order.
     OrderLeased,
+    /// Another order took from the limit.
+    Quota,
     /// The row to change is not there.
     Missing,
 }
@@ -385,6 +443,13 @@ pub trait Store: Send + Sync + 'static {
         serial: &str,
     ) -> Result<Vec<IssuedCertificate>, StoreError>;
 
+    /// The certificates of an issuer that were revoked and have not ended by now, by their end.
+    async fn revoked_certificates(
+        &self,
+        issuer: &str,
+        now: Millis,
+    ) -> Result<Vec<IssuedCertificate>, StoreError>;
+
     /// All CA certificates seen above issued ones.
     async fn chain_certificates(&self) -> Result<Vec<ChainCertificate>, StoreError>;
 
@@ -436,7 +501,7 @@ pub trait Store: Send + Sync + 'static {
     async fn ended_orders(&self, before: Millis, limit: u32) -> Result<Vec<OrderId>, StoreError>;
 
     /// Leases to `node`, in one transaction, up to `limit` orders of `issuer` that are not final, are due,
-    /// and are free, expired or `node`'s own; the longest due first.
+    /// and that nobody drives; those first whose turn it is.
     async fn claim_orders(
         &self,
         issuer: &str,
@@ -444,6 +509,7 @@ pub trait Store: Send + Sync + 'static {
         lease_until: Millis,
         now: Millis,
         limit: u32,
+        which: Which,
     ) -> Result<Vec<OrderRecord>, StoreError>;
 
     /// What waits, as of `now`; for the metrics.
@@ -451,10 +517,49 @@ pub trait Store: Send + Sync + 'static {
 
     /// How many certificates end before each of `times`, which ascend; for the metrics.
     async fn certificate_ends(&self, times: &[Millis]) -> Result<CertificateEnds, StoreError>;
+    /// The order with this identifier, and its age.
+    async fn listed_order(&self, id: &OrderId) -> Result<Option<ListedOrder>, StoreError>;
+
+    /// A page of the orders that fit a filter, the newest first, after a place; at most `limit`.
+    async fn orders(
+        &self,
+        filter: &OrderFilter,
+        after: Option<&OrderPlace>,
+        limit: u32,
+    ) -> Result<Vec<ListedOrder>, StoreError>;
+
+    /// How many orders each issuer has in each state that is not final.
+    async fn order_tally(&self) -> Result<Vec<OrderTally>, StoreError>;
+
+    /// When each of these limits' buckets would be full again: Unix milliseconds; none if nothing was taken.
+    async fn quotas(&self, buckets: &[String]) -> Result<Vec<Option<i64>>, StoreError>;
+
+    /// The certificates that an issuer is to revoke by now, the longest due first, at most `limit`.
+    async fn revocations_due(
+        &self,
+        issuer: &str,
+        now: Millis,
+        limit: u32,
+    ) -> Result<Vec<RevocationRow>, StoreError>;
+
+    /// The wish to revoke this certificate, and what became of it.
+    async fn revocation(&self, fingerprint: &Sha256) -> Result<Option<RevocationRow>, StoreError>;
 
     /// The ACME account of an issuer.
     async fn account(&self, issuer: &str) -> Result<Option<AccountRecord>, StoreError>;
 
-    /// The values of the challenge answers at this owner name, lower case.
-    async fn answers(&self, owner: &str) -> Result<Vec<String>, StoreError>;
+    /// The values of the registrar's own challenge answers of this kind at an owner name, lower case.
+    async fn answers(&self, kind: AnswerKind, owner: &str) -> Result<Vec<String>, StoreError>;
+
+    /// Whether any of the registrar's own TXT answers stands below a name, lower case.
+    async fn is_above_answer(&self, name: &str) -> Result<bool, StoreError>;
+
+    /// Challenge answers that no order needs any more and that were not taken back yet, at most `limit`.
+    async fn retired_answers(&self, limit: u32) -> Result<Vec<ChallengeAnswer>, StoreError>;
+
+    /// Whether an order that has not ended needs this value at this owner name.
+    async fn is_answer_in_force(&self, answer: &ChallengeAnswer) -> Result<bool, StoreError>;
+
+    /// The different values that orders need at an owner name, lower case, wherever they were put.
+    async fn answers_in_force_at(&self, owner: &str) -> Result<Vec<String>, StoreError>;
 }

@@ -9,11 +9,13 @@ use rustls_pki_types::CertificateDer;
 use serde::{Deserialize, Serialize};
 
 pub use self::operator::{Approval, ApprovalReason, ApprovalState, Credential};
+pub use self::order::{ListedOrder, OrderFilter, OrderPlace, OrderTally, RevocationRow};
 pub use self::page::{DeviceFilter, DevicePlace, EventFilter, EventPlace};
 pub use self::survey::{CertificateEnds, OrderQueue, Queues};
 pub use self::trail::{Checkpoint, CheckpointKind, Event, Head, StoredEvent, Verdict};
 
 mod operator;
+mod order;
 mod page;
 mod survey;
 mod trail;

@@ -71,6 +71,21 @@ async fn retiring_revokes_closes_est_and_keeps_the_name() -> anyhow::Result<()> 
 }
 
 #[tokio::test]
+async fn retiring_revokes_at_the_acme_ca_too() -> anyhow::Result<()> {
+    let Some(site) = site::with_acme().await? else {
+        return Ok(());
+    };
+    enroll(&site, "CA-1").await?;
+    device(&site, "retire", &["CA-1"]).await.unwrap();
+    let revoked = brski_lab::process::until(std::time::Duration::from_secs(30), async || {
+        let kinds = event_kinds(site.site()).await.ok()?;
+        kinds.contains(&"certificate-revoked-at-ca".to_owned()).then_some(())
+    });
+    revoked.await.expect("the CA was asked, and said yes");
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_retired_device_comes_back_with_a_new_voucher_and_certificate() -> anyhow::Result<()> {
     let site = site::local().await?;
     let (pledge, first) = enroll(&site, "BACK-1").await?;

@@ -3,8 +3,10 @@
 // A panic is how a test fails.
 #![allow(clippy::indexing_slicing, clippy::expect_used, clippy::unwrap_used, clippy::panic)]
 
+mod answers;
 mod chain;
 mod credentials;
+mod orders;
 mod place;
 mod rows;
 mod sqlite;
@@ -67,6 +69,19 @@ behaviours! {
     suite::ended_orders_are_pruned_and_open_ones_stay,
     suite::a_second_writer_of_one_name_is_refused,
     suite::a_newer_database_is_refused_and_left_as_it_is,
+    orders::everything_of_an_order_is_kept,
+    orders::a_device_that_floods_the_queue_waits_for_the_others,
+    orders::an_order_that_rested_comes_after_those_that_wait,
+    orders::while_a_ca_is_down_those_with_a_fallback_are_claimed_alone,
+    orders::orders_are_listed_and_counted,
+    orders::an_operator_has_an_order_tried_again,
+    orders::an_enrollment_is_not_reopened_beside_another,
+    orders::a_limit_is_taken_from_once_by_many,
+    orders::a_revocation_is_due_until_the_ca_did_it,
+    answers::an_answer_is_found_by_its_kind_and_owner_and_from_above,
+    answers::an_answer_elsewhere_is_listed_until_it_was_taken_back,
+    answers::an_answer_that_another_order_needs_is_in_force,
+    answers::an_answer_whose_order_ended_or_is_gone_is_taken_back,
     chain::an_untouched_chain_is_proven_up_to_its_checkpoint,
     chain::each_changed_column_is_found,
     chain::a_removed_row_is_named,

@@ -1,6 +1,8 @@
 //! Rows to put into a store.
 
-use acme_bridge::{Csr, IssuerName, OrderId, OrderRecord, OrderState};
+use acme_bridge::{
+    AnswerKind, ChallengeAnswer, Csr, IssuerName, OrderId, OrderRecord, OrderTerms, Place,
+};
 use brski_registrar::store::model::{
     Device, DeviceState, Enrollment, EnrollmentState, Entry, Event, Id, Identity, KnownDevice,
     Manufacturer, Millis, SeenIdevid, Sha256, Verdict, VoucherExchange, VoucherState,
@@ -77,15 +79,14 @@ pub(super) fn enrollment(number: u8, key: u8) -> Enrollment {
 }
 
 pub(super) fn order(number: &str) -> OrderRecord {
-    OrderRecord {
-        id: OrderId::new(number),
-        issuer: IssuerName::new("ca"),
-        csr: Csr { der: vec![1], names: vec!["a.example.org".into()], spki: vec![2] },
-        state: OrderState::Intended,
-        attempts: 0,
-        due: 100,
-        lease: None,
-    }
+    let csr = Csr { der: vec![1], names: vec!["a.example.org".into()], spki: vec![2] };
+    let terms = OrderTerms {
+        device: number.into(),
+        replaces: Some("aki.serial".into()),
+        fallback: Some(IssuerName::new("other")),
+        require_eku: vec!["1.2.3".into(), "1.2.4".into()],
+    };
+    OrderRecord::new(OrderId::new(number), IssuerName::new("ca"), csr, terms, 100)
 }
 
 pub(super) fn event(kind: &'static str) -> Event {
@@ -98,5 +99,17 @@ pub(super) fn event(kind: &'static str) -> Event {
         clause: "RFC",
         detail: "detail".into(),
         correlation: "c".into(),
+    }
+}
+
+/// An answer of an order at `_acme-challenge.a`.
+pub(super) fn answer(order: &str, value: &str, place: Place) -> ChallengeAnswer {
+    ChallengeAnswer {
+        order: OrderId::new(order),
+        name: "a".into(),
+        kind: AnswerKind::Txt,
+        owner: "_acme-challenge.a".into(),
+        value: value.into(),
+        place,
     }
 }

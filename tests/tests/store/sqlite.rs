@@ -1,5 +1,6 @@
 //! What only SQLite does: files, their modes, copies of them, and disks that fail.
 
+use acme_bridge::{AnswerKind, Place};
 use brski_registrar::store::Store as _;
 use brski_registrar::store::sqlite::{SqliteStore, backup};
 
@@ -12,6 +13,26 @@ fn a_file_that_is_no_database_is_named() {
     std::fs::write(&path, "no database, but long enough to look at".repeat(100)).unwrap();
     let error = SqliteStore::open(&path, "node").err().unwrap().to_string();
     assert!(error.contains("registrar.db"), "{error}");
+}
+
+#[tokio::test]
+async fn a_database_of_the_first_version_keeps_its_answers() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("registrar.db");
+    let first = include_str!("../../../registrar/migrations/V1__state.sql");
+    let first = refinery::Migration::unapplied("V1__state", first).unwrap();
+    let mut database = rusqlite::Connection::open(&path).unwrap();
+    refinery::Runner::new(&[first]).run(&mut database).unwrap();
+    let insert = "INSERT INTO challenge_answers (owner, value, \"order\") \
+                  VALUES ('_acme-challenge.dev-1.example.org', 'v', '1')";
+    database.execute(insert, []).unwrap();
+    drop(database);
+    let store = SqliteStore::open(&path, "node").unwrap();
+    let owner = "_acme-challenge.dev-1.example.org";
+    assert_eq!(store.answers(AnswerKind::Txt, owner).await.unwrap(), ["v"]);
+    let [answer] = store.retired_answers(10).await.unwrap().try_into().unwrap();
+    assert_eq!((answer.name.as_str(), answer.place), ("dev-1.example.org", Place::BuiltIn));
+    assert_eq!((answer.kind, answer.owner.as_str()), (AnswerKind::Txt, owner));
 }
 
 #[tokio::test]

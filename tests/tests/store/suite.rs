@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use acme_bridge::{ChallengeAnswer, OrderId, OrderState};
+use acme_bridge::{AnswerKind, OrderId, OrderState, Place as AnswerPlace, Which};
 use brski_registrar::store::model::{
     Approval, ApprovalReason, ApprovalState, ChainCertificate, Credential, Device, DeviceFilter,
     DevicePlace, DeviceState, EnrollmentState, EventFilter, EventPlace, Id, Identity,
@@ -13,7 +13,7 @@ use brski_registrar::store::{Change, Conflict, OpenError, Store, StoreError};
 use rustls_pki_types::CertificateDer;
 
 use super::place::Place;
-use super::rows::{device, enrollment, event, exchange, id, manufacturer, order};
+use super::rows::{answer, device, enrollment, event, exchange, id, manufacturer, order};
 
 async fn with_device(place: &Place) -> Arc<dyn Store> {
     let store = place.open("node").await;
@@ -145,12 +145,19 @@ pub(super) async fn two_nodes_never_hold_one_order(place: Place) {
     let claim = |node: &'static str, now: i64| {
         let store = &store;
         async move {
-            store.claim_orders("ca", node, Millis(now + 50), Millis(now), 10).await.unwrap().len()
+            let (until, now) = (Millis(now + 50), Millis(now));
+            store.claim_orders("ca", node, until, now, 10, Which::Any).await.unwrap().len()
         }
     };
     assert_eq!(claim("a", 99).await, 0, "not due");
     assert_eq!(claim("a", 100).await, 1);
     assert_eq!(claim("b", 110).await, 0, "leased");
+    assert_eq!(claim("a", 120).await, 0, "it is driven already");
+    let release =
+        |node: &str| vec![Change::ReleaseOrders { issuer: "ca".into(), node: node.into() }];
+    store.commit(release("b"), vec![]).await.unwrap();
+    assert_eq!(claim("a", 120).await, 0, "nobody frees another's");
+    store.commit(release("a"), vec![]).await.unwrap();
     assert_eq!(claim("a", 120).await, 1, "one's own after a restart");
     assert_eq!(claim("b", 170).await, 1, "expired");
     let mut moved = store.order(&OrderId::new("1")).await.unwrap().unwrap();
@@ -170,11 +177,7 @@ pub(super) async fn two_nodes_never_hold_one_order(place: Place) {
 
 pub(super) async fn answers_certificates_and_chains_are_kept_once(place: Place) {
     let store = with_device(&place).await;
-    let answer = ChallengeAnswer {
-        order: OrderId::new("1"),
-        owner: "_acme-challenge.a".into(),
-        value: "v".into(),
-    };
+    let answer = answer("1", "v", AnswerPlace::BuiltIn);
     let certificate = IssuedCertificate {
         fingerprint: Sha256([5; 32]),
         device: id(10),
@@ -203,12 +206,12 @@ pub(super) async fn answers_certificates_and_chains_are_kept_once(place: Place) 
         Change::AddChainCertificate(chain.clone()),
     ];
     store.commit(changes, vec![]).await.unwrap();
-    assert_eq!(store.answers("_acme-challenge.a").await.unwrap(), ["v"]);
+    assert_eq!(store.answers(AnswerKind::Txt, "_acme-challenge.a").await.unwrap(), ["v"]);
     assert_eq!(store.certificate(&Sha256([5; 32])).await.unwrap(), Some(certificate.clone()));
     assert_eq!(store.certificates_of(&id(10)).await.unwrap(), [certificate]);
     assert_eq!(store.chain_certificates().await.unwrap(), [chain]);
-    store.commit(vec![Change::RemoveAnswers { order: OrderId::new("1") }], vec![]).await.unwrap();
-    assert!(store.answers("_acme-challenge.a").await.unwrap().is_empty());
+    store.commit(vec![Change::RetireAnswers { order: OrderId::new("1") }], vec![]).await.unwrap();
+    assert!(store.answers(AnswerKind::Txt, "_acme-challenge.a").await.unwrap().is_empty());
 }
 
 pub(super) async fn what_was_committed_is_there_when_it_is_opened_again(place: Place) {
@@ -258,11 +261,7 @@ pub(super) async fn a_cancelled_order_ends_unless_the_ca_was_asked_to_issue(plac
         .commit(vec![Change::InsertOrder(order("1")), Change::InsertOrder(order("2"))], vec![])
         .await
         .unwrap();
-    let answer = ChallengeAnswer {
-        order: OrderId::new("1"),
-        owner: "_acme-challenge.a".into(),
-        value: "v".into(),
-    };
+    let answer = answer("1", "v", AnswerPlace::BuiltIn);
     let mut late = order("2");
     late.state = OrderState::Finalizing { url: "u".into() };
     let advance = |order| Change::AdvanceOrder {
@@ -284,7 +283,7 @@ pub(super) async fn a_cancelled_order_ends_unless_the_ca_was_asked_to_issue(plac
     store.commit(vec![cancel("1"), cancel("2")], vec![]).await.unwrap();
     let read = store.order(&OrderId::new("1")).await.unwrap().unwrap();
     assert!(read.state.is_final());
-    assert!(store.answers("_acme-challenge.a").await.unwrap().is_empty());
+    assert!(store.answers(AnswerKind::Txt, "_acme-challenge.a").await.unwrap().is_empty());
     assert_eq!(store.order(&OrderId::new("2")).await.unwrap().unwrap().state, late.state);
     let result = store.commit(vec![advance(order("1"))], vec![]).await;
     assert_eq!(conflict(result), Conflict::OrderLeased, "its driver has lost it");
@@ -307,8 +306,9 @@ pub(super) async fn a_thousand_jobs_are_claimed_once_by_many_workers(place: Plac
             loop {
                 let node = format!("worker {number}");
                 // Each worker's own leases are out of the way at once, as if it had driven them.
+                let (until, now) = (Millis(1000), Millis(100));
                 let orders =
-                    store.claim_orders("ca", &node, Millis(1000), Millis(100), 7).await.unwrap();
+                    store.claim_orders("ca", &node, until, now, 7, Which::Any).await.unwrap();
                 let new: Vec<OrderId> = orders.into_iter().map(|order| order.id).collect();
                 if new.is_empty() {
                     return claimed;

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use acme_bridge::OrderState;
+use acme_bridge::{OrderState, Which};
 use brski_registrar::store::Change;
 use brski_registrar::store::model::{
     Approval, ApprovalReason, ApprovalState, CertificateEnds, Event, IssuedCertificate, Millis,
@@ -53,7 +53,7 @@ pub(super) async fn what_waits_is_counted(place: Place) {
         approvals_waiting: 1,
     };
     assert_eq!(store.queues(Millis(100)).await.unwrap(), queues(3, 0), "nobody drives them");
-    store.claim_orders("ca", "node", Millis(200), Millis(100), 2).await.unwrap();
+    store.claim_orders("ca", "node", Millis(200), Millis(100), 2, Which::Any).await.unwrap();
     assert_eq!(store.queues(Millis(100)).await.unwrap(), queues(1, 2));
     assert_eq!(store.queues(Millis(200)).await.unwrap(), queues(3, 0), "the leases are over");
     let mut later = order("1");

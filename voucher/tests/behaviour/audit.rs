@@ -42,6 +42,8 @@ fn reads_numbers_and_strings_alike() {
     assert_eq!(first.nonce(), Some("VOUFT-WwrEv0NuAQEHoV7Q"));
     assert_eq!(first.known_assertion(), Some(Assertion::Proximity));
     assert_eq!((second.nonce(), second.known_assertion()), (None, None));
+    assert_eq!(first.domain().to_string(), "AQIDBA==");
+    assert_eq!(format!("{:?}", first.domain()), "01020304");
     assert_eq!(second.assertion(), "as-you-like-it");
 }
 
@@ -49,6 +51,7 @@ fn reads_numbers_and_strings_alike() {
 fn reads_a_log_without_truncation_and_of_a_later_version() {
     let read = log(r#"{"version":7,"events":[]}"#);
     assert!(!read.is_known_version() && read.events().is_empty());
+    assert_eq!(read.version(), 7);
 }
 
 #[test]
@@ -72,6 +75,8 @@ fn refuses_what_is_no_log() {
             "{text}"
         );
     }
+    let error = AuditLog::parse(br#"{"version":true,"events":[]}"#).unwrap_err().to_string();
+    assert!(error.contains("expected an unsigned number, or one as a string"), "{error}");
     let base64 = r#"{"version":1,"events":[{"date":"2019-05-15T17:25:55Z","domainID":"*","assertion":"x"}]}"#;
     let error = AuditLog::parse(base64.as_bytes()).unwrap_err();
     let AuditLogError::Content(ContentError::Base64 { member: "domainID" }) = error else {
@@ -88,6 +93,10 @@ fn refuses_logs_without_bounds() {
     let text = format!(r#"{{"version":1,"events":[{events}]}}"#);
     let error = AuditLog::parse(text.as_bytes()).unwrap_err();
     assert!(matches!(error, AuditLogError::TooManyEvents { events: 1025 }));
+    let events = vec![event; 1024].join(",");
+    let mut text = format!(r#"{{"version":1,"events":[{events}]}}"#);
+    text.push_str(&" ".repeat(64 * 1024 - text.len()));
+    assert_eq!(log(&text).events().len(), 1024);
 }
 
 #[test]
@@ -152,11 +161,17 @@ fn refuses_nonceless_vouchers_by_rule() {
 #[test]
 fn refuses_omissions_by_rule() {
     let none = STRINGS.replace("\"arbitrary\":\"2\"", "\"arbitrary\":0");
+    let duplicates = "\"nonceless duplicates\":\"1\"";
+    let arbitrary = STRINGS.replace(duplicates, "\"nonceless duplicates\":0");
+    let nothing = none.replace(duplicates, "\"nonceless duplicates\":0");
     for (text, truncation, is_refused) in [
         (STRINGS, TruncationRule::Refused, true),
         (STRINGS, TruncationRule::Duplicates, true),
         (STRINGS, TruncationRule::Accepted, false),
         (&none, TruncationRule::Refused, true),
+        (&arbitrary, TruncationRule::Refused, true),
+        (&arbitrary, TruncationRule::Duplicates, true),
+        (&nothing, TruncationRule::Refused, false),
         (&none, TruncationRule::Duplicates, false),
     ] {
         let violations = evaluate(&log(text), &AuditPolicy { truncation, ..policy() });
@@ -182,6 +197,8 @@ fn counts_what_events_say_they_left_out_since_the_purchase() {
         [AuditViolation::Truncated { duplicates, arbitrary: 0 }] => *duplicates,
         other => panic!("{other:?}"),
     };
+    let counts: Vec<u64> = log(text).events().iter().map(|event| event.truncated()).collect();
+    assert_eq!(counts, [3, 2]);
     // Midnight of 2018-01-01 and of 2020-01-01.
     assert_eq!(left_out(None), 5);
     assert_eq!(left_out(Some(1_514_764_800)), 2);

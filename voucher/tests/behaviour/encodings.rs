@@ -208,6 +208,19 @@ fn every_signature_of_a_jws_must_hold() {
 }
 
 #[test]
+fn reads_as_many_certificates_as_it_says() {
+    let world = World::new();
+    let chain: Vec<Certificate> = vec![world.device.certificate.clone(); 16];
+    for encoding in ENCODINGS {
+        let octets =
+            world.pledge_fields().sign_as(encoding, &world.device.signer, &chain, now()).unwrap();
+        let request = parse::<PledgeRequest>(&octets, encoding);
+        assert_eq!(request.certificates().len(), 16);
+        request.verify_by_anchors(&world.vendor.anchors(), at_now()).unwrap();
+    }
+}
+
+#[test]
 fn refuses_more_certificates_than_it_reads() {
     let world = World::new();
     let chain: Vec<Certificate> = vec![world.device.certificate.clone(); 17];
@@ -225,8 +238,11 @@ fn refuses_more_certificates_than_it_reads() {
     }
 }
 
-/// A COSE voucher of the MASA with these certificates under this label, in no header that is signed.
-fn carrying(world: &World, label: i64, certificates: &[&Certificate]) -> Vec<u8> {
+const X5BAG: i64 = 32;
+const X5CHAIN: i64 = 33;
+
+/// A COSE voucher of the MASA with these certificates under these labels, in the header that is not signed.
+fn carrying(world: &World, parameters: &[(i64, &[&Certificate])]) -> Vec<u8> {
     use ciborium::Value as Item;
 
     let signer = &world.masa.signer;
@@ -236,22 +252,34 @@ fn carrying(world: &World, label: i64, certificates: &[&Certificate]) -> Vec<u8>
     let Item::Tag(18, parts) = &mut message else {
         panic!("no COSE_Sign1");
     };
-    let list = certificates.iter().map(|each| Item::Bytes(each.der().to_vec())).collect();
-    let list = match certificates {
-        [single] => Item::Bytes(single.der().to_vec()),
-        _ => Item::Array(list),
+    let item = |certificate: &Certificate| Item::Bytes(certificate.der().to_vec());
+    let list = |certificates: &[&Certificate]| match certificates {
+        [single] => item(single),
+        several => Item::Array(several.iter().map(|each| item(each)).collect()),
     };
-    parts.as_array_mut().unwrap()[1] = Item::Map(vec![(Item::from(label), list)]);
+    let header = parameters.iter().map(|(label, each)| (Item::from(*label), list(each))).collect();
+    parts.as_array_mut().unwrap()[1] = Item::Map(header);
     let mut octets = Vec::new();
     ciborium::into_writer(&message, &mut octets).unwrap();
     octets
 }
 
 #[test]
-fn an_x5chain_begins_with_the_signer_and_an_x5bag_has_no_order() {
-    const X5BAG: i64 = 32;
-    const X5CHAIN: i64 = 33;
+fn counts_the_certificates_of_chain_and_bag_together() {
+    let world = World::new();
+    let own = &world.masa.certificate;
+    let octets = carrying(&world, &[(X5CHAIN, &[own; 15]), (X5BAG, &[own])]);
+    assert_eq!(parse::<Voucher>(&octets, Encoding::Cose).certificates().len(), 16);
+    let octets = carrying(&world, &[(X5CHAIN, &[own; 16]), (X5BAG, &[own])]);
+    let error = Unverified::<Voucher>::parse_as(&octets, Encoding::Cose, Strictness::Standard);
+    assert!(matches!(
+        error,
+        Err(ParseError::Envelope(EnvelopeError::Cose(CoseError::TooManyCertificates)))
+    ));
+}
 
+#[test]
+fn an_x5chain_begins_with_the_signer_and_an_x5bag_has_no_order() {
     let world = World::new();
     let (own, other) = (&world.masa.certificate, &world.registrar.certificate);
     let mismatch = Some(VerifyError::Signature(SignatureError::KeyKind));
@@ -266,7 +294,7 @@ fn an_x5chain_begins_with_the_signer_and_an_x5bag_has_no_order() {
         (X5BAG, &[other], mismatch),
         (X5BAG, &[], Some(VerifyError::NoSigner { carried: 0 })),
     ] {
-        let octets = carrying(&world, label, certificates);
+        let octets = carrying(&world, &[(label, certificates)]);
         let voucher = parse::<Voucher>(&octets, Encoding::Cose);
         assert_eq!(voucher.certificates().len(), certificates.len());
         let presented = voucher.presented();

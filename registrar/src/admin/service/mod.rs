@@ -4,18 +4,19 @@
 
 use std::sync::Arc;
 
-use acme_bridge::Clock;
+use acme_bridge::{Clock, RevocationReason};
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 
 use super::api::status::{Counters, Reloaded};
 use super::api::{MOST, PAGE};
 use super::problem::{Kind, Problem};
-use crate::config::{Config, Profile};
+use crate::config::{Config, IssuerConfig, Profile};
 use crate::flow::Decision;
 use crate::flow::operator::DeviceFacts;
-use crate::store::Store;
+use crate::issue::acme::revocation;
 use crate::store::model::{Identity, KnownDevice, Millis};
+use crate::store::{Change, Store};
 
 mod approvals;
 mod certificates;
@@ -111,8 +112,29 @@ impl Service {
         })
     }
 
-    async fn commit(&self, decision: Decision) -> Result<(), Problem> {
+    async fn commit(&self, mut decision: Decision) -> Result<(), Problem> {
+        let wishes = self.revocations(&decision).await?;
+        decision.changes.extend(wishes);
         Ok(self.store.commit(decision.changes, decision.events).await?)
+    }
+
+    /// What is revoked here is revoked at its ACME CA, too: the wish is written with it, and the bridge follows.
+    async fn revocations(&self, decision: &Decision) -> Result<Vec<Change>, Problem> {
+        let mut wishes = Vec::new();
+        for change in &decision.changes {
+            let Change::RevokeCertificate { fingerprint, at } = change else {
+                continue;
+            };
+            let Some(certificate) = self.store.certificate(fingerprint).await? else {
+                continue;
+            };
+            let config = self.config.load();
+            if let Some(IssuerConfig::Acme(_)) = config.issuers.get(&certificate.issuer) {
+                let reason = RevocationReason::CessationOfOperation;
+                wishes.push(Change::RequestRevocation(revocation(&certificate, reason, *at)));
+            }
+        }
+        Ok(wishes)
     }
 
     /// The profile of this name.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use acme_bridge::OrderId;
 use brski_est::media_type;
 use tracing::{Instrument as _, debug_span};
 
@@ -78,8 +79,9 @@ async fn approve(
         }
         _ => None,
     };
-    let Entrant { admitted, changes, .. } = entrant;
-    let approved = ApprovedCsr::approve(admitted, csr, profile, arrival.exporter.as_ref())?;
+    let Entrant { admitted, changes, certificate: renews } = entrant;
+    let approved =
+        ApprovedCsr::approve(admitted, csr, profile, arrival.exporter.as_ref())?.renewing(renews);
     require_own_key(app, &approved).await?;
     let device = approved.admitted().device();
     let wish = Wish::new(&device.profile, &device.id, approved.csr(), replaces);
@@ -269,7 +271,13 @@ async fn find(app: &App, key: &Sha256) -> Result<Standing, StoreError> {
         Some(EnrollmentState::Issued { certificate }) => app.store.certificate(certificate).await?,
         _ => None,
     };
-    Ok(enroll::standing(enrollment, certificate, app.now()))
+    let problem = match enrollment.as_ref().map(|enrollment| (&enrollment.state, &enrollment.id)) {
+        Some((EnrollmentState::Refused { .. } | EnrollmentState::Failed { .. }, id)) => {
+            app.store.order(&OrderId::new(id.as_str())).await?.and_then(|order| order.problem)
+        }
+        _ => None,
+    };
+    Ok(enroll::standing(enrollment, certificate, problem, app.now()))
 }
 
 /// Hands an approved CSR to its issuer, and writes the end where it comes at once.
@@ -295,6 +303,7 @@ pub async fn submit(
             let refusal = Refusal::IssuerFailed {
                 reason: error.to_string(),
                 retry_after_secs: enroll::RETRY_AFTER_SECS,
+                problem: None,
             };
             Err(Refused::of(&enrollment.device, refusal))
         }

@@ -115,7 +115,9 @@ async fn ca_certificates(app: &App, parts: &Parts) -> Result<Response, Refused> 
     let body = distribution::ca_certificates(
         app.identity.domain_ca().der(),
         app.issuers.values().flat_map(|issuer| issuer.anchors()),
-        seen.iter().map(|row| &row.certificate),
+        seen.iter()
+            .map(|row| &row.certificate)
+            .filter(|certificate| distribution::is_current(certificate, app.now())),
     );
     Ok(answer(&body, media_type::CA_CERTS, &[], parts))
 }

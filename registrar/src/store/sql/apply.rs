@@ -1,20 +1,14 @@
 //! Changes as SQL, inside a savepoint of the writer: all of a commit, or nothing.
 
-use acme_bridge::{OrderId, OrderRecord, OrderState};
 use rustls_pki_types::CertificateDer;
 
-use super::rows;
-use super::session::{Dialect, Result, Session, SessionError, Value, all};
-use super::trail;
-use super::writer::Claim;
+use super::session::{Result, Session, SessionError, Value};
+use super::{answers, orders, rows, trail};
 use crate::store::model::{
     Approval, Credential, DeviceState, Enrollment, Id, Identity, IssuedCertificate, KnownDevice,
     Manufacturer, Millis, SeenIdevid, VoucherExchange,
 };
 use crate::store::{Change, Conflict, StoreError};
-
-/// The states that an order can be cancelled in: the CA was not asked to issue yet.
-const CANCELLABLE: &str = "('intended', 'placed', 'authorizing', 'ready')";
 
 /// Runs an INSERT; a row that is there already is this conflict.
 async fn insert(
@@ -57,20 +51,9 @@ pub(super) async fn apply(session: &mut dyn Session, change: &Change) -> Result<
         Change::AddApproval(_)
         | Change::AskApprovalAgain { .. }
         | Change::DecideApproval { .. } => apply_to_approval(session, change).await,
-        Change::AddCredential(row) => add_credential(session, row).await,
-        Change::RevokeCredential { name, at } => {
-            let sql = "UPDATE credentials SET revoked_at = $2 \
-                       WHERE name = $1 AND revoked_at IS NULL";
-            update(session, sql, &[name.into(), (*at).into()]).await
-        }
-        Change::SpendCredential { name } => {
-            let sql = "UPDATE credentials SET used = used + 1 \
-                       WHERE name = $1 AND used < uses AND revoked_at IS NULL";
-            match session.execute(sql, &[name.into()]).await? {
-                0 => Err(StoreError::Conflict(Conflict::CredentialSpent)),
-                _ => Ok(()),
-            }
-        }
+        Change::AddCredential(_)
+        | Change::RevokeCredential { .. }
+        | Change::SpendCredential { .. } => apply_to_credential(session, change).await,
         Change::BeginVoucherExchange(exchange) => begin_exchange(session, exchange).await,
         Change::SetVoucherState { exchange, state, at } => {
             let (word, voucher, reason) = rows::voucher_columns(state);
@@ -89,6 +72,20 @@ pub(super) async fn apply(session: &mut dyn Session, change: &Change) -> Result<
             let values =
                 [enrollment.into(), word.into(), certificate.into(), reason.into(), (*at).into()];
             update(session, sql, &values).await
+        }
+        Change::ReopenEnrollment { enrollment, at } => {
+            let sql = "UPDATE enrollments SET state = 'ordered', reason = NULL, updated_at = $2 \
+                       WHERE id = $1 AND state IN ('refused', 'failed', 'cancelled')";
+            match session.execute(sql, &[enrollment.into(), (*at).into()]).await {
+                Ok(0) => Err(StoreError::Conflict(Conflict::Missing)),
+                Ok(_) => Ok(()),
+                Err(SessionError::Unique) => Err(StoreError::Conflict(Conflict::Enrollment)),
+                Err(error) => Err(error.into()),
+            }
+        }
+        Change::SetEnrollmentIssuer { enrollment, issuer } => {
+            let sql = "UPDATE enrollments SET issuer = $2 WHERE id = $1";
+            update(session, sql, &[enrollment.into(), issuer.into()]).await
         }
         Change::AddCertificate(row) => add_certificate(session, row).await,
         Change::RevokeCertificate { fingerprint, at } => {
@@ -114,6 +111,26 @@ pub(super) async fn apply(session: &mut dyn Session, change: &Change) -> Result<
             run(session, sql, &[reader.into(), node.into(), (*seq).into()]).await
         }
         _ => apply_to_order(session, change).await,
+    }
+}
+
+async fn apply_to_credential(session: &mut dyn Session, change: &Change) -> Result<()> {
+    match change {
+        Change::AddCredential(row) => add_credential(session, row).await,
+        Change::RevokeCredential { name, at } => {
+            let sql = "UPDATE credentials SET revoked_at = $2 \
+                       WHERE name = $1 AND revoked_at IS NULL";
+            update(session, sql, &[name.into(), (*at).into()]).await
+        }
+        Change::SpendCredential { name } => {
+            let sql = "UPDATE credentials SET used = used + 1 \
+                       WHERE name = $1 AND used < uses AND revoked_at IS NULL";
+            match session.execute(sql, &[name.into()]).await? {
+                0 => Err(StoreError::Conflict(Conflict::CredentialSpent)),
+                _ => Ok(()),
+            }
+        }
+        _ => Ok(()),
     }
 }
 
@@ -355,12 +372,24 @@ async fn add_certificate(session: &mut dyn Session, row: &IssuedCertificate) -> 
 
 async fn apply_to_order(session: &mut dyn Session, change: &Change) -> Result<()> {
     match change {
-        Change::InsertOrder(order) => insert_order(session, order).await,
+        Change::InsertOrder(order) => orders::insert(session, order).await,
         Change::AdvanceOrder { order, node, step, at } => {
-            advance_order(session, order, node, step, *at).await
+            orders::advance(session, order, node, step, *at).await
         }
         Change::CancelOrder { order, state, step, at } => {
-            cancel_order(session, order, state, step, *at).await
+            orders::cancel(session, order, state, step, *at).await
+        }
+        Change::RetryOrder { order, step, at } => orders::retry(session, order, step, *at).await,
+        Change::ReleaseOrders { issuer, node } => orders::release(session, issuer, node).await,
+        Change::PruneOrder { order } => orders::prune(session, order).await,
+        Change::SpendQuota(spending) => {
+            orders::spend(session, &spending.bucket, spending.before, spending.after).await
+        }
+        Change::PruneQuotas { now } => orders::prune_quotas(session, *now).await,
+        Change::RequestRevocation(row) => orders::request_revocation(session, row).await,
+        Change::NoteRevocation { fingerprint, done_at, due, problem } => {
+            let problem = problem.as_deref();
+            orders::note_revocation(session, fingerprint, *done_at, *due, problem).await
         }
         Change::SaveAccount { issuer, account } => {
             let sql = "INSERT INTO accounts (issuer, url, directory) VALUES ($1, $2, $3) \
@@ -368,132 +397,9 @@ async fn apply_to_order(session: &mut dyn Session, change: &Change) -> Result<()
             let values = [issuer.into(), Value::from(&account.url), (&account.directory).into()];
             run(session, sql, &values).await
         }
-        Change::PutAnswer(answer) => {
-            let sql = "INSERT INTO challenge_answers (owner, value, \"order\") \
-                       VALUES ($1, $2, $3) ON CONFLICT DO NOTHING";
-            let order = answer.order.as_str();
-            let values = [Value::from(&answer.owner), Value::from(&answer.value), order.into()];
-            run(session, sql, &values).await
-        }
-        Change::RemoveAnswers { order } => remove_answers(session, order).await,
-        Change::PruneOrder { order } => {
-            let id = [order.as_str().into()];
-            let ended = "DELETE FROM order_steps WHERE \"order\" = $1 AND EXISTS \
-                         (SELECT 1 FROM orders WHERE id = $1 AND is_final = 1)";
-            run(session, ended, &id).await?;
-            run(session, "DELETE FROM orders WHERE id = $1 AND is_final = 1", &id).await
-        }
+        Change::PutAnswer(answer) => answers::put(session, answer).await,
+        Change::RetireAnswers { order } => answers::retire(session, order).await,
+        Change::RemoveAnswer(answer) => answers::remove(session, answer).await,
         _ => Ok(()),
     }
-}
-
-async fn remove_answers(session: &mut dyn Session, order: &OrderId) -> Result<()> {
-    let sql = "DELETE FROM challenge_answers WHERE \"order\" = $1";
-    run(session, sql, &[order.as_str().into()]).await
-}
-
-async fn insert_order(session: &mut dyn Session, order: &OrderRecord) -> Result<()> {
-    let sql = "INSERT INTO orders (id, issuer, csr, names, spki, state, detail, is_final, \
-               attempts, due) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) \
-               ON CONFLICT DO NOTHING";
-    let (names, detail) = (order.csr.names.join(" "), rows::order_detail(&order.state)?);
-    let values = [
-        order.id.as_str().into(),
-        order.issuer.as_str().into(),
-        Value::from(&order.csr.der),
-        Value::from(&names),
-        Value::from(&order.csr.spki),
-        order.state.name().into(),
-        Value::from(&detail),
-        order.state.is_final().into(),
-        order.attempts.into(),
-        order.due.into(),
-    ];
-    run(session, sql, &values).await
-}
-
-async fn advance_order(
-    session: &mut dyn Session,
-    order: &OrderRecord,
-    node: &str,
-    step: &str,
-    at: Millis,
-) -> Result<()> {
-    let lease = order.lease.as_ref();
-    let detail = rows::order_detail(&order.state)?;
-    let sql = "UPDATE orders SET state = $2, detail = $3, is_final = $4, attempts = $5, due = $6, \
-               lease_node = $7, lease_until = $8 WHERE id = $1 AND is_final = 0 \
-               AND (lease_node IS NULL OR lease_node = $9 OR lease_until <= $10)";
-    let values = [
-        order.id.as_str().into(),
-        order.state.name().into(),
-        Value::from(&detail),
-        order.state.is_final().into(),
-        order.attempts.into(),
-        order.due.into(),
-        lease.map(|lease| lease.node.as_str()).into(),
-        lease.map(|lease| lease.until).into(),
-        node.into(),
-        at.into(),
-    ];
-    match session.execute(sql, &values).await? {
-        0 => Err(StoreError::Conflict(Conflict::OrderLeased)),
-        _ => add_step(session, &order.id, step, at).await,
-    }
-}
-
-/// Ends an order that the CA was not asked to issue for yet; one that is further goes on.
-async fn cancel_order(
-    session: &mut dyn Session,
-    order: &OrderId,
-    state: &OrderState,
-    step: &str,
-    at: Millis,
-) -> Result<()> {
-    let detail = rows::order_detail(state)?;
-    let sql = format!(
-        "UPDATE orders SET state = $2, detail = $3, is_final = 1, due = $4, lease_node = NULL, \
-         lease_until = NULL WHERE id = $1 AND is_final = 0 AND state IN {CANCELLABLE}"
-    );
-    let values = [order.as_str().into(), state.name().into(), Value::from(&detail), at.into()];
-    match session.execute(&sql, &values).await? {
-        0 => Ok(()),
-        _ => {
-            remove_answers(session, order).await?;
-            add_step(session, order, step, at).await
-        }
-    }
-}
-
-async fn add_step(
-    session: &mut dyn Session,
-    order: &OrderId,
-    step: &str,
-    at: Millis,
-) -> Result<()> {
-    let sql = "INSERT INTO order_steps (\"order\", seq, at, step) VALUES ($1, \
-               (SELECT coalesce(max(seq), 0) + 1 FROM order_steps WHERE \"order\" = $1), $2, $3)";
-    run(session, sql, &[order.as_str().into(), at.into(), step.into()]).await
-}
-
-pub(super) async fn claim(session: &mut dyn Session, claim: &Claim) -> Result<Vec<OrderRecord>> {
-    // Another node's claim at the same moment takes other rows, and nobody waits.
-    let lock = match session.dialect() {
-        Dialect::Sqlite => "",
-        Dialect::Postgres => "FOR UPDATE SKIP LOCKED",
-    };
-    let sql = format!(
-        "UPDATE orders SET lease_node = $2, lease_until = $3 WHERE id IN (\
-         SELECT id FROM orders WHERE issuer = $1 AND is_final = 0 AND due <= $4 \
-         AND (lease_node IS NULL OR lease_node = $2 OR lease_until <= $4) \
-         ORDER BY due LIMIT $5 {lock}) RETURNING *"
-    );
-    let values = [
-        Value::from(&claim.issuer),
-        Value::from(&claim.node),
-        claim.lease_until.into(),
-        claim.now.into(),
-        claim.limit.into(),
-    ];
-    all(session, &sql, &values, rows::order).await
 }

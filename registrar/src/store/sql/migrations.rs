@@ -5,8 +5,11 @@ use refinery::{Migration, Runner};
 use super::session::Dialect;
 
 /// Each version's name and statements; a version that was released never changes.
-const VERSIONS: [(&str, &str); 1] =
-    [("V1__state", include_str!("../../../migrations/V1__state.sql"))];
+const VERSIONS: [(&str, &str); 3] = [
+    ("V1__state", include_str!("../../../migrations/V1__state.sql")),
+    ("V2__answers", include_str!("../../../migrations/V2__answers.sql")),
+    ("V3__orders", include_str!("../../../migrations/V3__orders.sql")),
+];
 
 /// The newest version that this program knows.
 pub(in crate::store) fn newest() -> i64 {

@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::sync::Arc;
 
-use acme_bridge::{AccountRecord, OrderId, OrderRecord};
+use acme_bridge::{AccountRecord, AnswerKind, ChallengeAnswer, OrderId, OrderRecord, Which};
 use async_trait::async_trait;
 use thiserror::Error;
 
@@ -12,14 +12,16 @@ use self::writer::{Answer, Claim, Work};
 use super::model::{
     Approval, ApprovalState, CertificateEnds, ChainCertificate, Checkpoint, Credential,
     DeviceFilter, DevicePlace, Enrollment, Event, EventFilter, EventPlace, Head, Id,
-    IssuedCertificate, KnownDevice, Manufacturer, Millis, Queues, Sha256, StoredEvent,
-    VoucherExchange,
+    IssuedCertificate, KnownDevice, ListedOrder, Manufacturer, Millis, OrderFilter, OrderPlace,
+    OrderTally, Queues, RevocationRow, Sha256, StoredEvent, VoucherExchange,
 };
 use super::watch::{Access, Watcher};
 use super::{Change, Store, StoreError};
 
+mod answers;
 mod apply;
 pub(super) mod migrations;
+mod orders;
 mod pages;
 mod read;
 mod rows;
@@ -286,6 +288,15 @@ impl<E: Engine> Store for SqlStore<E> {
         query!(self, read::certificates_by_serial, &serial)
     }
 
+    async fn revoked_certificates(
+        &self,
+        issuer: &str,
+        now: Millis,
+    ) -> Result<Vec<IssuedCertificate>, StoreError> {
+        let issuer = issuer.to_owned();
+        query!(self, read::revoked_certificates, &issuer, now)
+    }
+
     async fn chain_certificates(&self) -> Result<Vec<ChainCertificate>, StoreError> {
         query!(self, read::chain_certificates)
     }
@@ -341,16 +352,16 @@ impl<E: Engine> Store for SqlStore<E> {
 
     async fn order(&self, id: &OrderId) -> Result<Option<OrderRecord>, StoreError> {
         let id = id.clone();
-        query!(self, read::order, &id)
+        query!(self, orders::order, &id)
     }
 
     async fn order_steps(&self, id: &OrderId) -> Result<Vec<(Millis, String)>, StoreError> {
         let id = id.clone();
-        query!(self, read::order_steps, &id)
+        query!(self, orders::steps, &id)
     }
 
     async fn ended_orders(&self, before: Millis, limit: u32) -> Result<Vec<OrderId>, StoreError> {
-        query!(self, read::ended_orders, before, limit)
+        query!(self, orders::ended, before, limit)
     }
 
     async fn claim_orders(
@@ -360,9 +371,50 @@ impl<E: Engine> Store for SqlStore<E> {
         lease_until: Millis,
         now: Millis,
         limit: u32,
+        which: Which,
     ) -> Result<Vec<OrderRecord>, StoreError> {
         let (issuer, node) = (issuer.to_owned(), node.to_owned());
-        self.write(Work::Claim(Claim { issuer, node, lease_until, now, limit })).await
+        let claim = Claim { issuer, node, lease_until, now, limit, which };
+        self.write(Work::Claim(claim)).await
+    }
+
+    async fn listed_order(&self, id: &OrderId) -> Result<Option<ListedOrder>, StoreError> {
+        let id = id.clone();
+        query!(self, orders::listed, &id)
+    }
+
+    async fn orders(
+        &self,
+        filter: &OrderFilter,
+        after: Option<&OrderPlace>,
+        limit: u32,
+    ) -> Result<Vec<ListedOrder>, StoreError> {
+        let (filter, after) = (filter.clone(), after.cloned());
+        query!(self, orders::page, &filter, after.as_ref(), limit)
+    }
+
+    async fn order_tally(&self) -> Result<Vec<OrderTally>, StoreError> {
+        query!(self, orders::tally)
+    }
+
+    async fn quotas(&self, buckets: &[String]) -> Result<Vec<Option<i64>>, StoreError> {
+        let buckets = buckets.to_vec();
+        query!(self, orders::buckets, &buckets)
+    }
+
+    async fn revocations_due(
+        &self,
+        issuer: &str,
+        now: Millis,
+        limit: u32,
+    ) -> Result<Vec<RevocationRow>, StoreError> {
+        let issuer = issuer.to_owned();
+        query!(self, orders::revocations_due, &issuer, now, limit)
+    }
+
+    async fn revocation(&self, fingerprint: &Sha256) -> Result<Option<RevocationRow>, StoreError> {
+        let fingerprint = *fingerprint;
+        query!(self, orders::revocation, &fingerprint)
     }
 
     async fn queues(&self, now: Millis) -> Result<Queues, StoreError> {
@@ -379,8 +431,27 @@ impl<E: Engine> Store for SqlStore<E> {
         query!(self, read::account, &issuer)
     }
 
-    async fn answers(&self, owner: &str) -> Result<Vec<String>, StoreError> {
+    async fn answers(&self, kind: AnswerKind, owner: &str) -> Result<Vec<String>, StoreError> {
         let owner = owner.to_owned();
-        query!(self, read::answers, &owner)
+        query!(self, answers::values, kind, &owner)
+    }
+
+    async fn is_above_answer(&self, name: &str) -> Result<bool, StoreError> {
+        let name = name.to_owned();
+        query!(self, answers::is_above, &name)
+    }
+
+    async fn retired_answers(&self, limit: u32) -> Result<Vec<ChallengeAnswer>, StoreError> {
+        query!(self, answers::retired, limit)
+    }
+
+    async fn is_answer_in_force(&self, answer: &ChallengeAnswer) -> Result<bool, StoreError> {
+        let answer = answer.clone();
+        query!(self, answers::is_in_force, &answer)
+    }
+
+    async fn answers_in_force_at(&self, owner: &str) -> Result<Vec<String>, StoreError> {
+        let owner = owner.to_owned();
+        query!(self, answers::in_force_at, &owner)
     }
 }

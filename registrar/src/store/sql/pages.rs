@@ -10,25 +10,30 @@ use crate::store::model::{
 };
 
 /// A condition, and the values of its placeholders.
-struct Conditions<'a> {
+pub(super) struct Conditions<'a> {
     text: String,
     values: Vec<Value<'a>>,
 }
 
 impl<'a> Conditions<'a> {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self { text: String::new(), values: Vec::new() }
     }
 
     /// Adds a value and gives its placeholder.
-    fn value(&mut self, value: impl Into<Value<'a>>) -> String {
+    pub(super) fn value(&mut self, value: impl Into<Value<'a>>) -> String {
         self.values.push(value.into());
         format!("${}", self.values.len())
     }
 
-    fn and(&mut self, condition: &str) {
+    pub(super) fn and(&mut self, condition: &str) {
         self.text.push_str(if self.text.is_empty() { " WHERE " } else { " AND " });
         self.text.push_str(condition);
+    }
+
+    /// The `WHERE` clause, if any, and the values.
+    pub(super) fn parts(self) -> (String, Vec<Value<'a>>) {
+        (self.text, self.values)
     }
 }
 

@@ -1,10 +1,10 @@
 //! Queries. Each reads what was committed before it began.
 
-use acme_bridge::{AccountRecord, OrderId, OrderRecord};
+use acme_bridge::AccountRecord;
 use rustls_pki_types::CertificateDer;
 
 use super::rows;
-use super::session::{Result, Row, Session, Value, all, corrupt, one};
+use super::session::{Result, Row, Session, all, corrupt, one};
 use crate::store::model::{
     Approval, ApprovalState, ChainCertificate, Credential, Enrollment, Entry, Id,
     IssuedCertificate, KnownDevice, Manufacturer, Millis, Sha256, VoucherExchange,
@@ -245,32 +245,19 @@ pub(super) async fn certificates_page(
     all(session, sql, &values, rows::issued_certificate).await
 }
 
+pub(super) async fn revoked_certificates(
+    session: &mut dyn Session,
+    issuer: &str,
+    now: Millis,
+) -> Result<Vec<IssuedCertificate>> {
+    let sql = "SELECT * FROM certificates WHERE issuer = $1 AND revoked_at IS NOT NULL \
+               AND not_after > $2 ORDER BY not_after, fingerprint";
+    all(session, sql, &[issuer.into(), now.into()], rows::issued_certificate).await
+}
+
 pub(super) async fn chain_certificates(session: &mut dyn Session) -> Result<Vec<ChainCertificate>> {
     let sql = "SELECT * FROM chain_certificates ORDER BY issuer, fingerprint";
     all(session, sql, &[], rows::chain_certificate).await
-}
-
-pub(super) async fn order(session: &mut dyn Session, id: &OrderId) -> Result<Option<OrderRecord>> {
-    one(session, "SELECT * FROM orders WHERE id = $1", &[id.as_str().into()], rows::order).await
-}
-
-pub(super) async fn order_steps(
-    session: &mut dyn Session,
-    id: &OrderId,
-) -> Result<Vec<(Millis, String)>> {
-    let sql = "SELECT at, step FROM order_steps WHERE \"order\" = $1 ORDER BY seq";
-    let read = |row: &mut Row| Ok((row.millis("at")?, row.text("step")?));
-    all(session, sql, &[id.as_str().into()], read).await
-}
-
-pub(super) async fn ended_orders(
-    session: &mut dyn Session,
-    before: Millis,
-    limit: u32,
-) -> Result<Vec<OrderId>> {
-    let sql = "SELECT id FROM orders WHERE is_final = 1 AND due < $1 ORDER BY due LIMIT $2";
-    let values: [Value<'_>; 2] = [before.into(), limit.into()];
-    all(session, sql, &values, |row| row.text("id").map(OrderId::new)).await
 }
 
 pub(super) async fn account(
@@ -282,9 +269,4 @@ pub(super) async fn account(
         Ok(AccountRecord { url: row.text("url")?, directory: row.text("directory")? })
     };
     one(session, sql, &[issuer.into()], read).await
-}
-
-pub(super) async fn answers(session: &mut dyn Session, owner: &str) -> Result<Vec<String>> {
-    let sql = "SELECT DISTINCT value FROM challenge_answers WHERE owner = $1 ORDER BY value";
-    all(session, sql, &[owner.into()], |row| row.text("value")).await
 }

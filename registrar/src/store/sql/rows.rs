@@ -1,14 +1,16 @@
 //! Rows as values: what a column holds, and what to say of one that holds something else.
 
-use acme_bridge::{Csr, IssuerName, Lease, OrderId, OrderRecord, OrderState};
+use acme_bridge::{
+    Csr, IssuerName, Lease, OrderId, OrderRecord, OrderState, OrderTerms, Problem, RevocationReason,
+};
 use rustls_pki_types::CertificateDer;
 
 use super::session::{Result, Row, corrupt};
 use crate::store::StoreError;
 use crate::store::model::{
     Approval, ApprovalReason, ApprovalState, ChainCertificate, Credential, Device, DeviceState,
-    Enrollment, EnrollmentState, Identity, IssuedCertificate, KnownDevice, Millis, SeenIdevid,
-    VoucherExchange, VoucherState,
+    Enrollment, EnrollmentState, Identity, IssuedCertificate, KnownDevice, Millis, RevocationRow,
+    SeenIdevid, VoucherExchange, VoucherState,
 };
 
 fn certificate(row: &mut Row, name: &'static str) -> Result<CertificateDer<'static>> {
@@ -188,8 +190,19 @@ pub(super) fn order(row: &mut Row) -> Result<OrderRecord> {
             names: names.split(' ').map(str::to_owned).collect(),
             spki: row.blob("spki")?,
         },
+        terms: OrderTerms {
+            device: row.text("device")?,
+            replaces: row.optional_text("replaces")?,
+            fallback: row.optional_text("fallback")?.map(IssuerName::new),
+            require_eku: row.text("require_eku")?.split_whitespace().map(str::to_owned).collect(),
+        },
         state,
+        since: row.integer("since")?,
         attempts: row.number("attempts")?,
+        problem: match row.optional_text("problem")? {
+            None => None,
+            Some(text) => Some(serde_json::from_str(&text).map_err(|_| corrupt("problem", &text))?),
+        },
         due: row.integer("due")?,
         lease: node.zip(until).map(|(node, until)| Lease { node, until }),
     })
@@ -198,4 +211,27 @@ pub(super) fn order(row: &mut Row) -> Result<OrderRecord> {
 /// The JSON of an order's state.
 pub(super) fn order_detail(state: &OrderState) -> Result<String> {
     serde_json::to_string(state).map_err(|error| StoreError::Database(Box::new(error)))
+}
+
+/// The JSON of an order's last problem.
+pub(super) fn order_problem(problem: Option<&Problem>) -> Result<Option<String>> {
+    problem
+        .map(serde_json::to_string)
+        .transpose()
+        .map_err(|error| StoreError::Database(Box::new(error)))
+}
+
+pub(super) fn revocation(row: &mut Row) -> Result<RevocationRow> {
+    let reason = row.text("reason")?;
+    Ok(RevocationRow {
+        fingerprint: row.sha256("fingerprint")?,
+        issuer: row.text("issuer")?,
+        certificate: certificate(row, "certificate")?,
+        reason: RevocationReason::parse(&reason).ok_or_else(|| corrupt("reason", &reason))?,
+        attempts: row.number("attempts")?,
+        due: row.millis("due")?,
+        requested_at: row.millis("requested_at")?,
+        done_at: row.optional_integer("done_at")?.map(Millis),
+        problem: row.optional_text("problem")?,
+    })
 }

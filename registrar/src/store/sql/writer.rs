@@ -7,11 +7,11 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use acme_bridge::OrderRecord;
+use acme_bridge::{OrderRecord, Which};
 use tokio::sync::{mpsc, oneshot};
 
 use super::session::{Dialect, Session};
-use super::{apply, trail};
+use super::{apply, orders, trail};
 use crate::store::model::{Event, Head, Millis};
 use crate::store::watch::Watcher;
 use crate::store::{Change, StoreError};
@@ -31,6 +31,7 @@ pub(in crate::store) struct Claim {
     pub(in crate::store) lease_until: Millis,
     pub(in crate::store) now: Millis,
     pub(in crate::store) limit: u32,
+    pub(in crate::store) which: Which,
 }
 
 /// What the writer is asked to do.
@@ -180,7 +181,7 @@ async fn work(session: &mut dyn Session, node: &str, head: &mut Head, work: &Wor
             }
             Ok(Vec::new())
         }
-        Work::Claim(claim) => apply::claim(session, claim).await,
+        Work::Claim(claim) => orders::claim(session, claim).await,
     }
 }
 
