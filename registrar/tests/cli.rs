@@ -262,8 +262,8 @@ fn the_commented_keys_of_the_sample_are_right() {
     fs::write(made.file("alerts.token"), "token\n").unwrap();
     fs::set_permissions(made.file("alerts.token"), fs::Permissions::from_mode(0o600)).unwrap();
     fs::copy(made.file("domain-ca.pem"), made.file("alerts-ca.pem")).unwrap();
-    for key in ["metrics", "events", "url", "token_file"] {
-        made.edit(&format!("# {key} = "), &format!("{key} = "));
+    for key in ["metrics = ", "events = ", "url = \"https://alerts", "token_file = "] {
+        made.edit(&format!("# {key}"), key);
     }
     made.edit("metrics = \"127.0.0.1:9464\"", "metrics = \"127.0.0.1:0\"");
     made.edit("# ca = \"alerts-ca.pem\"", "ca = \"alerts-ca.pem\"");

@@ -7,7 +7,7 @@ use brski_lab::masa::Misbehaviour;
 use brski_lab::pki::Manufacturer;
 use brski_lab::pledge::{Pledge, journey};
 use brski_tests::programs::{python, workspace};
-use brski_tests::site;
+use brski_tests::site::{self, edit};
 use brski_voucher::{media_type, path};
 
 use super::shown::{again, await_sample, get, samples, show, showing};
@@ -65,7 +65,11 @@ async fn an_order_at_an_acme_ca_shows_in_the_metrics() -> anyhow::Result<()> {
     let Some(site) = site::with_acme().await? else {
         return Ok(());
     };
-    let site = again(site, show).await?;
+    let site = again(site, |folder| {
+        edit(folder, "# limits = { account", "limits = { account")?;
+        show(folder)
+    })
+    .await?;
     let address = site.lab.registrar.address();
     journey::run(&site.lab.pledge("ORDER-1")?, address, &journey::Label::default()).await?;
     let site = site.site();
@@ -76,6 +80,11 @@ async fn an_order_at_an_acme_ca_shows_in_the_metrics() -> anyhow::Result<()> {
     assert!((0.001..60.0).contains(&took), "{took}");
     assert!(samples["registrar_dns_queries_total"] >= 1.0);
     assert!(samples["registrar_dns_answers_total"] >= 1.0);
+    let left = "registrar_ca_limit_left_orders{issuer=\"acme\",limit=\"account\"}";
+    await_sample(site, left, 299.0).await?;
+    assert_eq!(samples["registrar_ca_limit_orders{issuer=\"acme\",limit=\"account\"}"], 300.0);
+    assert_eq!(samples["registrar_ca_down_seconds{issuer=\"acme\"}"], 0.0);
+    assert_eq!(samples["registrar_ca_lost_orders_total{issuer=\"acme\"}"], 0.0);
     for state in ["waiting", "in_flight"] {
         let series = format!("registrar_orders{{issuer=\"acme\",state=\"{state}\"}}");
         assert!(samples.contains_key(&series), "{series}");
