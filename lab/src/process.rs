@@ -4,6 +4,7 @@ use std::io;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::path::Path;
 use std::process::Stdio;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use tokio::process::{Child, Command};
@@ -14,16 +15,26 @@ const END_LIMIT: Duration = Duration::from_secs(20);
 /// How often something that is awaited is looked at.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// Finds a port on the loopback interface that is free for TCP and UDP.
+/// The ports to choose from: below those that the system gives to connections and to listeners without a wish,
+/// so that none of these takes a port between its choice and its use.
+const PORTS: std::ops::Range<u16> = 20_000..32_000;
+/// How many ports of the range were chosen by this process.
+static CHOSEN: AtomicU32 = AtomicU32::new(0);
+
+/// Finds a port on the loopback interface that is free for TCP and UDP, and that this process did not choose before.
 ///
 /// # Errors
 /// What the system says.
 pub fn free_port() -> io::Result<u16> {
+    let length = u32::from(PORTS.end - PORTS.start);
+    // Processes begin at different places, so that two of them seldom look at the same port.
+    let begin = std::process::id().wrapping_mul(997);
     let mut last = io::Error::other("no free port");
-    for _ in 0..20 {
-        let tcp = TcpListener::bind(("127.0.0.1", 0))?;
-        let port = tcp.local_addr()?.port();
-        match UdpSocket::bind(SocketAddr::from(([127, 0, 0, 1], port))) {
+    for _ in 0..length {
+        let step = begin.wrapping_add(CHOSEN.fetch_add(1, Ordering::Relaxed)) % length;
+        let port = PORTS.start + u16::try_from(step).unwrap_or_default();
+        let address = SocketAddr::from(([127, 0, 0, 1], port));
+        match TcpListener::bind(address).and_then(|_| UdpSocket::bind(address)) {
             Ok(_) => return Ok(port),
             Err(error) => last = error,
         }

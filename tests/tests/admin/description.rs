@@ -26,6 +26,8 @@ async fn the_server_does_what_its_description_says() -> anyhow::Result<()> {
             .arg("run")
             .arg(format!("http://{}/openapi.json", gate.address))
             .args(["--checks", CHECKS, "--max-examples", "20", "--continue-on-failure"])
+            // A connection that ends after a body was refused unread is opened again.
+            .args(["--request-retries", "5"])
             // The same requests each time; nothing is kept between runs.
             .args(["--generation-deterministic", "--no-color"])
             .output()
