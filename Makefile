@@ -19,6 +19,7 @@ demo: packages-demo
 test: packages-test
 	$(CARGO) build --workspace --bins --locked
 	$(CARGO) test --workspace --locked
+	$(CARGO) test --package brski-registrar --features otlp --test otlp --test cli --locked
 
 bench:
 	$(CARGO) bench --package brski-voucher --bench artefacts --locked
@@ -32,6 +33,7 @@ build:
 lint:
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+	$(CARGO) clippy --package brski-registrar --all-targets --features otlp --locked -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --locked
 	@if $(CARGO) deny --version >/dev/null 2>&1; then \
 		$(CARGO) deny --offline check bans licenses sources || $(CARGO) deny check bans licenses sources; \

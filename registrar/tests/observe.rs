@@ -9,18 +9,16 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
+use acme_bridge::quota::LimitLeft;
 use axum::Router;
-use brski_est::renewal_info::Window;
 use brski_registrar::flow::fault::Fault;
-use brski_registrar::issue::{ApprovedCsr, IssueError, Issuer, LimitLeft, Submission};
 use brski_registrar::observe::health::Health;
-use brski_registrar::observe::metrics::Metrics;
 use brski_registrar::observe::metrics::labels::{Endpoint, Outcome, Phase, Target};
+use brski_registrar::observe::metrics::{BridgeNumbers, Metrics};
 use brski_registrar::observe::reporter::Reporter;
 use brski_registrar::observe::{listener, routes};
 use brski_registrar::store::model::{
-    CertificateEnds, Event, Id, IssuedCertificate, Millis, OrderQueue, Queues, Verdict,
+    CertificateEnds, Event, Id, Millis, OrderQueue, Queues, Verdict,
 };
 use brski_registrar::store::sqlite::SqliteStore;
 use brski_registrar::store::watch::{Access, Watcher as _};
@@ -28,7 +26,6 @@ use brski_registrar::store::{Change, Store};
 use brski_registrar::trail::kinds::KINDS;
 use http::StatusCode;
 use http_body_util::BodyExt as _;
-use rustls_pki_types::CertificateDer;
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -36,38 +33,22 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tower::ServiceExt as _;
 
-/// An issuer whose CA tells how much it still allows.
-struct Telling;
-
-#[async_trait]
-impl Issuer for Telling {
-    async fn submit(&self, _: &Id, _: &ApprovedCsr, _: Millis) -> Result<Submission, IssueError> {
-        Ok(Submission::Ordered)
-    }
-
-    async fn wait(&self, _: &Id, _: Duration) {}
-
-    fn holds_key(&self, _: &[u8]) -> bool {
-        false
-    }
-
-    async fn renewal_window(&self, _: &IssuedCertificate) -> Option<Window> {
-        None
-    }
-
-    fn anchors(&self) -> &[CertificateDer<'static>] {
-        &[]
-    }
-
-    fn limits_left(&self) -> Vec<LimitLeft> {
-        vec![LimitLeft { limit: "orders_per_week", left: 17 }]
+/// What a bridge to a CA with limits tells.
+fn bridge() -> BridgeNumbers {
+    let limit = |limit: &str, left, of| LimitLeft { limit: limit.into(), left, of };
+    BridgeNumbers {
+        lost: 1,
+        fallbacks: 2,
+        revoked: 3,
+        down_for: Duration::from_millis(1500),
+        limits: vec![limit("account", 17, 300), limit("domain/example.org", 0, 50)],
     }
 }
 
 /// Metrics in which every family has a sample.
 fn metrics() -> Arc<Metrics> {
     let metrics = Arc::new(Metrics::new(["acme"], Millis(1_700_000_000_500)));
-    metrics.watch_issuers(vec![("acme".into(), Arc::new(Telling))]);
+    metrics.set_bridge("acme", bridge());
     metrics
 }
 
@@ -246,15 +227,31 @@ fn everything_is_there_at_zero_from_the_start() {
         assert_eq!(samples.get(series), Some(&0.0), "{series}");
     }
     assert_eq!(samples["process_start_time_seconds"], 1_700_000_000.5);
-    assert_eq!(samples["registrar_ca_limit_left{issuer=\"acme\",limit=\"orders_per_week\"}"], 17.0);
+}
+
+#[test]
+fn a_ca_shows_what_it_still_allows_and_how_it_does() {
+    let samples = samples(&metrics().text());
+    for (series, value) in [
+        ("registrar_ca_limit_left_orders{issuer=\"acme\",limit=\"account\"}", 17.0),
+        ("registrar_ca_limit_orders{issuer=\"acme\",limit=\"account\"}", 300.0),
+        ("registrar_ca_limit_left_orders{issuer=\"acme\",limit=\"domain/example.org\"}", 0.0),
+        ("registrar_ca_lost_orders_total{issuer=\"acme\"}", 1.0),
+        ("registrar_ca_fallback_orders_total{issuer=\"acme\"}", 2.0),
+        ("registrar_ca_revoked_certificates_total{issuer=\"acme\"}", 3.0),
+        ("registrar_ca_down_seconds{issuer=\"acme\"}", 1.5),
+    ] {
+        assert_eq!(samples.get(series), Some(&value), "{series}");
+    }
 }
 
 #[test]
 fn a_limit_that_nobody_knows_is_absent() {
-    let metrics = Metrics::new([], Millis(0));
-    let text = metrics.text();
-    assert!(!text.contains("registrar_ca_limit_left"), "{text}");
-    assert!(!text.contains("registrar_orders"), "{text}");
+    let text = Metrics::new(["acme"], Millis(0)).text();
+    assert!(!text.contains("registrar_ca_limit"), "{text}");
+    assert!(text.contains("registrar_ca_down_seconds{issuer=\"acme\"} 0"), "{text}");
+    let text = Metrics::new([], Millis(0)).text();
+    assert!(!text.contains("registrar_ca_") && !text.contains("registrar_orders"), "{text}");
 }
 
 fn event(kind: &'static str) -> Event {
@@ -324,6 +321,7 @@ fn counts_of_the_store_take_the_place_of_those_before() {
         orders: vec![queue("acme", 5), queue("gone", 2)],
         enrollments_approved: 3,
         approvals_waiting: 4,
+        revocations_waiting: 5,
     };
     metrics.set_queues(&queues, Millis(2_000));
     let waiting = "registrar_orders{issuer=\"acme\",state=\"waiting\"}";
@@ -332,6 +330,7 @@ fn counts_of_the_store_take_the_place_of_those_before() {
     assert_eq!((first[waiting], first[gone]), (5.0, 2.0));
     assert_eq!(first["registrar_enrollments_approved"], 3.0);
     assert_eq!(first["registrar_approvals_waiting"], 4.0);
+    assert_eq!(first["registrar_revocations_waiting"], 5.0);
     assert_eq!(first["registrar_survey_timestamp_seconds{survey=\"queues\"}"], 2.0);
     queues.orders.clear();
     metrics.set_queues(&queues, Millis(3_000));

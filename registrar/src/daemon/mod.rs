@@ -35,7 +35,6 @@ use crate::http::locks::Locks;
 use crate::http::measure::measure;
 use crate::http::{brski, est};
 use crate::identity::{read_certificates, read_key};
-use crate::issue::local::LocalIssuer;
 use crate::issue::{Issuer, resume};
 use crate::masa::client::MasaClient;
 use crate::observe;
@@ -70,10 +69,10 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let address = listener.local_addr()?;
     let responders = Responders::start(&config, &base.answers).await?;
     let mut tasks = JoinSet::new();
-    let (issuers, locals) = start_issuers(&config, &base, &mut tasks)?;
+    let Issuers { by_name: issuers, bridges, locals } = start_issuers(&config, &base, &mut tasks)?;
     let lists = Lists::new(Arc::clone(&base.store), Arc::clone(&base.clock), locals);
     let lists = crl::routes(Arc::new(lists));
-    base.observing.watch(responders.dns.as_ref(), &issuers);
+    base.observing.watch(responders.dns.as_ref());
     let registry = registry(&config)?;
     let socket_path = config.admin_socket();
     let admin_socket = socket::bind(&socket_path)?;
@@ -82,7 +81,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let shown = observe::routes(Arc::clone(&health), Arc::clone(metrics));
     let metrics_listener =
         MetricsListener::start(&config, shown.clone().merge(lists.clone())).await?;
-    base.observing.start(&config, &base, &mut tasks)?;
+    base.observing.start(&config, &base, bridges, &mut tasks)?;
     let limits = config.limits;
     let bounds = Bounds::new(limits.connections, limits.timeouts, metrics, Listener::Est);
     let challenges = tls_alpn(&config, &base.provider, &base.answers);
@@ -136,17 +135,8 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The issuers by their names in the configuration.
-type ByName = BTreeMap<String, Arc<dyn Issuer>>;
-/// The issuers that have lists of what they revoked.
-type Locals = Vec<Arc<LocalIssuer>>;
-
 /// Starts what makes certificates.
-fn start_issuers(
-    config: &Config,
-    base: &Base,
-    tasks: &mut JoinSet<()>,
-) -> anyhow::Result<(ByName, Locals)> {
+fn start_issuers(config: &Config, base: &Base, tasks: &mut JoinSet<()>) -> anyhow::Result<Issuers> {
     let solvers =
         SolverBuilder { provider: &base.provider, clock: &base.clock, answers: &base.answers };
     let zones = Arc::new(solvers.all(&config.zones)?);
@@ -160,11 +150,11 @@ fn start_issuers(
         node: &config.store.node,
         metrics: &base.observing.metrics,
     };
-    let Issuers { by_name, bridges, locals } = build.all(config)?;
-    for bridge in bridges.into_values() {
-        tasks.spawn(bridge.run(base.shutdown.clone()));
+    let issuers = build.all(config)?;
+    for bridge in issuers.bridges.values() {
+        tasks.spawn(Arc::clone(bridge).run(base.shutdown.clone()));
     }
-    Ok((by_name, locals))
+    Ok(issuers)
 }
 
 /// Everything that a request may need.

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use acme_bridge::Clock;
+use acme_bridge::bridge::Bridge;
 use acme_bridge::dns::Responder;
 use anyhow::Context as _;
 use rustls::crypto::CryptoProvider;
@@ -14,7 +15,6 @@ use tokio::task::{JoinHandle, JoinSet};
 use super::base::Base;
 use super::issuers::system_anchors;
 use crate::config::{Config, IssuerConfig};
-use crate::issue::Issuer;
 use crate::notify::Receiver;
 use crate::notify::follower::Follower;
 use crate::notify::post::Post;
@@ -41,16 +41,11 @@ impl Observing {
         Self { metrics, reporter }
     }
 
-    /// Names those whose numbers are read when somebody asks.
-    pub(super) fn watch(
-        &self,
-        responder: Option<&Responder>,
-        issuers: &BTreeMap<String, Arc<dyn Issuer>>,
-    ) {
+    /// Names the DNS responder, whose numbers are read when somebody asks.
+    pub(super) fn watch(&self, responder: Option<&Responder>) {
         if let Some(responder) = responder {
             self.metrics.watch_dns(responder.counters());
         }
-        self.metrics.watch_issuers(issuers.clone().into_iter().collect());
     }
 
     /// Starts what counts at intervals, and what tells of events.
@@ -58,6 +53,7 @@ impl Observing {
         &self,
         config: &Config,
         base: &Base,
+        bridges: BTreeMap<String, Arc<Bridge>>,
         tasks: &mut JoinSet<()>,
     ) -> anyhow::Result<()> {
         let surveyor = Surveyor {
@@ -65,6 +61,7 @@ impl Observing {
             clock: Arc::clone(&base.clock),
             metrics: Arc::clone(&self.metrics),
             intervals: config.metrics,
+            bridges,
         };
         tasks.spawn(surveyor.run(base.shutdown.clone()));
         for (target, receiver) in receivers(config, &base.provider)? {

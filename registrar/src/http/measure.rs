@@ -7,8 +7,9 @@ use axum::middleware::Next;
 use axum::response::Response;
 use brski_est::path::Operation;
 use brski_voucher::path;
+use tokio::time::Instant;
 use tracing::field::Empty;
-use tracing::{Instrument as _, debug_span};
+use tracing::{Instrument as _, debug, debug_span};
 
 use crate::observe::metrics::Metrics;
 use crate::observe::metrics::labels::{Endpoint, Outcome};
@@ -28,9 +29,11 @@ pub async fn measure(
         correlation = Empty,
         status = Empty,
     );
+    let since = Instant::now();
     let pending = metrics.request(endpoint);
     let response = next.run(request).instrument(span.clone()).await;
     span.record("status", response.status().as_u16());
+    debug!(parent: &span, took = ?since.elapsed(), "answered");
     pending.answered(response.status(), response.extensions().get::<Outcome>().copied());
     response
 }

@@ -197,18 +197,4 @@ pub trait Issuer: Send + Sync + 'static {
     ) -> Option<Change> {
         None
     }
-
-    /// How much the CA still allows, limit by limit; nothing where that is not known.
-    fn limits_left(&self) -> Vec<LimitLeft> {
-        Vec::new()
-    }
-}
-
-/// How much a CA still allows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LimitLeft {
-    /// Which of its limits, as a word of ours with underscores: it becomes a label of a metric.
-    pub limit: &'static str,
-    /// How much is left.
-    pub left: u64,
 }

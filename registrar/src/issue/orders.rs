@@ -10,7 +10,7 @@ use acme_bridge::{
 };
 use async_trait::async_trait;
 use rustls_pki_types::CertificateDer;
-use tracing::{Instrument as _, debug_span, info, warn};
+use tracing::{Instrument as _, debug, debug_span, warn};
 
 use super::IssuedChain;
 use super::acme::revocation;
@@ -99,8 +99,11 @@ impl Orders {
         let outcome = match &order.state {
             OrderState::Issued { .. } => Outcome::Done,
             OrderState::Invalid { problem } => Outcome::Error(match problem.kind {
-                // Our DNS most likely, or our account.
-                ProblemKind::Validation | ProblemKind::Account => Fault::Local,
+                // Our DNS most likely, our account, or what we ask for.
+                ProblemKind::Validation | ProblemKind::Account | ProblemKind::Configuration => {
+                    Fault::Local
+                }
+                ProblemKind::Cancelled => Fault::Policy,
                 _ => Fault::Ca,
             }),
             _ => return,
@@ -232,7 +235,7 @@ impl OrderStore for Orders {
         now: i64,
     ) -> Result<(), OrderStoreError> {
         let at = Millis(now);
-        info!(order = %order.id, state = order.state.name(), "{}", step.words.escape_debug());
+        debug!(order = %order.id, state = order.state.name(), step = step.words.as_str(), "order");
         let mut attempt = 1;
         loop {
             let Consequence { mut decision, since } =

@@ -1,5 +1,5 @@
-//! Tells somebody of chosen events: RFC 8995 wants a person to hear of what the registrar alone cannot mend (§5.8.3,
-//! §11.2, say).
+//! Tells somebody of chosen events: RFC 8995 wants a person to hear of what the registrar alone cannot mend (§5.4, §5.7,
+//! §5.8.3).
 //!
 //! A [`follower`] reads the trail of this node from where it stopped last, so that nothing is told before it is
 //! durable, a restart forgets nothing, and no request waits. Each event is told at least once, in the order of the

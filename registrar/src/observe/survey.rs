@@ -1,16 +1,18 @@
 //! Counts what waits and what expires, at intervals, so that asking for the metrics costs the store nothing.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use acme_bridge::Clock;
+use acme_bridge::bridge::Bridge;
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::warn;
 
 use super::log::with_sources;
-use super::metrics::Metrics;
 use super::metrics::labels::DaysLeft;
+use super::metrics::{BridgeNumbers, Metrics};
 use crate::store::model::Millis;
 use crate::store::{Store, StoreError};
 
@@ -33,6 +35,8 @@ pub struct Surveyor {
     pub metrics: Arc<Metrics>,
     /// How often.
     pub intervals: Intervals,
+    /// The bridges to ACME CAs, by their issuers' names.
+    pub bridges: BTreeMap<String, Arc<Bridge>>,
 }
 
 impl Surveyor {
@@ -60,13 +64,27 @@ impl Surveyor {
         Millis(self.clock.now())
     }
 
-    /// Counts what waits.
+    /// Counts what waits, and looks at the bridges.
     ///
     /// # Errors
     /// [`StoreError`].
     pub async fn queues(&self) -> Result<(), StoreError> {
         let now = self.now();
         self.metrics.set_queues(&self.store.queues(now).await?, now);
+        for (issuer, bridge) in &self.bridges {
+            let limits =
+                bridge.limits_left().await.map_err(|error| StoreError::Database(error.0))?;
+            let down_for = u64::try_from(bridge.down_for_millis()).unwrap_or(0);
+            let counters = bridge.counters();
+            let numbers = BridgeNumbers {
+                lost: counters.lost_orders(),
+                fallbacks: counters.fallbacks(),
+                revoked: counters.revoked_certificates(),
+                down_for: Duration::from_millis(down_for),
+                limits,
+            };
+            self.metrics.set_bridge(issuer, numbers);
+        }
         Ok(())
     }
 

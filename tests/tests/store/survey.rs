@@ -3,11 +3,11 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use acme_bridge::{OrderState, Which};
+use acme_bridge::{OrderState, RevocationReason, Which};
 use brski_registrar::store::Change;
 use brski_registrar::store::model::{
     Approval, ApprovalReason, ApprovalState, CertificateEnds, Event, IssuedCertificate, Millis,
-    OrderQueue, Queues, Sha256,
+    OrderQueue, Queues, RevocationRow, Sha256,
 };
 use brski_registrar::store::watch::{Access, Watcher};
 use rustls_pki_types::CertificateDer;
@@ -33,11 +33,31 @@ pub(super) async fn what_waits_is_counted(place: Place) {
         asked_at: Millis(1),
         decided_at: None,
     };
+    let revocation = |number: u8| RevocationRow {
+        fingerprint: Sha256([number; 32]),
+        issuer: "ca".into(),
+        certificate: CertificateDer::from(vec![number]),
+        reason: RevocationReason::Superseded,
+        attempts: 0,
+        due: Millis(1),
+        requested_at: Millis(1),
+        done_at: None,
+        problem: None,
+    };
+    let done = Change::NoteRevocation {
+        fingerprint: Sha256([2; 32]),
+        done_at: Some(Millis(2)),
+        due: Millis(2),
+        problem: None,
+    };
     let mut changes = vec![
         Change::AddManufacturer(manufacturer()),
         Change::AddDevice(device(10, "a.example.org", "S1")),
         Change::ApproveEnrollment(enrollment(30, 1)),
         Change::AddApproval(question),
+        Change::RequestRevocation(revocation(1)),
+        Change::RequestRevocation(revocation(2)),
+        done,
     ];
     changes.extend(["1", "2", "3", "4"].map(|number| Change::InsertOrder(order(number))));
     changes.push(Change::AdvanceOrder {
@@ -51,6 +71,7 @@ pub(super) async fn what_waits_is_counted(place: Place) {
         orders: vec![OrderQueue { issuer: "ca".into(), waiting, in_flight }],
         enrollments_approved: 1,
         approvals_waiting: 1,
+        revocations_waiting: 1,
     };
     assert_eq!(store.queues(Millis(100)).await.unwrap(), queues(3, 0), "nobody drives them");
     store.claim_orders("ca", "node", Millis(200), Millis(100), 2, Which::Any).await.unwrap();

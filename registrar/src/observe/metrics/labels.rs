@@ -406,9 +406,15 @@ pub(super) struct DeliveryLabels {
     pub(super) outcome: Delivery,
 }
 
-/// Labels of `registrar_ca_limit_left`: an issuer of the configuration, and a limit that the source knows by a word.
+/// Labels of what a bridge counts: its issuer, by its name in the configuration.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct IssuerLabel {
+    pub(super) issuer: String,
+}
+
+/// Labels of a CA's limits: `account`, or `domain/` and a registered domain of the configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(super) struct LimitLabels {
     pub(super) issuer: String,
-    pub(super) limit: &'static str,
+    pub(super) limit: String,
 }

@@ -31,7 +31,7 @@ mod record;
 mod sources;
 
 pub use self::record::{OpenConnection, PendingRequest};
-pub use self::sources::NamedIssuers;
+pub use self::sources::BridgeNumbers;
 
 /// What the exposition is: the text format of OpenMetrics.
 pub const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -66,6 +66,7 @@ pub struct Metrics {
     orders: Family<OrderLabels, Gauge>,
     enrollments_approved: Gauge,
     approvals_waiting: Gauge,
+    revocations_waiting: Gauge,
     certificates: Family<DaysLeftLabel, Gauge>,
     surveys: Family<SurveyLabel, Timestamp>,
     tls_connections: Family<ListenerLabel, Gauge>,
@@ -95,6 +96,7 @@ impl Metrics {
             orders: Family::default(),
             enrollments_approved: Gauge::default(),
             approvals_waiting: Gauge::default(),
+            revocations_waiting: Gauge::default(),
             certificates: Family::default(),
             surveys: Family::default(),
             tls_connections: Family::default(),
@@ -111,6 +113,7 @@ impl Metrics {
         metrics.create();
         for issuer in issuers {
             metrics.set_orders(issuer, 0, 0);
+            metrics.set_bridge(issuer, BridgeNumbers::default());
         }
         let mut registry = Registry::default();
         metrics.register_process(&mut registry, now);
@@ -207,6 +210,8 @@ impl Metrics {
         to.register("enrollments_approved", help, self.enrollments_approved.clone());
         let help = "Questions that wait for a person";
         to.register("approvals_waiting", help, self.approvals_waiting.clone());
+        let help = "Certificates that their CA has yet to revoke";
+        to.register("revocations_waiting", help, self.revocations_waiting.clone());
         let help = "Devices by the days that their newest certificate, not revoked, has left";
         to.register("certificates", help, self.certificates.clone());
         let help = "When queues or certificates were counted last; 0 before the first time";

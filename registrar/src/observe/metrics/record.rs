@@ -14,7 +14,7 @@ use super::labels::{
     OrderStanding, Outcome, Phase, PhaseEndingLabels, PhaseFaultLabels, PhaseLabel, RequestLabels,
     Session, StoreAccess, StoreAccessLabel, Survey, SurveyLabel, Target, TargetLabel,
 };
-use super::{Metrics, NamedIssuers, OTHER_KIND, seconds};
+use super::{BridgeNumbers, Metrics, OTHER_KIND, seconds};
 use crate::flow::fault::Fault;
 use crate::store::model::{CertificateEnds, Millis, Queues};
 use crate::store::watch::Access;
@@ -72,9 +72,10 @@ impl Metrics {
         let _ = self.sources.dns.set(counters);
     }
 
-    /// Names the issuers, whose CAs may tell how much they still allow.
-    pub fn watch_issuers(&self, issuers: NamedIssuers) {
-        let _ = self.sources.issuers.set(issuers);
+    /// What the bridge to the CA of an issuer did, and what the CA still allows.
+    pub fn set_bridge(&self, issuer: &str, numbers: BridgeNumbers) {
+        let mut bridges = self.sources.bridges.lock().unwrap_or_else(PoisonError::into_inner);
+        bridges.insert(issuer.to_owned(), numbers);
     }
 
     /// A request came.
@@ -169,6 +170,7 @@ impl Metrics {
         }
         self.enrollments_approved.set(gauge(queues.enrollments_approved));
         self.approvals_waiting.set(gauge(queues.approvals_waiting));
+        self.revocations_waiting.set(gauge(queues.revocations_waiting));
         self.surveyed(Survey::Queues, now);
     }
 

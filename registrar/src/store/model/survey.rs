@@ -20,6 +20,8 @@ pub struct Queues {
     pub enrollments_approved: u64,
     /// Devices that wait for a person.
     pub approvals_waiting: u64,
+    /// Certificates that their CA has yet to revoke.
+    pub revocations_waiting: u64,
 }
 
 /// How many certificates end before each of some times.

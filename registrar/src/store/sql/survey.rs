@@ -23,7 +23,9 @@ pub(super) async fn queues(session: &mut dyn Session, now: Millis) -> Result<Que
     let enrollments_approved = one(session, sql, &[], |row| count(row, "rows")).await?.unwrap_or(0);
     let sql = "SELECT count(*) AS rows FROM approvals WHERE state = 'waiting'";
     let approvals_waiting = one(session, sql, &[], |row| count(row, "rows")).await?.unwrap_or(0);
-    Ok(Queues { orders, enrollments_approved, approvals_waiting })
+    let sql = "SELECT count(*) AS rows FROM revocations WHERE done_at IS NULL";
+    let revocations_waiting = one(session, sql, &[], |row| count(row, "rows")).await?.unwrap_or(0);
+    Ok(Queues { orders, enrollments_approved, approvals_waiting, revocations_waiting })
 }
 
 /// How many certificates end before each of `times`, which ascend.
