@@ -7,4 +7,5 @@ pub mod est;
 pub mod postgres;
 pub mod programs;
 pub mod proxy;
+pub mod scripted;
 pub mod site;

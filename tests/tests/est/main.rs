@@ -6,6 +6,7 @@
 mod clients;
 mod credentials;
 mod habits;
+mod lab_client;
 mod renewals;
 mod without_brski;
 
