@@ -29,6 +29,8 @@ pub(crate) struct Fields<'a> {
     pub(crate) serial: &'a [u8],
     /// The issuer's Name, DER.
     pub(crate) issuer: &'a [u8],
+    /// The subject's Name, DER.
+    pub(crate) subject: &'a [u8],
     /// SubjectPublicKeyInfo, DER.
     pub(crate) spki: &'a [u8],
     validity: &'a [u8],
@@ -53,17 +55,18 @@ impl<'a> Fields<'a> {
             [version, rest @ ..] if version.tag == EXPLICIT_VERSION => rest,
             all => all,
         };
-        let [serial, _, issuer, validity, _, spki, rest @ ..] = fields else {
+        let [serial, _, issuer, validity, subject, spki, rest @ ..] = fields else {
             return None;
         };
-        let tags = [serial.tag, issuer.tag, validity.tag, spki.tag];
-        if tags != [INTEGER, SEQUENCE, SEQUENCE, SEQUENCE] {
+        let tags = [serial.tag, issuer.tag, validity.tag, subject.tag, spki.tag];
+        if tags != [INTEGER, SEQUENCE, SEQUENCE, SEQUENCE, SEQUENCE] {
             return None;
         }
         let extensions = rest.iter().find(|field| field.tag == EXPLICIT_EXTENSIONS);
         Some(Self {
             serial: serial.contents,
             issuer: issuer.whole,
+            subject: subject.whole,
             spki: spki.whole,
             validity: validity.contents,
             extensions: extensions.map_or(&[], |field| field.contents),
@@ -75,6 +78,14 @@ impl<'a> Fields<'a> {
         match values(self.validity).ok()?.as_slice() {
             [not_before, not_after] => Some((time(not_before)?, time(not_after)?)),
             _ => None,
+        }
+    }
+
+    /// The values of its subjectAltName; none where there is no such extension.
+    pub(crate) fn subject_alt_names(&self) -> Option<Vec<Value<'a>>> {
+        match self.extension(oid::SUBJECT_ALT_NAME) {
+            Some(value) => inside(value, SEQUENCE),
+            None => Some(Vec::new()),
         }
     }
 

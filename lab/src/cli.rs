@@ -1,5 +1,7 @@
 //! The commands of `brski-lab`. Results go to stdout, everything else to stderr.
 
+mod est;
+
 use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -34,6 +36,8 @@ enum Command {
     Masa(MasaArguments),
     /// Take one pledge made with 'brski-lab pki' through any registrar
     Pledge(PledgeArguments),
+    /// Be an EST client of any server: fetch, enroll, renew
+    Est(Box<est::EstArguments>),
 }
 
 #[derive(Debug, Args)]
@@ -102,8 +106,8 @@ struct PledgeArguments {
     #[arg(long, value_name = "URL")]
     registrar: String,
     /// The EST label
-    #[arg(long)]
-    label: Option<String>,
+    #[arg(long, value_parser = brski_est::path::Label::parse)]
+    label: Option<brski_est::path::Label>,
 }
 
 /// Runs the command of this process's arguments.
@@ -123,6 +127,7 @@ pub fn run() -> ExitCode {
             Command::Pki(arguments) => pki(&arguments),
             Command::Masa(arguments) => masa(&arguments).await,
             Command::Pledge(arguments) => pledge(&arguments).await,
+            Command::Est(arguments) => est::run(*arguments).await,
         }
     });
     match done {

@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HOST, RETRY_AFTER, USER_AGENT};
-use http::{HeaderValue, Method, Request};
+use http::{HeaderValue, Method, Request, Response};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
-use rustls::ClientConfig;
+use rustls::{ClientConfig, ProtocolVersion};
 use rustls_pki_types::ServerName;
 use thiserror::Error;
 use tokio::net::TcpStream;
@@ -92,6 +92,29 @@ impl Answer {
 pub struct Connection {
     sender: SendRequest<Full<Bytes>>,
     address: SocketAddr,
+    binding: Option<Binding>,
+}
+
+/// What ties a message to a TLS 1.3 session: its exporter `EXPORTER-Channel-Binding` (RFC 9266 §4.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Binding([u8; 32]);
+
+impl Binding {
+    /// The octets.
+    #[must_use]
+    pub fn octets(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    /// TLS 1.2 has no binding that is safe to use.
+    fn of(session: &rustls::ClientConnection) -> Option<Self> {
+        if session.protocol_version() != Some(ProtocolVersion::TLSv1_3) {
+            return None;
+        }
+        let exported =
+            session.export_keying_material([0; 32], b"EXPORTER-Channel-Binding", Some(b""));
+        exported.ok().map(Self)
+    }
 }
 
 impl Connection {
@@ -112,9 +135,16 @@ impl Connection {
             .connect(name, stream)
             .await
             .map_err(|source| HttpError::Tls { address, source })?;
+        let binding = Binding::of(stream.get_ref().1);
         let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
         tokio::spawn(connection);
-        Ok(Self { sender, address })
+        Ok(Self { sender, address, binding })
+    }
+
+    /// What ties a message to this TLS session; nothing before TLS 1.3.
+    #[must_use]
+    pub fn binding(&self) -> Option<&Binding> {
+        self.binding.as_ref()
     }
 
     /// Whether the server has closed it.
@@ -158,36 +188,48 @@ impl Connection {
         self.request(request.body(body)?).await
     }
 
-    /// Sends any request; the Host header is added.
+    /// Sends any request; the Host header is added where there is none.
     ///
     /// # Errors
     /// [`HttpError`].
     pub async fn request(&mut self, request: Request<Bytes>) -> Result<Answer, HttpError> {
-        let host = HeaderValue::try_from(self.address.to_string()).map_err(http::Error::from)?;
-        let mut request = request.map(Full::new);
-        request.headers_mut().insert(HOST, host);
+        let (parts, body) = self.exchange(request).await?.into_parts();
+        let text = |name: http::HeaderName| {
+            let value = parts.headers.get(name).and_then(|value| value.to_str().ok());
+            value.unwrap_or_default().to_owned()
+        };
+        Ok(Answer {
+            status: parts.status.as_u16(),
+            content_type: text(CONTENT_TYPE),
+            retry_after: text(RETRY_AFTER),
+            authenticate: text(http::header::WWW_AUTHENTICATE),
+            allow: text(http::header::ALLOW),
+            connection: text(http::header::CONNECTION),
+            body,
+        })
+    }
+
+    /// As [`Connection::request`], and gives the answer with all its headers.
+    ///
+    /// # Errors
+    /// [`HttpError`].
+    pub async fn exchange<B: Into<Bytes>>(
+        &mut self,
+        request: Request<B>,
+    ) -> Result<Response<Bytes>, HttpError> {
+        let mut request = request.map(|body| Full::new(body.into()));
+        if !request.headers().contains_key(HOST) {
+            let host =
+                HeaderValue::try_from(self.address.to_string()).map_err(http::Error::from)?;
+            request.headers_mut().insert(HOST, host);
+        }
         let exchange = async {
             self.sender.ready().await?;
             let response = self.sender.send_request(request).await?;
             let (parts, body) = response.into_parts();
-            let body = Limited::new(body, ANSWER_OCTETS)
-                .collect()
-                .await
-                .map_err(|_| HttpError::Answer)?
-                .to_bytes();
-            let text = |name: http::HeaderName| {
-                let value = parts.headers.get(name).and_then(|value| value.to_str().ok());
-                value.unwrap_or_default().to_owned()
-            };
-            Ok(Answer {
-                status: parts.status.as_u16(),
-                content_type: text(CONTENT_TYPE),
-                retry_after: text(RETRY_AFTER),
-                authenticate: text(http::header::WWW_AUTHENTICATE),
-                allow: text(http::header::ALLOW),
-                connection: text(http::header::CONNECTION),
-                body,
-            })
+            let body = Limited::new(body, ANSWER_OCTETS).collect().await;
+            let body = body.map_err(|_| HttpError::Answer)?.to_bytes();
+            Ok(Response::from_parts(parts, body))
         };
         tokio::time::timeout(REQUEST_LIMIT, exchange).await.unwrap_or(Err(HttpError::Timeout))
     }

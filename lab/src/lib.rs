@@ -4,6 +4,7 @@
 //! Nothing here links the registrar: what is shared with it are the codecs, and outside programs check those.
 
 pub mod cli;
+pub mod est;
 pub mod http;
 pub mod masa;
 pub mod pebble;

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use brski_voucher::certificate::Certificate;
 use serde::Serialize;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -73,7 +72,7 @@ impl DeviceReport {
             name: san.first().cloned().unwrap_or_default(),
             san,
             issuer: enrolled.issuer.clone(),
-            certificate_serial: serial(certificate),
+            certificate_serial: hexadecimal(certificate.serial()),
             not_before: date(certificate.not_before()),
             not_after: date(certificate.not_after()),
             phases_ms: PhasesReport {
@@ -162,11 +161,13 @@ fn row(device: &DeviceReport) -> [String; 8] {
     ]
 }
 
-fn serial(certificate: &Certificate) -> String {
-    certificate.serial().iter().map(|octet| format!("{octet:02x}")).collect()
+/// Octets as hexadecimal digits.
+pub(crate) fn hexadecimal(octets: &[u8]) -> String {
+    octets.iter().map(|octet| format!("{octet:02x}")).collect()
 }
 
-fn date(seconds: i64) -> String {
+/// A time in RFC 3339. `seconds`: since the epoch, UTC.
+pub(crate) fn date(seconds: i64) -> String {
     OffsetDateTime::from_unix_timestamp(seconds)
         .ok()
         .and_then(|moment| moment.format(&Rfc3339).ok())

@@ -10,6 +10,7 @@ pub mod est;
 pub mod postgres;
 pub mod programs;
 pub mod proxy;
+pub mod scripted;
 pub mod scripted_ca;
 pub mod site;
 pub mod step_ca;

@@ -5,9 +5,10 @@
 
 use std::time::Duration;
 
-use brski_est::client::Outcome;
-use brski_est::csr_builder::{CsrRequest, EcdsaKey};
+use brski_est::client::{EstServer, Issued, Reply, RetryAfter};
+use brski_est::csr_builder::{CsrRequest, PrivateKey, Signer as _};
 use brski_est::{media_type, transfer};
+use brski_lab::masa::now;
 use brski_lab::pledge::journey::{self, Label};
 use brski_lab::pledge::tls::TlsVersions;
 use brski_lab::pledge::{Pledge, tls};
@@ -16,14 +17,15 @@ use brski_tests::site::{self, TestSite, event_kinds, json};
 use rcgen::KeyPair;
 
 /// What a CSR comes back with.
-async fn enroll(site: &TestSite, pledge: &Pledge, key: &KeyPair) -> anyhow::Result<Outcome> {
-    let (mut connection, _) = journey::bootstrap(pledge, site.lab.registrar.address()).await?;
-    let signer = EcdsaKey::from_pkcs8_der(key.serialized_der())?;
+async fn enroll(site: &TestSite, pledge: &Pledge, key: &KeyPair) -> anyhow::Result<Reply<Issued>> {
+    let address = site.lab.registrar.address();
+    let (mut connection, _) = journey::bootstrap(pledge, address).await?;
+    let signer = PrivateKey::from_pkcs8_der(key.serialized_der())?;
     let name = format!("{}.iot.lab.example", pledge.serial().as_str().to_lowercase());
     let csr = CsrRequest::new(&[&name]).sign(&signer)?;
-    let body = transfer::encode(&csr, transfer::Folding::Never);
-    let answer = connection.post("/.well-known/est/simpleenroll", media_type::PKCS10, body).await?;
-    Ok(Outcome::of(answer.status, &answer.retry_after, &answer.body))
+    let server = EstServer::new(address.to_string().parse()?);
+    let response = connection.exchange(server.simple_enroll(&csr)).await?;
+    Ok(server.read_enrolled(&response, signer.spki_der(), now())?)
 }
 
 #[tokio::test]
@@ -90,15 +92,12 @@ async fn the_same_wish_gets_the_same_certificate_and_another_key_another() -> an
     };
     let (pledge, key) = (site.lab.pledge("SAME-1")?, KeyPair::generate()?);
     let first = enroll(&site, &pledge, &key).await?;
-    assert!(
-        matches!(&first, Outcome::Issued(certificates) if certificates.len() == 1),
-        "{first:?}"
-    );
+    assert!(matches!(&first, Reply::Done(issued) if issued.others().is_empty()), "{first:?}");
     let second = enroll(&site, &pledge, &key).await?;
     assert_eq!(first, second);
     assert_eq!(site.pebble_counts()?, (1, 1));
     let third = enroll(&site, &pledge, &KeyPair::generate()?).await?;
-    assert!(matches!(&third, Outcome::Issued(_)) && third != first, "{third:?}");
+    assert!(matches!(&third, Reply::Done(_)) && third != first, "{third:?}");
     assert_eq!(site.pebble_counts()?, (2, 2));
     site.lab.stop().await;
     Ok(())
@@ -118,15 +117,15 @@ async fn a_slow_order_is_202_and_its_certificate_comes_later() -> anyhow::Result
     let site = TestSite { lab, folder };
     let (pledge, key) = (site.lab.pledge("SLOW-1")?, KeyPair::generate()?);
     let first = enroll(&site, &pledge, &key).await?;
-    assert_eq!(first, Outcome::Pending { retry_after_secs: 5 });
+    assert_eq!(first, Reply::Wait(RetryAfter::from_secs(5)));
     let issued = process::until(Duration::from_secs(30), async || {
         match enroll(&site, &pledge, &key).await {
-            Ok(Outcome::Pending { .. }) => None,
+            Ok(Reply::Wait(_)) => None,
             other => Some(other),
         }
     });
     let issued = issued.await.expect("the order ends")?;
-    assert!(matches!(issued, Outcome::Issued(_)), "{issued:?}");
+    assert!(matches!(issued, Reply::Done(_)), "{issued:?}");
     assert_eq!(site.pebble_counts()?, (1, 1));
     site.lab.stop().await;
     Ok(())

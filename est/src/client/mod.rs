@@ -47,8 +47,6 @@ mod reply;
 mod retry_after;
 mod server;
 
-use http::HeaderMap;
-use rustls_pki_types::CertificateDer;
 use thiserror::Error;
 
 pub use self::redirect::Redirect;
@@ -99,44 +97,4 @@ pub enum ReadError {
     /// It says nothing about renewal.
     #[error(transparent)]
     RenewalInfo(#[from] RenewalInfoError),
-}
-
-/// What an enrollment request came to, in short: for a caller that looks at one key's certificate itself.
-///
-/// [`EstServer::read_enrolled`] tells more.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// The certificates that were sent, in the order sent.
-    Issued(Vec<CertificateDer<'static>>),
-    /// Ask again after so many seconds, with the same key.
-    Pending {
-        /// Seconds.
-        retry_after_secs: u32,
-    },
-    /// No.
-    Refused {
-        /// The HTTP status.
-        status: u16,
-        /// What the server said.
-        reason: String,
-    },
-}
-
-impl Outcome {
-    /// Reads an answer. `retry_after`: the header's value in seconds, empty if there was none.
-    #[must_use]
-    pub fn of(status: u16, retry_after: &str, body: &[u8]) -> Self {
-        match status {
-            200 => match certificates::read(body) {
-                Ok(certificates) => Self::Issued(certificates),
-                Err(error) => Self::Refused { status, reason: error.to_string() },
-            },
-            202 => {
-                // A date is read by a clock, which this form has not.
-                let told = retry_after.trim().parse().ok().map(RetryAfter::from_secs);
-                Self::Pending { retry_after_secs: told.unwrap_or(RetryAfter::DEFAULT).secs() }
-            }
-            _ => Self::Refused { status, reason: reason::read(&HeaderMap::new(), body) },
-        }
-    }
 }

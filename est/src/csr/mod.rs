@@ -15,7 +15,7 @@ pub use self::attributes::Attribute;
 pub use self::extension::{BasicConstraints, Extension, KeyUsage};
 pub(crate) use self::key::rsa_bits;
 pub use self::key::{KeyAlgorithm, KeyKind};
-pub(crate) use self::names::{DIRECTORY_NAME, DNS_NAME, IP_ADDRESS};
+pub(crate) use self::names::{DIRECTORY_NAME, DNS_NAME, IP_ADDRESS, subject_attributes};
 pub use self::names::{GeneralName, SubjectAttribute};
 use crate::oid;
 use crate::signature::{self, SignatureFault};

@@ -1,18 +1,22 @@
 //! How a client does what it is asked: its own facts go where the plan leaves room for them.
 
+use rustls_pki_types::CertificateDer;
 use thiserror::Error;
 
 use super::Linking;
 use super::plan::{CsrPlan, ExtensionSlot, ExtensionValue, NameKind, NameSlot, SubjectSlot};
-use crate::csr::GeneralName;
+use crate::certificate::Fields;
+use crate::csr::{GeneralName, subject_attributes};
 use crate::csr_builder::{CsrRequest, critical_extension, extension, subject_text};
 use crate::oid;
-use crate::tlv::{SEQUENCE, SET, object_identifier, sequence, tagged};
+use crate::tlv::{SEQUENCE, SET, inside, object_identifier, sequence, tagged};
 
 /// What only the client can know, to fill in where a plan asks for it.
 #[derive(Clone, Debug, Default)]
 pub struct ClientFacts {
     subject: Vec<(String, String)>,
+    /// RelativeDistinguishedNames, DER, where the whole subject is that of a certificate.
+    certified_subject: Vec<Vec<u8>>,
     names: Vec<GeneralName>,
     extensions: Vec<(String, Vec<u8>)>,
     challenge_password: Option<String>,
@@ -23,6 +27,27 @@ impl ClientFacts {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Knows what a certificate says that is to be renewed: its subject and its subject alternative names.
+    ///
+    /// Where the plan leaves the subject open, it goes into the CSR byte for byte: the names of a renewal are to be
+    /// identical to those of the certificate (RFC 7030 §4.2.2).
+    ///
+    /// # Errors
+    /// [`PlanError::Certificate`].
+    pub fn renewing(certificate: &CertificateDer<'_>) -> Result<Self, PlanError> {
+        let fields = Fields::read(certificate).ok_or(PlanError::Certificate)?;
+        let names = fields.subject_alt_names().ok_or(PlanError::Certificate)?;
+        let names = names.iter().map(GeneralName::read).collect::<Result<Vec<_>, _>>();
+        let subject = inside(fields.subject, SEQUENCE).ok_or(PlanError::Certificate)?;
+        let attributes = subject_attributes(fields.subject).into_iter();
+        Ok(Self {
+            subject: attributes.map(|each| (each.kind().into(), each.text().into())).collect(),
+            certified_subject: subject.iter().map(|each| each.whole.to_vec()).collect(),
+            names: names.map_err(|_| PlanError::Certificate)?,
+            ..Self::default()
+        })
     }
 
     /// Knows a value of its subject. `kind`: dotted, such as `2.5.4.5` for serialNumber.
@@ -79,6 +104,9 @@ pub enum PlanError {
     /// It is to link the CSR to its session, and does not know how.
     #[error("the server asks for a challengePassword, which is not known")]
     ChallengePassword,
+    /// The certificate to be renewed cannot be read.
+    #[error("the certificate that is to be renewed cannot be read")]
+    Certificate,
     /// One of its own facts cannot be written.
     #[error("{what} cannot be written into a CSR")]
     Fact {
@@ -126,6 +154,12 @@ impl CsrPlan {
         facts: &ClientFacts,
     ) -> Result<CsrRequest, PlanError> {
         if self.parts.subject.is_empty() {
+            if !facts.certified_subject.is_empty() {
+                for name in &facts.certified_subject {
+                    request = request.with_relative_name(name.clone());
+                }
+                return Ok(request);
+            }
             for (kind, text) in &facts.subject {
                 request = request
                     .with_subject_attribute(kind, text)

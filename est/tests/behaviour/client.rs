@@ -2,7 +2,7 @@
 
 use brski_est::authentication::{Challenge, Credentials};
 use brski_est::client::{
-    EstServer, KeyDelivery, Outcome, ReadError, Redirect, Reply, RetryAfter, ServerUrlError,
+    EstServer, KeyDelivery, ReadError, Redirect, Reply, RetryAfter, ServerUrlError,
 };
 use brski_est::csr_attributes::{CsrAttributes, KeyTemplate};
 use brski_est::csr_builder::Signer as _;
@@ -406,20 +406,4 @@ fn renewal_information_says_when_to_ask_again() {
     }
     assert!(matches!(read(&answer(200, "{}")), Err(ReadError::RenewalInfo(_))));
     assert!(matches!(read(&answer(403, "no")).unwrap(), Reply::Refused(_)));
-}
-
-#[test]
-fn the_short_form_tells_the_same() {
-    let body = encode(&message(&[&certificate()]), Folding::Never);
-    let issued = Outcome::of(200, "", body.as_bytes());
-    assert!(matches!(issued, Outcome::Issued(all) if all.len() == 1));
-    assert_eq!(Outcome::of(202, "17", b""), Outcome::Pending { retry_after_secs: 17 });
-    assert_eq!(
-        Outcome::of(202, "Fri, 31 Dec 1999", b""),
-        Outcome::Pending { retry_after_secs: 60 }
-    );
-    for (status, body) in [(403, "no"), (200, "garbage!"), (200, ""), (201, "x"), (200, "MAA=")] {
-        let outcome = Outcome::of(status, "", body.as_bytes());
-        assert!(matches!(outcome, Outcome::Refused { .. }), "{outcome:?}");
-    }
 }

@@ -332,3 +332,59 @@ fn templates_that_are_not_what_the_standard_says_are_refused_by_name() {
         assert_eq!(refused, Err(CsrAttributesError::Template(part)), "{contents:?}");
     }
 }
+
+/// A certificate with a subject in two string types and names of two kinds, and what of it goes into a CSR.
+fn certified() -> rcgen::Certificate {
+    let mut parameters = rcgen::CertificateParams::new(vec!["dev-7.example.org".into()]).unwrap();
+    parameters.subject_alt_names.push(rcgen::SanType::IpAddress(IpAddr::from([192, 0, 2, 7])));
+    let mut subject = rcgen::DistinguishedName::new();
+    let printable = rcgen::DnValue::PrintableString("Dev 7".try_into().unwrap());
+    subject.push(rcgen::DnType::CommonName, printable);
+    subject.push(rcgen::DnType::OrganizationName, rcgen::DnValue::Utf8String("Plant".into()));
+    parameters.distinguished_name = subject;
+    parameters.self_signed(&rcgen::KeyPair::generate().unwrap()).unwrap()
+}
+
+/// RFC 7030 §4.2.2.
+#[test]
+fn a_renewal_asks_for_the_names_of_its_certificate_byte_for_byte() {
+    let certificate = certified();
+    let facts = ClientFacts::renewing(certificate.der()).unwrap();
+    let csr = CsrPlan::empty().request(&facts).unwrap().sign(&key()).unwrap();
+    let csr = Csr::parse(&csr).unwrap();
+    let whole = certificate.der().windows(csr.subject_der().len());
+    assert!(whole.into_iter().any(|window| window == csr.subject_der()), "the same octets");
+    let names: Vec<String> =
+        csr.subject_attributes().iter().map(|each| each.text().into()).collect();
+    assert_eq!(names, ["Dev 7", "Plant"]);
+    assert_eq!(
+        csr.subject_alt_names().unwrap(),
+        [GeneralName::Dns("dev-7.example.org".into()), GeneralName::Ip([192, 0, 2, 7].into())]
+    );
+}
+
+#[test]
+fn a_renewal_fills_in_only_what_the_server_leaves_open() {
+    let attributes = CsrAttributes {
+        dns_name: Some("other.example.org".into()),
+        key: None,
+        linking: Linking::NotAsked,
+    };
+    let plan = CsrPlan::from_der(&attributes.to_der()).unwrap();
+    let facts = ClientFacts::renewing(certified().der()).unwrap();
+    let csr = Csr::parse(&plan.request(&facts).unwrap().sign(&key()).unwrap()).unwrap();
+    assert_eq!(
+        csr.subject_alt_names().unwrap(),
+        [GeneralName::Dns("other.example.org".into())],
+        "the server's word counts"
+    );
+    assert_eq!(csr.subject_attributes().len(), 2);
+}
+
+#[test]
+fn nothing_is_renewed_that_is_no_certificate() {
+    for wrong in [&b""[..], b"\x30\x00", b"no certificate"] {
+        let facts = ClientFacts::renewing(&wrong.into());
+        assert_eq!(facts.err(), Some(PlanError::Certificate), "{wrong:?}");
+    }
+}

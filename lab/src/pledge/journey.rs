@@ -3,18 +3,21 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use brski_est::client::Outcome;
-use brski_est::csr_attributes::{CsrAttributes, KeyTemplate};
-use brski_est::csr_builder::{CsrRequest, EcdsaKey};
-use brski_est::{certs_only, media_type as est_media_type, transfer};
+use brski_est::client::{EstServer, ReadError, Refused, Reply, RetryAfter};
+use brski_est::csr::GeneralName;
+use brski_est::csr_attributes::{ClientFacts, CsrPlan};
+use brski_est::csr_builder::{PrivateKey, Signer as _};
+use brski_est::path as est_path;
 use brski_voucher::certificate::Certificate;
 use brski_voucher::telemetry::Status;
 use brski_voucher::trust::{Anchors, ValidityTime, verify_chain};
 use brski_voucher::{media_type, path};
-use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384};
-use rustls_pki_types::{CertificateDer, PrivatePkcs8KeyDer};
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
+use rustls_pki_types::{CertificateDer, UnixTime};
 
 use super::{Pledge, PledgeError, SignedRequest, expect};
+use crate::est::request::key_for;
 use crate::http::{Answer, Connection};
 use crate::masa::now;
 use crate::pki::Credential;
@@ -22,7 +25,9 @@ use crate::pki::Credential;
 /// How often a pledge comes back before it gives up.
 const PATIENCE: u32 = 30;
 /// The longest pause that a pledge takes (RFC 8995 §5.6), in seconds; in the lab, less.
-const LONGEST_PAUSE_SECS: u64 = 5;
+const LONGEST_PAUSE_SECS: u32 = 5;
+/// serialNumber in a subject.
+const SERIAL_NUMBER: &str = "2.5.4.5";
 
 /// How long each phase took.
 #[derive(Clone, Copy, Debug, Default)]
@@ -52,22 +57,24 @@ pub struct Enrolled {
 
 /// Where EST lives: with a label, or without.
 #[derive(Clone, Debug, Default)]
-pub struct Label(Option<String>);
+pub struct Label(Option<est_path::Label>);
 
 impl Label {
-    /// A label.
+    /// A label, or none.
     #[must_use]
-    pub fn new(label: Option<String>) -> Self {
+    pub fn new(label: Option<est_path::Label>) -> Self {
         Self(label)
     }
 
-    /// The path of an operation.
-    #[must_use]
-    pub fn path(&self, operation: &str) -> String {
-        match &self.0 {
-            Some(label) => format!("/.well-known/est/{label}/{operation}"),
-            None => format!("/.well-known/est/{operation}"),
-        }
+    /// The EST server at an address.
+    fn server(&self, address: SocketAddr) -> Result<EstServer, PledgeError> {
+        let authority = address.to_string().parse();
+        let authority = authority.map_err(|error| PledgeError::check("the address", error))?;
+        let server = EstServer::new(authority);
+        Ok(match &self.0 {
+            Some(label) => server.with_label(label.clone()),
+            None => server,
+        })
     }
 }
 
@@ -83,11 +90,11 @@ pub async fn run(
     let begin = Instant::now();
     let (mut connection, pinned) = bootstrap(pledge, registrar).await?;
     let vouchered = Instant::now();
-    let mut visit = Visit { pledge, registrar, pinned: &pinned, label };
+    let mut visit = Visit { pledge, registrar, pinned: &pinned, server: label.server(registrar)? };
     let anchors = visit.ca_certificates(&mut connection).await?;
-    let attributes = visit.csr_attributes(&mut connection).await?;
-    let (credential, certificate) = visit.enroll(connection, &attributes).await?;
-    let anchors = check(&attributes, &certificate, &anchors)?;
+    let plan = visit.csr_plan(&mut connection).await?;
+    let (credential, certificate) = visit.enroll(connection, &plan).await?;
+    check(&plan, &certificate)?;
     let enrolled = Instant::now();
     visit.report(&credential, &certificate, &anchors).await?;
     Ok(Enrolled {
@@ -126,7 +133,7 @@ pub async fn bootstrap(
             der.clone(),
         )
         .await?;
-        if !wait("requestvoucher", &answer, &mut times).await? {
+        if !wait_for_voucher(&answer, &mut times).await? {
             break expect("requestvoucher", 200, answer)?;
         }
         if connection.is_closed() {
@@ -148,19 +155,25 @@ pub async fn bootstrap(
     Ok((connection, pinned))
 }
 
-/// If the answer is 202, waits as it says.
-async fn wait(step: &'static str, answer: &Answer, times: &mut u32) -> Result<bool, PledgeError> {
-    let seconds = match Outcome::of(answer.status, &answer.retry_after, &[]) {
-        Outcome::Pending { retry_after_secs } => u64::from(retry_after_secs),
-        _ if answer.status == 503 => answer.retry_after.trim().parse().unwrap_or(1),
-        _ => return Ok(false),
-    };
+/// If the registrar has no voucher yet, or is busy, waits as it says.
+async fn wait_for_voucher(answer: &Answer, times: &mut u32) -> Result<bool, PledgeError> {
+    if ![202, 503].contains(&answer.status) {
+        return Ok(false);
+    }
+    let told = RetryAfter::parse(&answer.retry_after, now());
+    pause("requestvoucher", told.unwrap_or(RetryAfter::DEFAULT), times).await?;
+    Ok(true)
+}
+
+/// Lets as much time pass as was told, within what a pledge of the lab bears.
+async fn pause(step: &'static str, told: RetryAfter, times: &mut u32) -> Result<(), PledgeError> {
     *times += 1;
     if *times > PATIENCE {
         return Err(PledgeError::Patience { step, times: *times });
     }
-    tokio::time::sleep(Duration::from_secs(seconds.min(LONGEST_PAUSE_SECS))).await;
-    Ok(true)
+    let seconds = told.secs().min(LONGEST_PAUSE_SECS);
+    tokio::time::sleep(Duration::from_secs(seconds.into())).await;
+    Ok(())
 }
 
 async fn post(
@@ -181,72 +194,83 @@ struct Visit<'a> {
     pledge: &'a Pledge,
     registrar: SocketAddr,
     pinned: &'a Certificate,
-    label: &'a Label,
+    server: EstServer,
 }
 
 impl Visit<'_> {
-    async fn get(
+    /// Asks something that is answered at once.
+    async fn get<T>(
         &self,
         connection: &mut Connection,
         step: &'static str,
-    ) -> Result<Vec<u8>, PledgeError> {
-        let answer = connection
-            .get(&self.label.path(step))
-            .await
-            .map_err(|source| PledgeError::Http { step, source })?;
-        let answer = expect(step, 200, answer)?;
-        transfer::decode(&answer.body).map_err(|error| PledgeError::check(step, error))
+        request: Request<Vec<u8>>,
+        read: impl Fn(&EstServer, &Response<Bytes>, UnixTime) -> Result<Reply<T>, ReadError>,
+    ) -> Result<T, PledgeError> {
+        let response = connection.exchange(request).await;
+        let response = response.map_err(|source| PledgeError::Http { step, source })?;
+        let reply = read(&self.server, &response, now());
+        match reply.map_err(|error| PledgeError::check(step, error))? {
+            Reply::Done(value) => Ok(value),
+            Reply::Refused(refused) => Err(refusal(step, &refused)),
+            _ => {
+                let (status, reason) = (response.status().as_u16(), String::new());
+                Err(PledgeError::Refused { step, status, reason })
+            }
+        }
     }
 
     async fn ca_certificates(
         &self,
         connection: &mut Connection,
     ) -> Result<Vec<CertificateDer<'static>>, PledgeError> {
-        let body = self.get(connection, "cacerts").await?;
-        certs_only::decode(&body).map_err(|error| PledgeError::check("cacerts", error))
+        let request = self.server.ca_certs();
+        self.get(connection, "cacerts", request, EstServer::read_ca_certs).await
     }
 
-    async fn csr_attributes(
-        &self,
-        connection: &mut Connection,
-    ) -> Result<CsrAttributes, PledgeError> {
-        let body = self.get(connection, "csrattrs").await?;
-        CsrAttributes::from_der(&body).map_err(|error| PledgeError::check("csrattrs", error))
+    async fn csr_plan(&self, connection: &mut Connection) -> Result<CsrPlan, PledgeError> {
+        let request = self.server.csr_attrs();
+        self.get(connection, "csrattrs", request, EstServer::read_csr_attrs).await
+    }
+
+    /// What a device knows of itself: its serial number, where the registrar asks for it.
+    fn facts(&self, plan: &CsrPlan) -> ClientFacts {
+        let facts = ClientFacts::new();
+        if plan.subject().is_empty() {
+            return facts;
+        }
+        facts.with_subject(SERIAL_NUMBER, self.pledge.serial().as_str())
     }
 
     /// Enrolls with a new key, coming back as often as it is told to.
     async fn enroll(
         &mut self,
         mut connection: Connection,
-        attributes: &CsrAttributes,
+        plan: &CsrPlan,
     ) -> Result<(Credential, Certificate), PledgeError> {
         let step = "simpleenroll";
         let failed = |error: &dyn std::fmt::Display| PledgeError::check(step, error);
-        let name = attributes.dns_name.as_deref().ok_or_else(|| failed(&"no name was assigned"))?;
-        let algorithm = match attributes.key {
-            Some(KeyTemplate::EcP384) => &PKCS_ECDSA_P384_SHA384,
-            _ => &PKCS_ECDSA_P256_SHA256,
-        };
-        let key = KeyPair::generate_for(algorithm).map_err(|error| failed(&error))?;
-        let signer =
-            EcdsaKey::from_pkcs8_der(key.serialized_der()).map_err(|error| failed(&error))?;
-        let path = self.label.path(step);
+        assigned_name(plan).ok_or_else(|| failed(&"no name was assigned"))?;
+        let key = key_for(plan, None).map_err(|error| failed(&error))?;
+        let mut signer = PrivateKey::from_pkcs8_der(key.pkcs8.secret_pkcs8_der())
+            .map_err(|error| failed(&error))?;
+        if let Some(hash) = plan.hash() {
+            signer = signer.with_hash(hash).map_err(|error| failed(&error))?;
+        }
+        let request = plan.request(&self.facts(plan)).map_err(|error| failed(&error))?;
         let mut times = 0;
         loop {
             // Signed anew each time, as a device does that keeps nothing but its key.
-            let csr = CsrRequest::new(&[name]).sign(&signer).map_err(|error| failed(&error))?;
-            let body = transfer::encode(&csr, transfer::Folding::Never).into_bytes();
+            let csr = request.sign(&signer).map_err(|error| failed(&error))?;
             if connection.is_closed() {
                 connection = self.reconnect().await?;
             }
-            let sent = post(&mut connection, step, &path, est_media_type::PKCS10, body).await;
-            let answer = match sent {
-                Ok(answer) => answer,
+            let response = match connection.exchange(self.server.simple_enroll(&csr)).await {
+                Ok(response) => response,
                 // The registrar went away in the middle: it is asked again, as after a 202.
-                Err(error) => {
+                Err(source) => {
                     times += 1;
                     if times > PATIENCE {
-                        return Err(error);
+                        return Err(PledgeError::Http { step, source });
                     }
                     tokio::time::sleep(Duration::from_millis(500)).await;
                     if let Ok(again) = self.reconnect().await {
@@ -255,26 +279,21 @@ impl Visit<'_> {
                     continue;
                 }
             };
-            if wait(step, &answer, &mut times).await? {
-                continue;
-            }
-            return match Outcome::of(answer.status, &answer.retry_after, &answer.body) {
-                Outcome::Issued(certificates) => {
-                    let [certificate] = <[_; 1]>::try_from(certificates)
-                        .map_err(|all| failed(&format!("{} certificates, not one", all.len())))?;
+            let reply = self.server.read_enrolled(&response, signer.spki_der(), now());
+            match reply.map_err(|error| failed(&error))? {
+                Reply::Done(issued) => {
+                    let certificate = issued.certificate().clone();
                     let read =
                         Certificate::from_der(&certificate).map_err(|error| failed(&error))?;
-                    if read.spki_der() != brski_est::csr_builder::Signer::spki_der(&signer) {
-                        return Err(failed(&"the certificate is of another key"));
-                    }
-                    let key = PrivatePkcs8KeyDer::from(key.serialize_der());
-                    Ok((Credential { certificate, key }, read))
+                    return Ok((Credential { certificate, key: key.pkcs8 }, read));
                 }
-                Outcome::Refused { status, reason } => {
-                    Err(PledgeError::Refused { step, status, reason })
-                }
-                Outcome::Pending { .. } => Err(failed(&"it waits for ever")),
-            };
+                Reply::Wait(told) => pause(step, told, &mut times).await?,
+                Reply::Refused(refused) => match busy(&refused) {
+                    Some(told) => pause(step, told, &mut times).await?,
+                    None => return Err(refusal(step, &refused)),
+                },
+                _ => return Err(failed(&format!("the answer is {}", response.status()))),
+            }
         }
     }
 
@@ -302,19 +321,33 @@ impl Visit<'_> {
     }
 }
 
+fn refusal(step: &'static str, refused: &Refused) -> PledgeError {
+    let (status, reason) = (refused.status().as_u16(), refused.reason().to_owned());
+    PledgeError::Refused { step, status, reason }
+}
+
+/// When a registrar that is busy may be asked again.
+fn busy(refused: &Refused) -> Option<RetryAfter> {
+    refused.retry_after().filter(|_| refused.status() == StatusCode::SERVICE_UNAVAILABLE)
+}
+
+/// The DNS name that the registrar gave.
+fn assigned_name(plan: &CsrPlan) -> Option<&str> {
+    plan.given_names().find_map(|name| match name {
+        GeneralName::Dns(name) => Some(name.as_str()),
+        _ => None,
+    })
+}
+
 /// Checks a new certificate: it carries the name that was told.
-fn check(
-    attributes: &CsrAttributes,
-    certificate: &Certificate,
-    anchors: &[CertificateDer<'static>],
-) -> Result<Vec<CertificateDer<'static>>, PledgeError> {
-    let wanted: Vec<&str> = attributes.dns_name.as_deref().into_iter().collect();
+fn check(plan: &CsrPlan, certificate: &Certificate) -> Result<(), PledgeError> {
+    let wanted: Vec<&str> = assigned_name(plan).into_iter().collect();
     if certificate.dns_names() != wanted {
         let names = certificate.dns_names();
         let reason = format!("the certificate is for {names:?}, not for {wanted:?}");
         return Err(PledgeError::check("certificate", reason));
     }
-    Ok(anchors.to_vec())
+    Ok(())
 }
 
 /// Builds the certificate's chain from what `/cacerts` gave: self-signed ones are anchors, the others lead there.

@@ -52,7 +52,7 @@ pub enum TlsVersions {
 }
 
 impl TlsVersions {
-    fn supported(self) -> Vec<&'static SupportedProtocolVersion> {
+    pub(crate) fn supported(self) -> Vec<&'static SupportedProtocolVersion> {
         match self {
             Self::Any => vec![&TLS13, &TLS12],
             Self::Tls12 => vec![&TLS12],

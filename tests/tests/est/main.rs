@@ -8,6 +8,7 @@ mod clients;
 mod credentials;
 mod habits;
 mod keygen;
+mod lab_client;
 mod refusals;
 mod renewals;
 mod without_brski;
