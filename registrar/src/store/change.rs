@@ -1,0 +1,303 @@
+//! What a commit may change, and what may stand in its way. Every change is named for what happened, not for a row.
+
+use acme_bridge::{AccountRecord, ChallengeAnswer, OrderId, OrderRecord, OrderState, Spending};
+
+use super::model::{
+    Approval, ApprovalState, ChainCertificate, Checkpoint, Credential, DeviceState, Enrollment,
+    EnrollmentState, Id, IssuedCertificate, KnownDevice, Manufacturer, Millis, RevocationRow,
+    SealedKey, SeenIdevid, Sha256, VoucherExchange, VoucherState,
+};
+
+/// One change to what is known. A commit is a list of them, applied in order.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Change {
+    /// Adds a manufacturer and raises the generation.
+    AddManufacturer(Manufacturer),
+    /// Inserts a device with its identity, and with its name if it has one.
+    AddDevice(KnownDevice),
+    /// Moves a device to a state, from whichever: an operator's word.
+    SetDeviceState {
+        /// The device.
+        device: Id,
+        /// Where it stands from now on.
+        state: DeviceState,
+        /// Now.
+        at: Millis,
+    },
+    /// Moves a device to a state, unless an operator retired or blocked it: then [`Conflict::DeviceBarred`].
+    MoveDevice {
+        /// The device.
+        device: Id,
+        /// Where it stands from now on.
+        state: DeviceState,
+        /// Now.
+        at: Millis,
+    },
+    /// Gives a device a name that no other one has; its old one must be freed before.
+    AssignName {
+        /// The device.
+        device: Id,
+        /// The name.
+        name: String,
+    },
+    /// Takes a device's name from it, for whoever comes next.
+    FreeName {
+        /// The device.
+        device: Id,
+    },
+    /// Sets the IDevID that a device is known by.
+    SetIdevid {
+        /// The device.
+        device: Id,
+        /// The IDevID.
+        idevid: SeenIdevid,
+    },
+    /// Sets the profile of a device.
+    SetProfile {
+        /// The device.
+        device: Id,
+        /// The profile, by its name in the configuration.
+        profile: String,
+    },
+    /// Asks a person about a device.
+    AddApproval(Approval),
+    /// Notes that the device asks again.
+    AskApprovalAgain {
+        /// The question, which waits.
+        approval: Id,
+        /// Who asks.
+        peer: String,
+        /// Now.
+        at: Millis,
+    },
+    /// Answers a question that waits.
+    DecideApproval {
+        /// The question.
+        approval: Id,
+        /// The answer.
+        state: ApprovalState,
+        /// Who answers.
+        by: String,
+        /// Now.
+        at: Millis,
+    },
+    /// Adds a credential.
+    AddCredential(Credential),
+    /// Revokes a credential that is not revoked.
+    RevokeCredential {
+        /// Its name.
+        name: String,
+        /// Now.
+        at: Millis,
+    },
+    /// Uses a credential up by one enrollment; fails if it is used up or revoked.
+    SpendCredential {
+        /// Its name.
+        name: String,
+    },
+    /// Begins a voucher exchange.
+    BeginVoucherExchange(VoucherExchange),
+    /// Moves a voucher exchange to a state.
+    SetVoucherState {
+        /// The exchange.
+        exchange: Id,
+        /// Where it stands from now on.
+        state: VoucherState,
+        /// Now.
+        at: Millis,
+    },
+    /// Inserts an enrollment; fails if another one with this key is approved or ordered.
+    ApproveEnrollment(Enrollment),
+    /// Moves an enrollment to a state; one that an operator cancelled stays so: then [`Conflict::Missing`].
+    SetEnrollmentState {
+        /// The enrollment.
+        enrollment: Id,
+        /// Where it stands from now on.
+        state: EnrollmentState,
+        /// Now.
+        at: Millis,
+    },
+    /// Begins an enrollment again that ended without a certificate; if another one with its key is open, that is a
+    /// [`Conflict::Enrollment`].
+    ReopenEnrollment {
+        /// The enrollment.
+        enrollment: Id,
+        /// Now.
+        at: Millis,
+    },
+    /// Notes that another issuer took over an enrollment.
+    SetEnrollmentIssuer {
+        /// The enrollment.
+        enrollment: Id,
+        /// The issuer, by its name in the configuration.
+        issuer: String,
+    },
+    /// Stores an issued certificate; the same one twice is stored once.
+    AddCertificate(IssuedCertificate),
+    /// Revokes an issued certificate that is not revoked.
+    RevokeCertificate {
+        /// Its SHA-256.
+        fingerprint: Sha256,
+        /// Now.
+        at: Millis,
+    },
+    /// Stores a CA certificate for `/cacerts`; the same one twice is stored once.
+    AddChainCertificate(ChainCertificate),
+    /// Inserts an order of the bridge; one that is there already stays as it is.
+    InsertOrder(OrderRecord),
+    /// Writes the order's state, lease and due time, and appends the step.
+    AdvanceOrder {
+        /// The order, as it is from now on.
+        order: OrderRecord,
+        /// The node that drives it; a lease of another node that still runs is a [`Conflict::OrderLeased`].
+        node: String,
+        /// What happened, for `order_steps`.
+        step: String,
+        /// Now.
+        at: Millis,
+    },
+    /// Ends an order that the CA was not asked to issue for yet; one that is further goes on.
+    CancelOrder {
+        /// The order.
+        order: OrderId,
+        /// Its end.
+        state: OrderState,
+        /// What happened, for `order_steps`.
+        step: String,
+        /// Now.
+        at: Millis,
+    },
+    /// Has an order that waits looked at now, and begins one anew that ended without a certificate.
+    RetryOrder {
+        /// The order.
+        order: OrderId,
+        /// What happened, for `order_steps`.
+        step: String,
+        /// Now.
+        at: Millis,
+    },
+    /// Frees the orders of an issuer that a node leased.
+    ReleaseOrders {
+        /// The issuer, by its name in the configuration.
+        issuer: String,
+        /// The node.
+        node: String,
+    },
+    /// Takes from a CA's limit; if somebody else did meanwhile, that is a [`Conflict::Quota`].
+    SpendQuota(Spending),
+    /// Forgets limits of which nothing is taken any more.
+    PruneQuotas {
+        /// Now.
+        now: Millis,
+    },
+    /// Has a certificate revoked at its CA; the same one twice is revoked once.
+    RequestRevocation(RevocationRow),
+    /// Notes what became of an attempt to revoke.
+    NoteRevocation {
+        /// SHA-256 of the certificate.
+        fingerprint: Sha256,
+        /// When the CA did it.
+        done_at: Option<Millis>,
+        /// When it is asked again, where it did not.
+        due: Millis,
+        /// What it said, where it did not.
+        problem: Option<String>,
+    },
+    /// Removes an order that ended, with its steps; its enrollment stays.
+    PruneOrder {
+        /// The order.
+        order: OrderId,
+    },
+    /// Stores the ACME account of an issuer.
+    SaveAccount {
+        /// The issuer, by its name in the configuration.
+        issuer: String,
+        /// The account.
+        account: AccountRecord,
+    },
+    /// Makes a challenge answer available.
+    PutAnswer(ChallengeAnswer),
+    /// Ends the challenge answers of an order: the registrar's own are gone, those elsewhere are to be taken back.
+    RetireAnswers {
+        /// The order.
+        order: OrderId,
+    },
+    /// Forgets a challenge answer that was taken back; one that an order needs stays.
+    RemoveAnswer(ChallengeAnswer),
+    /// Keeps a key that was made for a device; fails if there is one for the same wish.
+    KeepSealedKey(SealedKey),
+    /// Notes that a kept key was sent; only the first time counts.
+    NoteKeySent {
+        /// The wish that it is for.
+        wish: Sha256,
+        /// Now.
+        at: Millis,
+    },
+    /// Removes a kept key, unless another one is in its place.
+    RemoveSealedKey {
+        /// The wish that it is for.
+        wish: Sha256,
+        /// The key of its enrollment.
+        enrollment: Sha256,
+    },
+    /// Removes all kept keys of a device.
+    RemoveSealedKeys {
+        /// The device.
+        device: Id,
+    },
+    /// Removes the kept keys that are given no more.
+    PruneSealedKeys {
+        /// Those that were sent at this time or before.
+        sent_until: Millis,
+        /// Those that were made at this time or before.
+        made_until: Millis,
+    },
+    /// Keeps a signed statement about a chain; the same one twice is kept once.
+    AddCheckpoint(Checkpoint),
+    /// Puts a signed statement in the place of the events up to it.
+    PruneEvents(Checkpoint),
+    /// Notes how far a reader of a node's events came.
+    SetCursor {
+        /// The reader.
+        reader: String,
+        /// The node.
+        node: String,
+        /// The number of the last event that it is done with.
+        seq: i64,
+    },
+}
+
+/// What stood in the way of a commit; nothing of it was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Conflict {
+    /// Another manufacturer has this name.
+    ManufacturerName(String),
+    /// Another device has this name.
+    DeviceName(String),
+    /// Another device of the manufacturer has this serial number.
+    SerialNumber(String),
+    /// An operator retired or blocked the device.
+    DeviceBarred,
+    /// The device waits for an answer already.
+    Approval,
+    /// Another credential has this name.
+    CredentialName(String),
+    /// Another device has this credential.
+    CredentialDevice(String),
+    /// The credential is used up or revoked.
+    CredentialSpent,
+    /// The exchange was begun by another request.
+    VoucherExchange,
+    /// Another enrollment with this key is approved or ordered.
+    Enrollment,
+    /// A key was made for the same wish.
+    SealedKey,
+    /// Another node drives the order.
+    OrderLeased,
+    /// Another order took from the limit.
+    Quota,
+    /// The row to change is not there.
+    Missing,
+}
