@@ -1,6 +1,7 @@
 //! The commands of `brski-lab`. Results go to stdout, everything else to stderr.
 
 mod est;
+mod join;
 
 use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::path::{Path, PathBuf};
@@ -36,6 +37,8 @@ enum Command {
     Masa(MasaArguments),
     /// Take one pledge made with 'brski-lab pki' through any registrar
     Pledge(PledgeArguments),
+    /// Be a join proxy: carry pledges' connections to a registrar, and say so by mDNS
+    Proxy(join::ProxyArguments),
     /// Be an EST client of any server: fetch, enroll, renew
     Est(Box<est::EstArguments>),
 }
@@ -103,8 +106,10 @@ struct PledgeArguments {
     #[arg(long)]
     serial: String,
     /// The registrar, such as https://127.0.0.1:8443
-    #[arg(long, value_name = "URL")]
-    registrar: String,
+    #[arg(long, value_name = "URL", required_unless_present = "discover")]
+    registrar: Option<String>,
+    #[command(flatten)]
+    discover: join::DiscoverArguments,
     /// The EST label
     #[arg(long, value_parser = brski_est::path::Label::parse)]
     label: Option<brski_est::path::Label>,
@@ -127,6 +132,7 @@ pub fn run() -> ExitCode {
             Command::Pki(arguments) => pki(&arguments),
             Command::Masa(arguments) => masa(&arguments).await,
             Command::Pledge(arguments) => pledge(&arguments).await,
+            Command::Proxy(arguments) => join::proxy(arguments).await,
             Command::Est(arguments) => est::run(*arguments).await,
         }
     });
@@ -259,22 +265,23 @@ fn credential(folder: &Path, name: &str) -> anyhow::Result<Credential> {
     })
 }
 
+/// The address of https://HOST:PORT.
+fn address(url: &str) -> anyhow::Result<SocketAddr> {
+    let hint = || format!("--registrar {url:?} is not https://HOST:PORT");
+    let authority = url.strip_prefix("https://").with_context(hint)?.trim_end_matches('/');
+    let mut addresses = authority.to_socket_addrs().with_context(hint)?;
+    addresses.next().with_context(|| format!("{authority} has no address"))
+}
+
 async fn pledge(arguments: &PledgeArguments) -> anyhow::Result<ExitCode> {
-    let authority = arguments
-        .registrar
-        .strip_prefix("https://")
-        .with_context(|| format!("--registrar {:?} is not https://HOST:PORT", arguments.registrar))?
-        .trim_end_matches('/');
-    let address = authority
-        .to_socket_addrs()
-        .with_context(|| format!("--registrar {:?} is not https://HOST:PORT", arguments.registrar))?
-        .next()
-        .with_context(|| format!("{authority} has no address"))?;
     let manufacturer = certificate(&arguments.dir.join("ca.pem"))?;
     let idevid = credential(&arguments.dir, &format!("idevid-{}", arguments.serial))?;
     let pledge = Pledge::new(idevid, &manufacturer)?;
     let label = Label::new(arguments.label.clone());
-    let enrolled = journey::run(&pledge, address, &label).await?;
+    let enrolled = match &arguments.registrar {
+        Some(url) => journey::run(&pledge, address(url)?, &label).await?,
+        None => join::discovered(&pledge, &label, &arguments.discover).await?,
+    };
     let name = format!("certificate-{}", arguments.serial);
     pki::write(&arguments.dir, &name, &enrolled.credential)?;
     println!("{}", serde_json::to_string_pretty(&DeviceReport::of(&enrolled))?);

@@ -4,6 +4,7 @@
 //! Nothing here links the registrar: what is shared with it are the codecs, and outside programs check those.
 
 pub mod cli;
+pub mod discovery;
 pub mod est;
 pub mod http;
 pub mod masa;
@@ -11,6 +12,7 @@ pub mod pebble;
 pub mod pki;
 pub mod pledge;
 pub mod process;
+pub mod proxy;
 pub mod registrar;
 pub mod report;
 pub mod up;

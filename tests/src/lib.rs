@@ -7,6 +7,7 @@ pub mod admin;
 pub mod bridge_site;
 pub mod dns;
 pub mod est;
+pub mod network;
 pub mod postgres;
 pub mod programs;
 pub mod proxy;

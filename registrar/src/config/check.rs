@@ -51,6 +51,7 @@ pub fn check(config: &Config, daemon: Daemon, now: Millis) -> Vec<Problem> {
         problems.zone(&format!("zone.{name:?}"), &zone.solver);
     }
     problems.notify();
+    problems.discovery();
     if daemon == Daemon::Stopped {
         problems.address("listen.est", config.listen.est);
         if let Some(admin) = config.listen.admin {
@@ -213,6 +214,23 @@ impl Problems<'_> {
             if let Some(Err(error)) = token_file.as_deref().map(Token::read) {
                 self.add("notify.token_file", error.to_string());
             }
+        }
+    }
+
+    fn discovery(&mut self) {
+        let Some(discovery) = &self.config.discovery else {
+            return;
+        };
+        for interface in &discovery.interfaces {
+            if !Path::new("/sys/class/net").join(interface).exists() {
+                let reason = format!("this machine has no network interface {interface:?}");
+                self.add("discovery.interfaces", reason);
+            }
+        }
+        if self.config.listen.est.ip().is_loopback() && discovery.port.is_none() {
+            let reason = "is needed: listen.est is a loopback address, which no device reaches, so \
+                          name the port of what leads to it";
+            self.add("discovery.port", reason.to_owned());
         }
     }
 

@@ -13,6 +13,7 @@ use crate::policy::admission::Unexpected;
 
 mod admin;
 pub mod check;
+mod discovery;
 mod identity;
 mod issuer;
 pub mod limits;
@@ -30,6 +31,7 @@ pub mod usage;
 mod zone;
 
 pub use self::admin::{Admin, AdminClient, AdminToken, Recognised, ServerFiles};
+pub use self::discovery::DiscoveryConfig;
 pub use self::identity::{IdentityFiles, Pin};
 pub use self::issuer::{AcmeConfig, IssuerConfig, LocalConfig};
 pub use self::limits::{BodyLimits, Limits, Timeouts};
@@ -54,6 +56,8 @@ pub struct Config {
     pub written: BTreeMap<String, String>,
     /// Where to listen.
     pub listen: Listen,
+    /// Whether devices find the registrar by DNS-SD, and where; none: they do not.
+    pub discovery: Option<DiscoveryConfig>,
     /// Who may use the admin API over TLS.
     pub admin: Admin,
     /// Where everything is kept.
@@ -161,6 +165,7 @@ impl Reader {
             ],
         );
         let store = self.store(&raw.store);
+        let discovery = self.discovery(raw.discovery, &store.node);
         let log = self.log(raw.log);
         let metrics = self.metrics(&raw.metrics);
         let notify = self.notify(raw.notify);
@@ -173,6 +178,7 @@ impl Reader {
         Ok(Config {
             written,
             listen,
+            discovery,
             admin,
             store,
             identity,

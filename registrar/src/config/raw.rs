@@ -8,6 +8,7 @@ use serde::Deserialize;
 #[serde(deny_unknown_fields)]
 pub(super) struct File {
     pub(super) listen: Listen,
+    pub(super) discovery: Option<Discovery>,
     #[serde(default)]
     pub(super) admin: Admin,
     #[serde(default)]
@@ -39,6 +40,14 @@ pub(super) struct Listen {
     pub(super) admin: Option<String>,
     pub(super) metrics: Option<String>,
     pub(super) http01: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Discovery {
+    pub(super) interfaces: Vec<String>,
+    pub(super) name: Option<String>,
+    pub(super) port: Option<u16>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -2,6 +2,18 @@
 
 use std::fmt::Write as _;
 
+/// The section `[discovery]`.
+const DISCOVERY: &str = r#"# Devices on the same network find the registrar by DNS-SD (_brski-registrar._tcp over mDNS), where this is written.
+# [discovery]
+# The network interfaces that it is announced on, and no other:
+# interfaces = ["eth1"]
+# The instance's name; store.node if left out:
+# name = "registrar-1"
+# Where devices are sent, if that is not the port of listen.est: a balancer's port on this machine.
+# port = 443
+
+"#;
+
 /// The section `[admin]`.
 const ADMIN: &str = r#"# Who may use listen.admin. Roles: "viewer" sees, "approver" lets devices in, "operator" does everything.
 [admin]
@@ -144,7 +156,7 @@ pub struct AcmeChoices {
 #[must_use]
 pub fn file(choices: &Choices) -> String {
     let mut text = listen(choices);
-    for section in [ADMIN, STORE, IDENTITY, LOCAL_ISSUER] {
+    for section in [DISCOVERY, ADMIN, STORE, IDENTITY, LOCAL_ISSUER] {
         text.push_str(section);
     }
     if let Some(acme) = &choices.acme {

@@ -21,6 +21,7 @@ use tracing::{error, warn};
 
 use self::base::Base;
 use self::challenges::{Responders, SolverBuilder, tls_alpn};
+use self::discovery::Announcement;
 use self::issuers::{IssuerBuilder, Issuers, system_anchors};
 use self::observer::Daemon;
 use self::observing::MetricsListener;
@@ -48,6 +49,7 @@ use crate::trail::keeper::Keeper;
 
 mod base;
 mod challenges;
+mod discovery;
 mod issuers;
 mod observer;
 mod observing;
@@ -67,6 +69,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let metrics = &base.observing.metrics;
     let listener = bind(config.listen.est, "listen.est").await?;
     let address = listener.local_addr()?;
+    let announcement = Announcement::prepare(&config, address)?;
     let responders = Responders::start(&config, &base.answers).await?;
     let mut tasks = JoinSet::new();
     let Issuers { by_name: issuers, bridges, locals } = start_issuers(&config, &base, &mut tasks)?;
@@ -109,6 +112,9 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let keeping = Arc::clone(&keeper);
     let ending = stopped.clone();
     tasks.spawn(async move { keeping.run(ending).await });
+    if let Some(announcement) = announcement {
+        tasks.spawn(announcement.run(stopped.clone()));
+    }
     let router = router(app).merge(lists);
     tasks.spawn(async move {
         let _listening = health.listening();

@@ -1,0 +1,103 @@
+//! `brski-lab proxy`, and how `brski-lab pledge --discover` finds its way.
+
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use clap::Args;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::discovery::{self, Announcement};
+use crate::pledge::Pledge;
+use crate::pledge::journey::{self, Enrolled, Label};
+use crate::proxy::{JoinProxy, ProxyOptions};
+
+#[derive(Debug, Args)]
+pub(super) struct ProxyArguments {
+    /// The registrar
+    #[arg(long, value_name = "HOST:PORT")]
+    registrar: String,
+    /// Where to listen
+    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:0")]
+    listen: SocketAddr,
+    /// A network interface to announce the proxy on, by mDNS; not announced if left out
+    #[arg(long = "interface", value_name = "NAME")]
+    interfaces: Vec<String>,
+    /// The name to announce
+    #[arg(long, default_value = "join proxy, LAB ONLY")]
+    name: String,
+    /// How many connections at once; more are closed
+    #[arg(long, default_value_t = 64)]
+    connections: usize,
+    /// How long a connection may be silent, in seconds
+    #[arg(long, default_value_t = 120)]
+    idle_secs: u64,
+    /// Listen on another address than this machine's own
+    #[arg(long)]
+    danger_bind: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct DiscoverArguments {
+    /// Find a join proxy or a registrar by mDNS, and try the next one where one fails
+    #[arg(long, requires = "interfaces", conflicts_with = "registrar")]
+    pub(super) discover: bool,
+    /// A network interface to look on
+    #[arg(long = "interface", value_name = "NAME", requires = "discover")]
+    interfaces: Vec<String>,
+    /// How long to look, in seconds
+    #[arg(long, default_value_t = 3, requires = "discover")]
+    discover_secs: u64,
+}
+
+pub(super) async fn proxy(arguments: ProxyArguments) -> anyhow::Result<ExitCode> {
+    if !arguments.listen.ip().is_loopback() && !arguments.danger_bind {
+        bail!(
+            "{} is reachable from elsewhere; use a loopback address, or --danger-bind",
+            arguments.listen
+        );
+    }
+    let mut terminate = signal(SignalKind::terminate())?;
+    let idle = Duration::from_secs(arguments.idle_secs);
+    let ProxyArguments { registrar, listen, interfaces, name, connections, .. } = arguments;
+    let options = ProxyOptions { registrar, connections, idle };
+    let proxy = JoinProxy::start(listen, options).await.with_context(|| listen.to_string())?;
+    let announcement = match interfaces.is_empty() {
+        true => None,
+        false => Some(Announcement::proxy(&interfaces, &name, proxy.address())?),
+    };
+    eprintln!("brski-lab: join proxy listens on {}", proxy.address());
+    tokio::select! {
+        ended = tokio::signal::ctrl_c() => ended?,
+        _ = terminate.recv() => {}
+    }
+    if let Some(announcement) = announcement {
+        announcement.end().await;
+    }
+    eprintln!("brski-lab: {} connections were carried", proxy.relayed());
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Joins at the first place that lets it (RFC 8995 §4.1, §5.6.2): each attempt has a nonce of its own.
+pub(super) async fn discovered(
+    pledge: &Pledge,
+    label: &Label,
+    arguments: &DiscoverArguments,
+) -> anyhow::Result<Enrolled> {
+    let period = Duration::from_secs(arguments.discover_secs);
+    let places = discovery::browse(&arguments.interfaces, period).await?;
+    if places.is_empty() {
+        bail!("nobody answers on {}", arguments.interfaces.join(", "));
+    }
+    for place in &places {
+        match journey::run(pledge, place.address, label).await {
+            Ok(enrolled) => {
+                eprintln!("brski-lab: joined at {} ({})", place.instance, place.address);
+                return Ok(enrolled);
+            }
+            Err(error) => eprintln!("brski-lab: {} ({}): {error}", place.instance, place.address),
+        }
+    }
+    bail!("none of the {} places that were found let it join", places.len())
+}
