@@ -18,8 +18,8 @@ impl Tables {
     pub(super) fn head(&self, node: &str) -> Head {
         let newest = self.chain(node).next_back().map(|row| (row.seq, row.hash));
         let checkpoint = || {
-            let of_node = self.rows.checkpoints.values().filter(|row| row.node == node);
-            of_node.last().map(|row| (row.seq, row.hash))
+            let mut of_node = self.rows.checkpoints.values().filter(|row| row.node == node);
+            of_node.next_back().map(|row| (row.seq, row.hash))
         };
         newest.or_else(checkpoint).map_or(Head::START, |(seq, hash)| Head { seq, hash })
     }
