@@ -199,7 +199,11 @@ fn check_names_file_and_key_of_each_problem() {
         ("header_timeout_secs = 30", "header_timeout_secs = 301", "limits.header_timeout_secs"),
         ("handshake_timeout_secs", "handshake_timeout", "handshake_timeout_secs"),
         ("server_keygen = false", "server_keygen = \"no\"", "server_keygen"),
-        ("# [discovery]", "[discovery]\ninterfaces = []", "discovery.interfaces: names no interface"),
+        (
+            "# [discovery]",
+            "[discovery]\ninterfaces = []",
+            "discovery.interfaces: names no interface",
+        ),
         ("# [discovery]", "[discovery]\ninterfaces = [\"a/b\"]", "discovery.interfaces"),
         ("# [discovery]", "[discovery]\ninterfaces = [\"absent-0\"]", "no network interface"),
         ("# [discovery]", "[discovery]\ninterfaces = [\"lo\"]", "discovery.port"),
