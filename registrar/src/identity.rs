@@ -5,7 +5,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use brski_voucher::certificate::{CMC_RA, Certificate, SERVER_AUTH};
+use brski_voucher::certificate::{CMC_RA, Certificate};
 use brski_voucher::signature::{PrivateKey, Signer};
 use brski_voucher::trust::{Anchors, ValidityTime, verify_chain};
 use rustls_pki_types::pem::PemObject as _;
@@ -72,10 +72,9 @@ impl RegistrarIdentity {
             let reason = format!("is of another key than {}", files.key.display());
             return wrong(&files.certificate, reason);
         }
-        for (usage, word) in [(CMC_RA, "cmcRA"), (SERVER_AUTH, "serverAuth")] {
-            if !own.has_extended_key_usage(usage) {
-                return wrong(&files.certificate, format!("lacks the extended key usage {word}"));
-            }
+        // RFC 8995 §5.5.4 asks for no more, and its own example has no more; the rest is a warning of `check`.
+        if !own.has_extended_key_usage(CMC_RA) {
+            return wrong(&files.certificate, "lacks the extended key usage cmcRA".to_owned());
         }
         let mut chain = certificates.clone();
         if !chain.iter().any(|each| each.der() == domain_ca.der()) {

@@ -25,6 +25,9 @@ use brski_voucher::certificate::{CLIENT_AUTH, CMC_RA, SERVER_AUTH};
 use brski_voucher::encoding::Encoding;
 use brski_voucher::idevid::SerialNumber;
 use brski_voucher::signature::PrivateKey;
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair,
+};
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{PrivateKeyDer, UnixTime};
 use tempfile::TempDir;
@@ -340,6 +343,35 @@ fn check_warns_when_the_configured_roots_are_more_than_clients_read() {
         assert_eq!(stderr(&output).contains("warning: "), warns, "{}", stderr(&output));
         assert_eq!(stderr(&output).contains("/cacerts has"), warns, "{}", stderr(&output));
     }
+}
+
+#[test]
+fn check_warns_of_a_certificate_that_is_for_no_server() {
+    let made = Made::new(&[]);
+    let output = made.run(&["check"]);
+    assert!(!stderr(&output).contains("serverAuth"), "{}", stderr(&output));
+    // RFC 8995 §5.5.4 asks for cmcRA alone.
+    certify(&made, ExtendedKeyUsagePurpose::Other(vec![1, 3, 6, 1, 5, 5, 7, 3, 28]));
+    let output = made.run(&["check"]);
+    assert_eq!(stdout(&output), "ok\n", "{}", stderr(&output));
+    let told = stderr(&output);
+    assert!(told.contains("identity.certificate: lacks") && told.contains("serverAuth"), "{told}");
+    // Without cmcRA no MASA gives it a voucher.
+    certify(&made, ExtendedKeyUsagePurpose::ServerAuth);
+    assert!(made.problems().contains("lacks the extended key usage cmcRA"));
+}
+
+/// Gives the registrar's key a certificate of another domain CA, for one usage.
+fn certify(made: &Made, usage: ExtendedKeyUsagePurpose) {
+    let key = KeyPair::from_pem(&fs::read_to_string(made.file("registrar.key")).unwrap()).unwrap();
+    let mut authority = CertificateParams::default();
+    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let authority = CertifiedIssuer::self_signed(authority, KeyPair::generate().unwrap()).unwrap();
+    let mut parameters = CertificateParams::default();
+    parameters.extended_key_usages = vec![usage];
+    let certificate = parameters.signed_by(&key, &authority).unwrap();
+    fs::write(made.file("registrar.pem"), certificate.pem()).unwrap();
+    fs::write(made.file("domain-ca.pem"), authority.pem()).unwrap();
 }
 
 /// A root certificate, PEM.

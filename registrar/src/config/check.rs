@@ -9,7 +9,7 @@ use acme_bridge::solver::acme_dns::Registration;
 use acme_bridge::solver::rfc2136::TsigKey;
 use brski_est::certs_only;
 use brski_est::transfer::{self, Folding};
-use brski_voucher::certificate::Certificate;
+use brski_voucher::certificate::{Certificate, SERVER_AUTH};
 use brski_voucher::trust::ValidityTime;
 
 use super::{
@@ -74,6 +74,23 @@ pub fn check(config: &Config, daemon: Daemon, now: Millis) -> Vec<Problem> {
 /// What `serve` would take, and somebody may regret.
 #[must_use]
 pub fn warnings(config: &Config) -> Vec<Problem> {
+    narrow_certificate(config).into_iter().chain(long_ca_certificates(config)).collect()
+}
+
+/// A registrar's certificate that clients of TLS do not take for a server's.
+fn narrow_certificate(config: &Config) -> Option<Problem> {
+    // What cannot be read is `check`'s business.
+    let certificates = read_certificates(&config.identity.certificate).unwrap_or_default();
+    let own = certificates.first()?;
+    let reason = "lacks the extended key usage serverAuth: pledges take it before they have a voucher, and many an \
+                  EST client does not";
+    let key = "identity.certificate".to_owned();
+    let problem = Problem { file: config.file.clone(), key, reason: reason.to_owned() };
+    (!own.has_extended_key_usage(SERVER_AUTH)).then_some(problem)
+}
+
+/// Roots that make a long body of `/cacerts`.
+fn long_ca_certificates(config: &Config) -> Option<Problem> {
     let roots = configured_roots(config);
     let body = certs_only::encode(&roots.iter().map(Certificate::der).collect::<Vec<_>>());
     let characters = transfer::encode(&body, Folding::Never).len();
@@ -82,10 +99,8 @@ pub fn warnings(config: &Config) -> Vec<Problem> {
          some clients read {CA_CERTS_CHARACTERS} at most: leave roots out that no issued chain ends at"
     );
     let file = config.file.clone();
-    match characters > CA_CERTS_CHARACTERS {
-        true => vec![Problem { file, key: "issuer".to_owned(), reason }],
-        false => Vec::new(),
-    }
+    let problem = Problem { file, key: "issuer".to_owned(), reason };
+    (characters > CA_CERTS_CHARACTERS).then_some(problem)
 }
 
 /// What `/cacerts` serves whatever was issued; what cannot be read is [`check`]'s business.
