@@ -6,6 +6,7 @@
 mod algorithms;
 mod artefacts;
 mod clients;
+mod flow;
 mod inspect;
 
 use std::path::Path;
