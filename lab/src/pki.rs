@@ -76,9 +76,16 @@ impl Authority {
     }
 
     fn issue(&self, parameters: &CertificateParams) -> Result<Credential, rcgen::Error> {
-        let key = KeyPair::generate()?;
-        let certificate = parameters.signed_by(&key, &self.issuer)?;
-        Ok(Credential::new(certificate.der(), &key))
+        self.issue_for(parameters, &KeyPair::generate()?)
+    }
+
+    fn issue_for(
+        &self,
+        parameters: &CertificateParams,
+        key: &KeyPair,
+    ) -> Result<Credential, rcgen::Error> {
+        let certificate = parameters.signed_by(key, &self.issuer)?;
+        Ok(Credential::new(certificate.der(), key))
     }
 
     /// Makes an IDevID: P-256, the serial number in the subject, the MASA's URL, no end, no extended key usage.
@@ -86,6 +93,19 @@ impl Authority {
     /// # Errors
     /// If the library cannot make it.
     pub fn idevid(&self, serial: &str, masa_url: &str) -> Result<Credential, rcgen::Error> {
+        self.idevid_for(serial, masa_url, &KeyPair::generate()?)
+    }
+
+    /// Makes an IDevID as [`Authority::idevid`] does, for any key.
+    ///
+    /// # Errors
+    /// If the library cannot make it.
+    pub fn idevid_for(
+        &self,
+        serial: &str,
+        masa_url: &str,
+        key: &KeyPair,
+    ) -> Result<Credential, rcgen::Error> {
         let mut parameters = CertificateParams::default();
         parameters.distinguished_name = subject("device, LAB ONLY");
         let kind = DnType::CustomDnType(SERIAL_NUMBER.to_vec());
@@ -98,7 +118,7 @@ impl Authority {
         parameters.use_authority_key_identifier_extension = true;
         parameters.not_before = FOUNDED;
         parameters.not_after = FOREVER;
-        self.issue(&parameters)
+        self.issue_for(&parameters, key)
     }
 
     /// Makes a certificate for a TLS server on this machine.

@@ -5,3 +5,7 @@
 #![allow(clippy::indexing_slicing, clippy::expect_used, clippy::unwrap_used, clippy::panic)]
 
 mod discovery;
+mod matrix;
+mod nodes;
+mod published;
+mod walk;
