@@ -2,6 +2,7 @@
 
 mod est;
 mod join;
+mod load;
 
 use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::path::{Path, PathBuf};
@@ -41,6 +42,8 @@ enum Command {
     Proxy(join::ProxyArguments),
     /// Be an EST client of any server: fetch, enroll, renew
     Est(Box<est::EstArguments>),
+    /// Put load on an EST server or a registrar, and measure what it bears
+    Load(Box<load::LoadArguments>),
 }
 
 #[derive(Debug, Args)]
@@ -79,6 +82,9 @@ struct PkiArguments {
     /// A serial number; an IDevID is made for each
     #[arg(long = "serial")]
     serials: Vec<String>,
+    /// How many IDevIDs to make beside those, with serial numbers LAB-000001 and so on
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(..=1_000_000))]
+    pledges: u32,
     /// The MASA's URL in the IDevIDs
     #[arg(long, default_value = "localhost:9443")]
     masa_url: String,
@@ -134,6 +140,7 @@ pub fn run() -> ExitCode {
             Command::Pledge(arguments) => pledge(&arguments).await,
             Command::Proxy(arguments) => join::proxy(arguments).await,
             Command::Est(arguments) => est::run(*arguments).await,
+            Command::Load(arguments) => load::run(*arguments).await,
         }
     });
     match done {
@@ -211,18 +218,16 @@ fn pki(arguments: &PkiArguments) -> anyhow::Result<ExitCode> {
     std::fs::write(folder.join("ca.pem"), manufacturer.authority.pem())?;
     pki::write(folder, "masa-tls", &manufacturer.masa_tls)?;
     pki::write(folder, "voucher-signer", &manufacturer.voucher_signer)?;
-    for serial in &arguments.serials {
+    let counted = (1..=arguments.pledges).map(|number| format!("LAB-{number:06}"));
+    let serials: Vec<String> = arguments.serials.iter().cloned().chain(counted).collect();
+    for serial in &serials {
         if serial.contains(['/', '\0']) {
             bail!("serial number {serial:?} does not make a file name");
         }
         let idevid = manufacturer.authority.idevid(serial, &arguments.masa_url)?;
         pki::write(folder, &format!("idevid-{serial}"), &idevid)?;
     }
-    println!(
-        "made a manufacturer with {} IDevIDs in {}",
-        arguments.serials.len(),
-        folder.display()
-    );
+    println!("made a manufacturer with {} IDevIDs in {}", serials.len(), folder.display());
     println!("\nNext:");
     println!("  brski-lab masa --dir {}", folder.display());
     println!(

@@ -7,6 +7,7 @@ pub mod cli;
 pub mod discovery;
 pub mod est;
 pub mod http;
+pub mod load;
 pub mod masa;
 pub mod pebble;
 pub mod pki;
