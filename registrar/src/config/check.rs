@@ -39,6 +39,7 @@ pub fn check(config: &Config, daemon: Daemon, now: Millis) -> Vec<Problem> {
     let mut problems = Problems { config, found: Vec::new() };
     problems.identity(now);
     problems.admin();
+    problems.discovery();
     for (name, issuer) in &config.issuers {
         match issuer {
             IssuerConfig::Local(local) => {
@@ -51,7 +52,6 @@ pub fn check(config: &Config, daemon: Daemon, now: Millis) -> Vec<Problem> {
         problems.zone(&format!("zone.{name:?}"), &zone.solver);
     }
     problems.notify();
-    problems.discovery();
     if daemon == Daemon::Stopped {
         problems.address("listen.est", config.listen.est);
         if let Some(admin) = config.listen.admin {
@@ -74,7 +74,7 @@ pub fn check(config: &Config, daemon: Daemon, now: Millis) -> Vec<Problem> {
 /// What `serve` would take, and somebody may regret.
 #[must_use]
 pub fn warnings(config: &Config) -> Vec<Problem> {
-    narrow_certificate(config).into_iter().chain(long_ca_certificates(config)).collect()
+    narrow_certificate(config).into_iter().chain(other_warnings(config)).collect()
 }
 
 /// A registrar's certificate that clients of TLS do not take for a server's.
@@ -89,8 +89,8 @@ fn narrow_certificate(config: &Config) -> Option<Problem> {
     (!own.has_extended_key_usage(SERVER_AUTH)).then_some(problem)
 }
 
-/// Roots that make a long body of `/cacerts`.
-fn long_ca_certificates(config: &Config) -> Option<Problem> {
+/// What is about more than the registrar's own certificate.
+fn other_warnings(config: &Config) -> Vec<Problem> {
     let roots = configured_roots(config);
     let body = certs_only::encode(&roots.iter().map(Certificate::der).collect::<Vec<_>>());
     let characters = transfer::encode(&body, Folding::Never).len();
@@ -99,8 +99,10 @@ fn long_ca_certificates(config: &Config) -> Option<Problem> {
          some clients read {CA_CERTS_CHARACTERS} at most: leave roots out that no issued chain ends at"
     );
     let file = config.file.clone();
-    let problem = Problem { file, key: "issuer".to_owned(), reason };
-    (characters > CA_CERTS_CHARACTERS).then_some(problem)
+    match characters > CA_CERTS_CHARACTERS {
+        true => vec![Problem { file, key: "issuer".to_owned(), reason }],
+        false => Vec::new(),
+    }
 }
 
 /// What `/cacerts` serves whatever was issued; what cannot be read is [`check`]'s business.
