@@ -49,6 +49,12 @@ impl Maker {
         Ok(Self { manufacturer, masa_gate, masa_anchor, _masa: masa })
     }
 
+    /// How many vouchers the MASA was asked for.
+    fn vouchers_asked(&self) -> usize {
+        let seen = self.masa_gate.seen();
+        seen.iter().filter(|request| request.path == path::REQUEST_VOUCHER).count()
+    }
+
     fn pledge(&self, serial: &str) -> anyhow::Result<Pledge> {
         let url = format!("localhost:{}", self.masa_gate.address().port());
         let idevid = self.manufacturer.authority.idevid(serial, &url)?;
@@ -108,7 +114,7 @@ async fn requests_that_land_on_alternating_nodes_complete() -> anyhow::Result<()
     let opened = || [pair.first.opened(), pair.second.opened()];
     let before = opened();
     walk.voucher(&asked).await?;
-    assert_eq!(maker.masa_gate.seen().len(), 1, "one voucher for both nodes");
+    assert_eq!(maker.vouchers_asked(), 1, "one voucher for both nodes");
     // The voucher that one node got is given by the other one too.
     walk.voucher(&asked).await?;
     walk.voucher_status().await?;
@@ -122,7 +128,7 @@ async fn requests_that_land_on_alternating_nodes_complete() -> anyhow::Result<()
 
     let [first, second] = [0, 1].map(|at| opened()[at] - before[at]);
     assert!(first >= 4 && second >= 4 && first.abs_diff(second) <= 1, "{first} and {second}");
-    assert_eq!(maker.masa_gate.seen().len(), 1, "one voucher for both nodes");
+    assert_eq!(maker.vouchers_asked(), 1, "one voucher for both nodes");
     let both = ["first", "second"].map(str::to_owned).into_iter().collect();
     assert_eq!(writers(&pair, "TWO-1").await?, both);
     for which in [Which::First, Which::Second] {
