@@ -53,6 +53,9 @@ pub(super) async fn status(read: &ReadOptions) -> Result<(), Failed> {
     println!("requests     {}", counters.requests);
     println!("dns queries  {}", counters.dns_queries);
     println!("dns answers  {}", counters.dns_answers);
+    for line in &counters.settings_differing {
+        println!("settings differ from those of {line}");
+    }
     Ok(())
 }
 

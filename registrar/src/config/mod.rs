@@ -12,6 +12,7 @@ use self::reader::{Reader, with_nearest};
 use crate::observe::survey::Intervals;
 
 mod admin;
+pub mod agreement;
 pub mod check;
 mod discovery;
 mod identity;

@@ -16,6 +16,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tracing::{error, warn};
 
+use self::agreement::Agreement;
 use self::base::Base;
 use self::challenges::{Responders, SolverBuilder, tls_alpn};
 use self::discovery::Announcement;
@@ -45,6 +46,7 @@ use crate::tls::server::server_config;
 use crate::trail::keeper::Keeper;
 
 pub(crate) mod accounts;
+mod agreement;
 mod base;
 mod challenges;
 mod discovery;
@@ -94,6 +96,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         dns: responders.dns.as_ref().map(Responder::counters),
         registry: Arc::clone(&registry),
         log: Arc::clone(&log),
+        agreement: Arc::new(agreement(&app)),
         generation: AtomicI64::new(app.store.generation().await?),
     });
     let service = service(&daemon, accounts);
@@ -106,6 +109,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         tasks.spawn(listener::run(listener, door, guarded, bounds, stopped.clone()));
     }
     tasks.spawn(Arc::clone(&daemon).follow(stopped.clone()));
+    tasks.spawn(Arc::clone(&daemon.agreement).run(stopped.clone()));
     resume::approved(&app).await;
     let keeper = Arc::new(keeper(&app));
     let keeping = Arc::clone(&keeper);
@@ -189,6 +193,18 @@ async fn app(
         requests: AtomicU64::new(0),
         metrics: Arc::clone(&base.observing.metrics),
     })
+}
+
+/// What compares the settings of the nodes.
+fn agreement(app: &App) -> Agreement {
+    Agreement {
+        store: Arc::clone(&app.store),
+        clock: Arc::clone(&app.clock),
+        metrics: Arc::clone(&app.metrics),
+        config: Arc::clone(&app.config),
+        spki: app.identity.certificate().spki_der().to_vec(),
+        found: ArcSwap::default(),
+    }
 }
 
 /// The operators' side.

@@ -10,6 +10,7 @@ use async_trait::async_trait;
 use tokio::sync::watch;
 use tracing::{error, info, warn};
 
+use super::agreement::Agreement;
 use crate::admin::api::status::{Counters, Reloaded};
 use crate::admin::registry::Registry;
 use crate::admin::service::Observer;
@@ -28,6 +29,7 @@ pub(super) struct Daemon {
     pub(super) dns: Option<Arc<dns::Counters>>,
     pub(super) registry: Arc<ArcSwap<Registry>>,
     pub(super) log: Arc<Log>,
+    pub(super) agreement: Arc<Agreement>,
     /// The operators' changes up to this number are taken up.
     pub(super) generation: AtomicI64,
 }
@@ -78,6 +80,7 @@ impl Observer for Daemon {
             requests: self.app.requests.load(Ordering::Relaxed),
             dns_queries: self.dns.as_ref().map_or(0, |dns| dns.queries()),
             dns_answers: self.dns.as_ref().map_or(0, |dns| dns.answers()),
+            settings_differing: self.agreement.lines(),
         })
     }
 

@@ -4,8 +4,8 @@ use acme_bridge::{AccountRecord, ChallengeAnswer, OrderId, OrderRecord, OrderSta
 
 use super::model::{
     Approval, ApprovalState, ChainCertificate, Checkpoint, Credential, DeviceState, Enrollment,
-    EnrollmentState, Id, IssuedCertificate, KnownDevice, Manufacturer, Millis, RevocationRow,
-    SealedKey, SeenIdevid, Sha256, VoucherExchange, VoucherState,
+    EnrollmentState, Id, IssuedCertificate, KnownDevice, Manufacturer, Millis, NodeSettings,
+    RevocationRow, SealedKey, SeenIdevid, Sha256, VoucherExchange, VoucherState,
 };
 
 /// One change to what is known. A commit is a list of them, applied in order.
@@ -259,6 +259,8 @@ pub enum Change {
     AddCheckpoint(Checkpoint),
     /// Puts a signed statement in the place of the events up to it.
     PruneEvents(Checkpoint),
+    /// Notes what a node says of its settings, in the place of what it said before.
+    TellSettings(NodeSettings),
     /// Notes how far a reader of a node's events came.
     SetCursor {
         /// The reader.

@@ -13,8 +13,8 @@ use thiserror::Error;
 use self::model::{
     Approval, ApprovalState, CertificateEnds, ChainCertificate, Checkpoint, Credential,
     DeviceFilter, DevicePlace, Enrollment, Event, EventFilter, EventPlace, Head, Id,
-    IssuedCertificate, KnownDevice, ListedOrder, Manufacturer, Millis, OrderFilter, OrderPlace,
-    OrderTally, Queues, RevocationRow, SealedKey, Sha256, StoredEvent, VoucherExchange,
+    IssuedCertificate, KnownDevice, ListedOrder, Manufacturer, Millis, NodeSettings, OrderFilter,
+    OrderPlace, OrderTally, Queues, RevocationRow, SealedKey, Sha256, StoredEvent, VoucherExchange,
 };
 
 pub mod chain;
@@ -229,6 +229,9 @@ pub trait Store: Send + Sync + 'static {
         before: Millis,
         limit: u32,
     ) -> Result<Option<Head>, StoreError>;
+
+    /// What each node said of its settings last, by name.
+    async fn node_settings(&self) -> Result<Vec<NodeSettings>, StoreError>;
 
     /// How far a reader came, by node.
     async fn cursor(&self, reader: &str) -> Result<Vec<(String, i64)>, StoreError>;

@@ -8,6 +8,7 @@ use std::fmt;
 use rustls_pki_types::CertificateDer;
 use serde::{Deserialize, Serialize};
 
+pub use self::node::NodeSettings;
 pub use self::operator::{Approval, ApprovalReason, ApprovalState, Credential};
 pub use self::order::{ListedOrder, OrderFilter, OrderPlace, OrderTally, RevocationRow};
 pub use self::page::{DeviceFilter, DevicePlace, EventFilter, EventPlace};
@@ -15,6 +16,7 @@ pub use self::sealed_key::SealedKey;
 pub use self::survey::{CertificateEnds, OrderQueue, Queues};
 pub use self::trail::{Checkpoint, CheckpointKind, Event, Head, StoredEvent, Verdict};
 
+mod node;
 mod operator;
 mod order;
 mod page;

@@ -42,6 +42,8 @@ pub const KINDS: &[Kind] = &[
     ("device-restored", "an operator let a retired or blocked device in again"),
     ("credential-added", "an operator made a credential"),
     ("credential-revoked", "an operator revoked a credential"),
+    ("settings-differ", "another node on the database has other settings, which devices notice"),
+    ("settings-agree", "all nodes on the database have the same settings again"),
     ("admin-unauthenticated", "somebody came to the admin listener without saying who"),
     ("admin-forbidden", "an administrator asked for more than their role may"),
     ("no-client-certificate", "refused: the TLS session carries no client certificate"),

@@ -13,13 +13,14 @@ use brski_lab::masa::Masa;
 use brski_lab::pebble::{Pebble, PebbleOptions};
 use brski_lab::pki::Manufacturer;
 use brski_lab::pledge::Pledge;
+use brski_lab::registrar::Site;
 use brski_lab::{process, up};
 use brski_tests::est::{self, Key};
 use brski_tests::pair::{Pair, PairOptions, Which, loopback};
 use brski_tests::postgres::Cluster;
 use brski_tests::programs;
 use brski_tests::proxy::{Fault, Proxy};
-use brski_tests::site::json;
+use brski_tests::site::{edit, event_kinds, json};
 use brski_voucher::path;
 use brski_voucher::telemetry::Status;
 use serde_json::Value;
@@ -137,7 +138,45 @@ async fn requests_that_land_on_alternating_nodes_complete() -> anyhow::Result<()
         assert_eq!(story["certificates"].as_array().map(Vec::len), Some(1), "{story}");
     }
     pair.first.site.command("event verify", &[""; 0]).await?;
+    settings_that_differ_are_told(&pair).await?;
     pair.stop().await;
+    Ok(())
+}
+
+/// A second node that is told to refuse what the first one asks a person about, and not for long.
+async fn settings_that_differ_are_told(pair: &Pair) -> anyhow::Result<()> {
+    let differing = async |site: &Site| {
+        let status = json(site, "status", &[]).await.ok()?;
+        status["settings_differing"].as_array().cloned()
+    };
+    for node in [&pair.first, &pair.second] {
+        assert_eq!(differing(&node.site).await, Some(Vec::new()), "they agree");
+    }
+    let second = &pair.second.site;
+    edit(second.folder(), "unexpected = \"ask\"", "unexpected = \"refuse\"")?;
+    second.command("reload", &[""; 0]).await?;
+    for (node, other) in [(&pair.first, "second"), (&pair.second, "first")] {
+        let told = vec![Value::from(format!("{other}: policy.unexpected"))];
+        let differs =
+            process::until(LIMIT, async || (differing(&node.site).await? == told).then_some(()));
+        differs.await.context("they differ, and it is not told")?;
+    }
+    let printed = pair.first.site.command("status", &[""; 0]).await?;
+    assert!(
+        printed.contains("settings differ from those of second: policy.unexpected"),
+        "{printed}"
+    );
+    edit(second.folder(), "unexpected = \"refuse\"", "unexpected = \"ask\"")?;
+    second.command("reload", &[""; 0]).await?;
+    for node in [&pair.first, &pair.second] {
+        let agree =
+            process::until(LIMIT, async || differing(&node.site).await?.is_empty().then_some(()));
+        agree.await.context("they agree again, and it is not told")?;
+    }
+    let kinds = event_kinds(&pair.first.site).await?;
+    for kind in ["settings-differ", "settings-agree"] {
+        assert_eq!(kinds.iter().filter(|each| *each == kind).count(), 2, "{kind}: {kinds:?}");
+    }
     Ok(())
 }
 

@@ -7,6 +7,7 @@ mod answers;
 mod chain;
 mod credentials;
 mod keys;
+mod nodes;
 mod opening;
 mod orders;
 mod pages;
@@ -73,6 +74,7 @@ macro_rules! behaviours {
 behaviours! {
     everywhere: {
         suite::gives_back_what_it_was_given,
+        nodes::each_node_says_what_its_settings_are,
         suite::every_state_comes_back_as_it_was,
         suite::a_conflict_leaves_nothing_of_its_commit_behind,
         suite::an_enrollment_that_ended_makes_room_for_another,

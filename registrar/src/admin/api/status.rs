@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 /// How a running daemon does.
-#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 pub struct Counters {
     /// Requests answered since the start.
     pub requests: u64,
@@ -12,6 +12,8 @@ pub struct Counters {
     pub dns_queries: u64,
     /// DNS queries that were answered with a challenge's value.
     pub dns_answers: u64,
+    /// Other nodes on the database whose settings differ where they must not, each with the keys.
+    pub settings_differing: Vec<String>,
 }
 
 /// What came of reading the configuration again.

@@ -77,6 +77,7 @@ pub struct Metrics {
     store_failures: Family<StoreAccessLabel, Counter>,
     events: Family<KindLabel, Counter>,
     deliveries: Family<DeliveryLabels, Counter>,
+    settings_differing: Gauge,
     behind: Family<TargetLabel, Gauge>,
     lost: Family<TargetLabel, Counter>,
 }
@@ -107,6 +108,7 @@ impl Metrics {
             store_failures: Family::default(),
             events: Family::default(),
             deliveries: Family::default(),
+            settings_differing: Gauge::default(),
             behind: Family::default(),
             lost: Family::default(),
         };
@@ -235,6 +237,8 @@ impl Metrics {
         to.register_with_unit("store_group", help, unit, self.groups.clone());
         let help = "Queries and commits that failed because the database did";
         to.register("store_failures", help, self.store_failures.clone());
+        let help = "Settings that differ from another node's and should not";
+        to.register("settings_differing", help, self.settings_differing.clone());
         let help = "Attempts to tell a receiver of an event";
         to.register("notify_deliveries", help, self.deliveries.clone());
         let help = "Events of this node that notification has yet to look at";

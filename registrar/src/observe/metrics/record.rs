@@ -147,6 +147,11 @@ impl Metrics {
         self.deliveries.get_or_create(&DeliveryLabels { target, outcome }).inc();
     }
 
+    /// So many settings differ from another node's.
+    pub fn set_settings_differing(&self, count: usize) {
+        self.settings_differing.set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
     /// So many events have yet to be looked at for a receiver.
     pub fn set_behind(&self, target: Target, events: u64) {
         self.behind.get_or_create(&TargetLabel { target }).set(gauge(events));

@@ -58,6 +58,10 @@ impl Tables {
                 rows.apply_to_answer(change);
                 Ok(())
             }
+            Change::TellSettings(row) => {
+                rows.node_settings.insert(row.node.clone(), row);
+                Ok(())
+            }
             Change::AddCheckpoint(_) | Change::PruneEvents(_) | Change::SetCursor { .. } => {
                 self.apply_to_trail(change)
             }

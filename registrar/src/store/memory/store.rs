@@ -9,8 +9,9 @@ use super::{MemoryStore, Result};
 use crate::store::model::{
     Approval, ApprovalState, CertificateEnds, ChainCertificate, Checkpoint, Credential,
     DeviceFilter, DevicePlace, Enrollment, EnrollmentState, Event, EventFilter, EventPlace, Head,
-    Id, Identity, IssuedCertificate, KnownDevice, ListedOrder, Manufacturer, Millis, OrderFilter,
-    OrderPlace, OrderTally, Queues, RevocationRow, SealedKey, Sha256, StoredEvent, VoucherExchange,
+    Id, Identity, IssuedCertificate, KnownDevice, ListedOrder, Manufacturer, Millis, NodeSettings,
+    OrderFilter, OrderPlace, OrderTally, Queues, RevocationRow, SealedKey, Sha256, StoredEvent,
+    VoucherExchange,
 };
 use crate::store::{Change, Store};
 
@@ -277,6 +278,10 @@ impl Store for MemoryStore {
         limit: u32,
     ) -> Result<Option<Head>> {
         self.read(|tables| tables.prunable(node, before, limit)).await
+    }
+
+    async fn node_settings(&self) -> Result<Vec<NodeSettings>> {
+        self.read(|tables| tables.rows.node_settings.values().cloned().collect()).await
     }
 
     async fn cursor(&self, reader: &str) -> Result<Vec<(String, i64)>> {

@@ -7,7 +7,8 @@ use acme_bridge::{AccountRecord, ChallengeAnswer, OrderId, OrderRecord};
 use crate::store::model::{
     Approval, CertificateEnds, ChainCertificate, Checkpoint, CheckpointKind, Credential, Device,
     Enrollment, EnrollmentState, Id, Identity, IssuedCertificate, KnownDevice, Manufacturer,
-    Millis, OrderQueue, Queues, RevocationRow, SealedKey, Sha256, StoredEvent, VoucherExchange,
+    Millis, NodeSettings, OrderQueue, Queues, RevocationRow, SealedKey, Sha256, StoredEvent,
+    VoucherExchange,
 };
 
 /// What a commit may change, and what a commit that fails brings back; and the events, which are only appended.
@@ -43,6 +44,7 @@ pub(super) struct Rows {
     pub(super) accounts: BTreeMap<String, AccountRecord>,
     /// By node, number and kind.
     pub(super) checkpoints: BTreeMap<(String, i64, CheckpointKind), Checkpoint>,
+    pub(super) node_settings: BTreeMap<String, NodeSettings>,
     /// By reader and node.
     pub(super) cursors: BTreeMap<(String, String), i64>,
 }

@@ -110,6 +110,7 @@ pub(super) async fn apply(session: &mut dyn Session, change: &Change) -> Result<
         | Change::PruneSealedKeys { .. } => sealed::apply(session, change).await,
         Change::AddCheckpoint(checkpoint) => trail::add_checkpoint(session, checkpoint).await,
         Change::PruneEvents(checkpoint) => trail::prune(session, checkpoint).await,
+        Change::TellSettings(row) => trail::tell_settings(session, row).await,
         Change::SetCursor { reader, node, seq } => {
             let sql = "INSERT INTO cursors (reader, node, seq) VALUES ($1, $2, $3) \
                        ON CONFLICT (reader, node) DO UPDATE SET seq = $3";

@@ -12,8 +12,8 @@ use self::writer::{Answer, Claim, Work};
 use super::model::{
     Approval, ApprovalState, CertificateEnds, ChainCertificate, Checkpoint, Credential,
     DeviceFilter, DevicePlace, Enrollment, Event, EventFilter, EventPlace, Head, Id,
-    IssuedCertificate, KnownDevice, ListedOrder, Manufacturer, Millis, OrderFilter, OrderPlace,
-    OrderTally, Queues, RevocationRow, SealedKey, Sha256, StoredEvent, VoucherExchange,
+    IssuedCertificate, KnownDevice, ListedOrder, Manufacturer, Millis, NodeSettings, OrderFilter,
+    OrderPlace, OrderTally, Queues, RevocationRow, SealedKey, Sha256, StoredEvent, VoucherExchange,
 };
 use super::watch::{Access, Watcher};
 use super::{Change, Store, StoreError};
@@ -353,6 +353,10 @@ impl<E: Engine> Store for SqlStore<E> {
     ) -> Result<Option<Head>, StoreError> {
         let node = node.to_owned();
         query!(self, trail::prunable, &node, before, limit)
+    }
+
+    async fn node_settings(&self) -> Result<Vec<NodeSettings>, StoreError> {
+        query!(self, trail::node_settings)
     }
 
     async fn cursor(&self, reader: &str) -> Result<Vec<(String, i64)>, StoreError> {

@@ -3,7 +3,7 @@
 use super::session::{Result, Row, Session, Value, all, corrupt, one, storable};
 use crate::store::chain;
 use crate::store::model::{
-    Checkpoint, CheckpointKind, Event, Head, Id, Millis, Sha256, StoredEvent,
+    Checkpoint, CheckpointKind, Event, Head, Id, Millis, NodeSettings, Sha256, StoredEvent,
 };
 use crate::store::{Conflict, StoreError};
 
@@ -180,6 +180,27 @@ pub(super) async fn prunable(
     let newest = head(session, node).await?;
     let old = rows.into_iter().take_while(|(time, head)| *time < before && head.seq < newest.seq);
     Ok(old.last().map(|(_, head)| head))
+}
+
+/// What each node said of its settings last.
+pub(super) async fn node_settings(session: &mut dyn Session) -> Result<Vec<NodeSettings>> {
+    let sql = "SELECT node, at, settings FROM node_settings ORDER BY node";
+    let read = |row: &mut Row| {
+        let settings = row.text("settings")?;
+        let settings =
+            serde_json::from_str(&settings).map_err(|_| corrupt("settings", &settings))?;
+        Ok(NodeSettings { node: row.text("node")?, at: row.millis("at")?, settings })
+    };
+    all(session, sql, &[], read).await
+}
+
+pub(super) async fn tell_settings(session: &mut dyn Session, row: &NodeSettings) -> Result<()> {
+    let sql = "INSERT INTO node_settings (node, at, settings) VALUES ($1, $2, $3) \
+               ON CONFLICT (node) DO UPDATE SET at = $2, settings = $3";
+    let settings = serde_json::json!(row.settings).to_string();
+    let values = [Value::from(&row.node), row.at.into(), settings.as_str().into()];
+    session.execute(sql, &values).await?;
+    Ok(())
 }
 
 pub(super) async fn cursor(session: &mut dyn Session, reader: &str) -> Result<Vec<(String, i64)>> {
