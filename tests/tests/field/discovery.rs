@@ -18,7 +18,7 @@ use tokio::time::timeout;
 /// How long something may take to be heard.
 const LIMIT: Duration = Duration::from_secs(20);
 /// How long a pledge looks, in seconds.
-const LOOK: &str = "2";
+const LOOK: &str = "3";
 
 /// A manufacturer's files and its MASA beside the registrar.
 struct Factory {
