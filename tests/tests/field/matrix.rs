@@ -1,6 +1,8 @@
 //! Every kind of device key × TLS 1.2 and 1.3 × each encoding that can carry them × each database, one registrar for
 //! each database.
 
+use std::os::unix::fs::PermissionsExt as _;
+
 use brski_lab::pki::Credential;
 use brski_lab::pledge::Pledge;
 use brski_lab::pledge::journey::{self, Label};
@@ -11,7 +13,6 @@ use rcgen::{
     KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PKCS_ED25519, PKCS_RSA_SHA256,
     RsaKeySize,
 };
-use std::os::unix::fs::PermissionsExt as _;
 use tokio::task::JoinSet;
 
 const KEYS: [&str; 4] = ["P256", "P384", "RSA2048", "ED25519"];
