@@ -1,5 +1,4 @@
-//! Every kind of device key × TLS 1.2 and 1.3 × each encoding that can carry them × each database, one registrar for
-//! each database.
+//! Every kind of device key × TLS 1.2 and 1.3 × each database, one registrar for each database.
 
 use std::os::unix::fs::PermissionsExt as _;
 
