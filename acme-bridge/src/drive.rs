@@ -17,6 +17,12 @@ use crate::store::{OrderStoreError, Step};
 
 /// How long an order is watched at a stretch before it waits its turn again.
 const STRETCH: Duration = Duration::from_secs(15);
+/// How often a CA that trips is asked again at once, and after how long first; each pause doubles.
+///
+/// Some CAs trip over two requests at the same moment (step-ca, when an order is read while another is placed), and
+/// leaving all orders alone for that would take longer than the orders do.
+const TRIPS: u32 = 3;
+const TRIP_PAUSE: Duration = Duration::from_millis(25);
 /// After how long a store that fails is tried again.
 const STORE_PAUSE: Duration = Duration::from_secs(1);
 
@@ -30,11 +36,20 @@ pub(crate) enum Next {
 type Slot = OwnedSemaphorePermit;
 
 /// How an order is watched while the CA works.
-#[derive(Default)]
+#[derive(Clone, Copy, Default)]
 struct Watch {
     looks: u32,
     pause: Duration,
     since: Option<Instant>,
+    /// How often the CA tripped over this order, in all its states.
+    trips: u32,
+}
+
+impl Watch {
+    /// One of the order's next state.
+    fn afresh(self) -> Self {
+        Self { trips: self.trips, ..Self::default() }
+    }
 }
 
 impl Bridge {
@@ -135,8 +150,15 @@ impl Bridge {
                     }
                     ahead = self.advance(order, state, words, &mut memory).await?;
                 }
+                Outcome::Later(problem, _) if is_trip(&problem) && watch.trips < TRIPS => {
+                    let pause = TRIP_PAUSE * (1 << watch.trips);
+                    watch.trips += 1;
+                    let words = format!("asking again in {pause:?}: {problem}");
+                    self.write(order, 0, Step::new(words)).await?;
+                    tokio::time::sleep(pause).await;
+                }
                 other => match self.conclude(order, other).await? {
-                    Next::Step => watch = Watch::default(),
+                    Next::Step => watch = watch.afresh(),
                     Next::Stop => return Ok(()),
                 },
             }
@@ -148,7 +170,7 @@ impl Bridge {
     fn pause(&self, order: &OrderRecord, watch: &mut Watch, asked: Option<u32>) -> Duration {
         if let Some(seconds) = asked {
             // Its word says how long it takes, not our looks.
-            *watch = Watch::default();
+            *watch = watch.afresh();
             return Duration::from_secs(u64::from(seconds));
         }
         let pace = *self.paces().of(&order.state);
@@ -163,7 +185,7 @@ impl Bridge {
         if let Watch { looks: looks @ 1.., since: Some(since), .. } = *watch {
             self.paces().of(&order.state).learn(looks - 1, since.elapsed());
         }
-        *watch = Watch::default();
+        *watch = watch.afresh();
     }
 
     /// Writes the state that a step reached, with what may go on meanwhile, since it changes nothing at the CA:
@@ -388,4 +410,11 @@ impl Bridge {
         debug!(order = %order.id, state = order.state.name(), words = step.words);
         self.store.advance(order, &self.config.node, &step, now).await
     }
+}
+
+/// Whether a CA says that something went wrong inside it, and neither that it is overloaded nor when to come back.
+fn is_trip(problem: &Problem) -> bool {
+    problem.word() == "serverInternal"
+        && problem.status == 500
+        && problem.retry_after_secs.is_none()
 }
