@@ -112,6 +112,12 @@ async fn step_ca(program: &Path) -> anyhow::Result<()> {
         score.print();
     }
     println!(
+        "Each order costs the bridge three durable writes in a row before the CA is asked on (placed, authorizing, \
+         finalizing), which its processor time and commits show; those of several orders are one commit. With one \
+         order in flight nothing hides their wait; with many, both cores are busy, and the ratio is that of the sums \
+         of processor time."
+    );
+    println!(
         "step-ca answers some requests with serverInternal when several orders of one account are under way: \
          each newOrder updates all pending orders, and what another request reads or updates at that moment \
          fails. The bare loop begins such an order anew; the bridge asks again."
