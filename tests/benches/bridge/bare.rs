@@ -17,7 +17,7 @@ use tokio::task::JoinSet;
 /// The first pause before the CA is asked again; each further one is half as long again.
 const PAUSE: Duration = Duration::from_millis(10);
 /// How often an order is begun that the CA fails.
-const ATTEMPTS: u32 = 5;
+const ATTEMPTS: u32 = 100;
 
 /// A client with an account.
 #[derive(Clone)]
