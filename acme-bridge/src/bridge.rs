@@ -4,11 +4,11 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use rustls_pki_types::CertificateDer;
-use tokio::sync::{Notify, RwLock, watch};
+use tokio::sync::{Notify, RwLock, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tracing::warn;
@@ -19,6 +19,7 @@ use crate::clock::Clock;
 use crate::counters::Counters;
 use crate::health::Health;
 use crate::order::{Csr, IssuerName, OrderId, OrderRecord, OrderState, OrderTerms};
+use crate::pace::Paces;
 use crate::problem::Problem;
 use crate::quota::{LimitLeft, Limits};
 use crate::solver::Solver;
@@ -100,9 +101,20 @@ pub struct Bridge {
     pub(crate) gate: RwLock<()>,
     /// Whether no further answers are put out, since the account's key will be changed.
     pub(crate) drains: AtomicBool,
+    /// One for each order that may be in flight at the CA.
+    pub(crate) slots: Arc<Semaphore>,
     health: Mutex<Health>,
+    paces: Mutex<Paces>,
     placed: Notify,
-    waiters: Mutex<HashMap<OrderId, Arc<Notify>>>,
+    waiters: Mutex<HashMap<OrderId, Arc<Waiter>>>,
+}
+
+/// Where those who wait for an order hear of its end.
+#[derive(Default)]
+struct Waiter {
+    changed: Notify,
+    /// How it ended, if that happened here.
+    end: OnceLock<Progress>,
 }
 
 impl Bridge {
@@ -115,7 +127,9 @@ impl Bridge {
         account: Arc<dyn Connect>,
         clock: Arc<dyn Clock>,
     ) -> Self {
+        let in_flight = usize::try_from(config.orders_in_flight.max(1)).unwrap_or(1);
         Self {
+            slots: Arc::new(Semaphore::new(in_flight.min(Semaphore::MAX_PERMITS))),
             config,
             store,
             solver,
@@ -125,6 +139,7 @@ impl Bridge {
             gate: RwLock::default(),
             drains: AtomicBool::new(false),
             health: Mutex::default(),
+            paces: Mutex::default(),
             placed: Notify::new(),
             waiters: Mutex::default(),
         }
@@ -158,39 +173,63 @@ impl Bridge {
     /// [`OrderStoreError`].
     pub async fn wait(&self, id: &OrderId, limit: Duration) -> Result<Progress, OrderStoreError> {
         let deadline = Instant::now() + limit;
-        let ended = {
+        let waiter = {
             let mut waiters = self.waiters();
             Arc::clone(waiters.entry(id.clone()).or_default())
         };
         let progress = loop {
-            let mut changed = std::pin::pin!(ended.notified());
+            let mut changed = std::pin::pin!(waiter.changed.notified());
             // From here on no change is missed, so the store is read after it.
             changed.as_mut().enable();
-            match self.store.load(id).await.map(|order| order.map(|order| order.state)) {
+            match self.store.load(id).await.map(|order| order.map(|order| end(&order.state))) {
                 Err(error) => break Err(error),
-                Ok(Some(OrderState::Issued { chain })) => break Ok(Progress::Issued(chain)),
-                Ok(Some(OrderState::Invalid { problem })) => break Ok(Progress::Invalid(problem)),
+                Ok(Some(Some(progress))) => break Ok(progress),
                 Ok(_) if Instant::now() >= deadline => break Ok(Progress::Pending),
                 Ok(_) => {}
             }
             // Another node may end it, and nobody tells us.
             let look = deadline.min(Instant::now() + LOOK);
             let _ = tokio::time::timeout_at(look, changed).await;
+            if let Some(progress) = waiter.end.get() {
+                break Ok(progress.clone());
+            }
         };
         let mut waiters = self.waiters();
         // Ours and the table's: nobody else waits.
-        if Arc::strong_count(&ended) <= 2 {
+        if Arc::strong_count(&waiter) <= 2
+            && waiters.get(id).is_some_and(|other| Arc::ptr_eq(other, &waiter))
+        {
             waiters.remove(id);
         }
         progress
     }
 
-    fn waiters(&self) -> std::sync::MutexGuard<'_, HashMap<OrderId, Arc<Notify>>> {
+    /// Tells those who wait for an order how it stands.
+    pub(crate) fn tell(&self, id: &OrderId, state: &OrderState) {
+        let mut waiters = self.waiters();
+        let waiter = match end(state) {
+            // Who comes later may wait for another end: an operator may have it tried again.
+            Some(progress) => waiters.remove(id).inspect(|waiter| {
+                let _ = waiter.end.set(progress);
+            }),
+            None => waiters.get(id).map(Arc::clone),
+        };
+        drop(waiters);
+        if let Some(waiter) = waiter {
+            waiter.changed.notify_waiters();
+        }
+    }
+
+    fn waiters(&self) -> std::sync::MutexGuard<'_, HashMap<OrderId, Arc<Waiter>>> {
         self.waiters.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn health(&self) -> std::sync::MutexGuard<'_, Health> {
         self.health.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn paces(&self) -> std::sync::MutexGuard<'_, Paces> {
+        self.paces.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What happened since the start.
@@ -350,10 +389,11 @@ impl Bridge {
         shutdown: &watch::Receiver<bool>,
     ) -> Backlog {
         let most = self.config.orders_in_flight.max(1);
-        let in_flight = u32::try_from(drives.len()).unwrap_or(u32::MAX);
-        let free = most.saturating_sub(in_flight);
-        // A few at a time: a claim is a write.
-        if free < (most / 4).max(1) {
+        // A few at a time, since a claim is a write, and ahead, so that a place that is free waits for none.
+        let ahead = (most / 4).max(1);
+        let claimed = u32::try_from(drives.len()).unwrap_or(u32::MAX);
+        let free = most.saturating_add(ahead).saturating_sub(claimed);
+        if free < ahead {
             return Backlog::Unknown;
         }
         let now = self.clock.now();
@@ -378,14 +418,7 @@ impl Bridge {
         let claimed = u32::try_from(orders.len()).unwrap_or(u32::MAX);
         for order in orders {
             let (bridge, shutdown) = (Arc::clone(self), shutdown.clone());
-            drives.spawn(async move {
-                let id = order.id.clone();
-                bridge.drive(order, shutdown).await;
-                let waiter = bridge.waiters().get(&id).map(Arc::clone);
-                if let Some(waiter) = waiter {
-                    waiter.notify_waiters();
-                }
-            });
+            drives.spawn(async move { bridge.drive(order, shutdown).await });
         }
         if claimed < free { Backlog::None } else { Backlog::Unknown }
     }
@@ -396,6 +429,15 @@ impl Bridge {
 
     pub(crate) fn fallback_after_millis(&self) -> i64 {
         i64::try_from(self.config.fallback_after.as_millis()).unwrap_or(i64::MAX)
+    }
+}
+
+/// How an order ended, if it did.
+fn end(state: &OrderState) -> Option<Progress> {
+    match state {
+        OrderState::Issued { chain } => Some(Progress::Issued(chain.clone())),
+        OrderState::Invalid { problem } => Some(Progress::Invalid(problem.clone())),
+        _ => None,
     }
 }
 

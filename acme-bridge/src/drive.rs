@@ -1,9 +1,10 @@
 //! Drives one order: step after step until it ends or has to wait, each written before the next.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::Instant;
 use tracing::{debug, warn};
 
@@ -12,66 +13,96 @@ use crate::client::AcmeError;
 use crate::order::{OrderRecord, OrderState};
 use crate::problem::{Course, Problem, ProblemKind};
 use crate::quota;
-use crate::step::{Memory, Outcome, Tools, Whom, step};
-use crate::store::{Alarm, OrderStoreError, Step};
+use crate::step::{Memory, Outcome, SOLVER_SECS, Tools, Whom, publish, step};
+use crate::store::{OrderStoreError, Step};
 
-/// The first pause before the CA is asked again, and how long the pauses grow.
-const FIRST_PAUSE: Duration = Duration::from_millis(10);
-const LONGEST_PAUSE: Duration = Duration::from_secs(3);
 /// How long an order is watched at a stretch before it waits its turn again.
 const STRETCH: Duration = Duration::from_secs(15);
-/// How long an order rests at least between two stretches, in milliseconds.
-const REST_MILLIS: i64 = 5_000;
-/// How long an order rests at most between two stretches, in milliseconds.
-const LONGEST_REST_MILLIS: i64 = 5 * 60_000;
-/// When an order that waits for an operator is tried again, in milliseconds.
-const OPERATOR_MILLIS: i64 = 60_000;
-/// How long a CA may be at work on one state of an order, in milliseconds: a day.
-const PATIENCE_MILLIS: i64 = 24 * 3600 * 1000;
-/// When a lost order is placed anew, by the number of those lost before; after the last, it is given up.
-const REORDER_MILLIS: [i64; 3] = [1_000, 30_000, 600_000];
+/// How often a CA that trips is asked again at once, and after how long first; each pause doubles.
+///
+/// Some CAs trip over two requests at the same moment (step-ca, when an order is read while another is placed), and
+/// leaving all orders alone for that would take longer than the orders do.
+const TRIPS: u32 = 3;
+const TRIP_PAUSE: Duration = Duration::from_millis(25);
 /// After how long a store that fails is tried again.
 const STORE_PAUSE: Duration = Duration::from_secs(1);
 
 /// Whether the drive goes on after what was written.
-enum Next {
+pub(crate) enum Next {
     Step,
     Stop,
 }
 
+/// A place among the orders in flight at the CA.
+type Slot = OwnedSemaphorePermit;
+
+/// How an order is watched while the CA works.
+#[derive(Clone, Copy, Default)]
+struct Watch {
+    looks: u32,
+    pause: Duration,
+    since: Option<Instant>,
+    /// How often the CA tripped over this order, in all its states.
+    trips: u32,
+}
+
+impl Watch {
+    /// One of the order's next state.
+    fn afresh(self) -> Self {
+        Self { trips: self.trips, ..Self::default() }
+    }
+}
+
 impl Bridge {
-    /// Drives an order that this node leased.
-    pub(crate) async fn drive(&self, order: OrderRecord, mut shutdown: watch::Receiver<bool>) {
+    /// Drives an order that this node leased, when there is a place for it.
+    pub(crate) async fn drive(
+        self: &Arc<Self>,
+        mut order: OrderRecord,
+        mut shutdown: watch::Receiver<bool>,
+    ) {
         let id = order.id.clone();
-        let mut order = Some(order);
-        loop {
-            let driven = match order.take() {
-                Some(order) => self.follow(order, &shutdown).await,
-                None => self.resume(&id, &shutdown).await,
-            };
-            let Err(error) = driven else { break };
+        let mut slot = tokio::select! {
+            slot = tokio::time::timeout(self.config.lease / 2, self.slot()) => slot.unwrap_or(None),
+            _ = shutdown.wait_for(|stop| *stop) => None,
+        };
+        let mut driven = match slot {
+            Some(_) => self.follow(&mut order, &mut slot, &shutdown).await,
+            None if *shutdown.borrow() => {
+                self.park(&mut order, 0, Step::new("the bridge stops")).await
+            }
+            // Its lease would end while others are driven: whoever has a place first takes it.
+            None => self.park(&mut order, 0, Step::new("all places are taken")).await,
+        };
+        while let Err(error) = driven {
             warn!(order = %id, %error, "the order waits until the store works again");
             // A broken disk must not keep a core busy.
             tokio::select! {
                 () = tokio::time::sleep(STORE_PAUSE) => {}
                 _ = shutdown.wait_for(|stop| *stop) => break,
             }
+            driven = self.resume(&mut order, &mut slot, &shutdown).await;
         }
+        self.tell(&id, &order.state);
+    }
+
+    /// A place among the orders in flight; they are given out in the order in which they are asked for.
+    async fn slot(&self) -> Option<Slot> {
+        Arc::clone(&self.slots).acquire_owned().await.ok()
     }
 
     /// Goes on with an order after the store failed, if this node has it still.
     async fn resume(
         &self,
-        id: &crate::OrderId,
+        order: &mut OrderRecord,
+        slot: &mut Option<Slot>,
         shutdown: &watch::Receiver<bool>,
     ) -> Result<(), OrderStoreError> {
-        match self.store.load(id).await? {
-            Some(order)
-                if order.lease.as_ref().is_some_and(|lease| {
-                    lease.node == self.config.node && lease.until > self.clock.now()
-                }) =>
-            {
-                self.follow(order, shutdown).await
+        let Some(stored) = self.store.load(&order.id).await? else { return Ok(()) };
+        *order = stored;
+        let now = self.clock.now();
+        match &order.lease {
+            Some(lease) if lease.node == self.config.node && lease.until > now => {
+                self.follow(order, slot, shutdown).await
             }
             // It ended, or another node has it.
             _ => Ok(()),
@@ -81,37 +112,131 @@ impl Bridge {
     /// Takes one step after the other until the order ends or has to wait.
     async fn follow(
         &self,
-        mut order: OrderRecord,
+        order: &mut OrderRecord,
+        slot: &mut Option<Slot>,
         shutdown: &watch::Receiver<bool>,
     ) -> Result<(), OrderStoreError> {
         // While an order is watched nothing is written, so the watch ends before the lease does.
         let deadline = Instant::now() + STRETCH.min(self.config.lease / 3);
-        let mut pause = FIRST_PAUSE;
+        let mut watch = Watch::default();
         let mut memory = Memory::default();
+        // What the CA said already while the state before it was being written.
+        let mut ahead = None;
         while !order.state.is_final() {
-            if *shutdown.borrow() {
-                return self.park(&mut order, 0, Step::new("the bridge stops")).await;
+            if *shutdown.borrow() && ahead.is_none() {
+                return self.park(order, 0, Step::new("the bridge stops")).await;
             }
-            let outcome = self.step(&order, &mut memory).await?;
+            let outcome = match ahead.take() {
+                Some(outcome) => outcome,
+                None => self.step(order, &mut memory).await?,
+            };
             if matches!(outcome, Outcome::Advanced(..) | Outcome::Working(_)) {
                 self.health().answered();
             }
-            if let Outcome::Working(wait) = outcome {
-                let asked = wait.map(|seconds| Duration::from_secs(u64::from(seconds)));
-                let this = asked.unwrap_or(pause);
-                if Instant::now() + this >= deadline {
-                    return self.rest(&mut order, this).await;
+            match outcome {
+                Outcome::Working(wait) => {
+                    let pause = self.pause(order, &mut watch, wait);
+                    if Instant::now() + pause >= deadline {
+                        return self.rest(order, pause).await;
+                    }
+                    if !pause.is_zero() {
+                        tokio::time::sleep(pause).await;
+                    }
                 }
-                tokio::time::sleep(this).await;
-                pause = (pause * 3 / 2).min(LONGEST_PAUSE);
-                continue;
-            }
-            match self.conclude(&mut order, outcome).await? {
-                Next::Step => pause = FIRST_PAUSE,
-                Next::Stop => return Ok(()),
+                Outcome::Advanced(state, words) => {
+                    self.learn(order, &mut watch);
+                    if state.is_final() {
+                        // Nothing more is asked of the CA: the next order need not wait for our disk.
+                        *slot = None;
+                    }
+                    ahead = self.advance(order, state, words, &mut memory).await?;
+                }
+                Outcome::Later(problem, _) if is_trip(&problem) && watch.trips < TRIPS => {
+                    let pause = TRIP_PAUSE * (1 << watch.trips);
+                    watch.trips += 1;
+                    let words = format!("asking again in {pause:?}: {problem}");
+                    self.write(order, 0, Step::new(words)).await?;
+                    tokio::time::sleep(pause).await;
+                }
+                other => match self.conclude(order, other).await? {
+                    Next::Step => watch = watch.afresh(),
+                    Next::Stop => return Ok(()),
+                },
             }
         }
         Ok(())
+    }
+
+    /// How long the CA is left to work before the next look; what it asks for is obeyed.
+    fn pause(&self, order: &OrderRecord, watch: &mut Watch, asked: Option<u32>) -> Duration {
+        if let Some(seconds) = asked {
+            // Its word says how long it takes, not our looks.
+            *watch = watch.afresh();
+            return Duration::from_secs(u64::from(seconds));
+        }
+        let pace = *self.paces().of(&order.state);
+        watch.pause = pace.pause(watch.looks, watch.pause);
+        watch.since.get_or_insert_with(Instant::now);
+        watch.looks += 1;
+        watch.pause
+    }
+
+    /// Learns from a watch that is over.
+    fn learn(&self, order: &OrderRecord, watch: &mut Watch) {
+        if let Watch { looks: looks @ 1.., since: Some(since), .. } = *watch {
+            self.paces().of(&order.state).learn(looks - 1, since.elapsed());
+        }
+        *watch = watch.afresh();
+    }
+
+    /// Writes the state that a step reached, with what may go on meanwhile, since it changes nothing at the CA:
+    /// the answers leave when all names are authorized, and a chain is read. Gives what that came to.
+    async fn advance(
+        &self,
+        order: &mut OrderRecord,
+        state: OrderState,
+        words: String,
+        memory: &mut Memory,
+    ) -> Result<Option<Outcome>, OrderStoreError> {
+        self.count_end(&state);
+        match state {
+            OrderState::Ready { url } => {
+                // No request is between the two states, so they are one write.
+                self.enter(order, OrderState::Finalizing { url });
+                let words = format!("{words}; sending the CSR");
+                let id = order.id.clone();
+                let written = self.write(order, 0, Step::new(words));
+                tokio::try_join!(written, self.solver.clean_up(&id))?;
+                Ok(None)
+            }
+            state @ OrderState::Valid { .. } => {
+                self.enter(order, state);
+                let seen = order.clone();
+                let written = self.write(order, 0, Step::new(words));
+                let ((), chain) = tokio::try_join!(written, self.step(&seen, memory))?;
+                Ok(Some(chain))
+            }
+            OrderState::Authorizing { url } => {
+                self.enter(order, OrderState::Authorizing { url });
+                let seen = order.clone();
+                let written = self.write(order, 0, Step::new(words));
+                let ((), published) = tokio::try_join!(written, self.publish(&seen, memory))?;
+                if published.is_some() {
+                    // The CA was told nothing, and will not be before the answers are out.
+                    if let OrderState::Authorizing { url } = &order.state {
+                        let url = url.clone();
+                        self.enter(order, OrderState::Placed { url });
+                    }
+                    *memory = Memory::Unknown;
+                }
+                Ok(published)
+            }
+            state => {
+                self.enter(order, state);
+                self.write(order, 0, Step::new(words)).await?;
+                Ok(None)
+            }
+        }
     }
 
     async fn step(
@@ -165,12 +290,37 @@ impl Bridge {
             ancestor: self.ancestor(order),
             now: self.clock.now(),
         };
-        // No longer than its lease.
-        let limit = self.config.lease * 5 / 6;
+        let limit = self.left_of_lease(order);
         match tokio::time::timeout(limit, step(order, memory, &tools)).await {
             Ok(outcome) => outcome,
             Err(_) => Ok(later(format!("a step took longer than {limit:?}"))),
         }
+    }
+
+    /// Puts out the answers that an order of known authorizations needs, no longer than its lease allows;
+    /// gives what hinders that.
+    async fn publish(
+        &self,
+        order: &OrderRecord,
+        memory: &Memory,
+    ) -> Result<Option<Outcome>, OrderStoreError> {
+        let limit = self.left_of_lease(order);
+        match tokio::time::timeout(limit, publish(order, memory, &self.solver)).await {
+            Ok(hindrance) => hindrance,
+            Err(_) => {
+                let reason = format!("answers were not out after {limit:?}");
+                let mut problem = Problem::new(ProblemKind::Unavailable, "", &reason);
+                problem.retry_after_secs = Some(SOLVER_SECS);
+                Ok(Some(Outcome::Later(problem, Whom::Order)))
+            }
+        }
+    }
+
+    /// How long a step may take: no longer than the order's lease, less a margin.
+    fn left_of_lease(&self, order: &OrderRecord) -> Duration {
+        let left = order.lease.as_ref().map(|lease| lease.until.saturating_sub(self.clock.now()));
+        let left = left.and_then(|left| u64::try_from(left).ok()).map(Duration::from_millis);
+        left.unwrap_or_default().min(self.config.lease) * 5 / 6
     }
 
     /// Takes from the buckets of our limits, or says when there will be enough.
@@ -217,13 +367,8 @@ impl Bridge {
         outcome: Outcome,
     ) -> Result<Next, OrderStoreError> {
         match outcome {
-            Outcome::Advanced(state, words) => {
-                self.count_end(&state);
-                self.enter(order, state);
-                self.write(order, 0, Step::new(words)).await?;
-                Ok(Next::Step)
-            }
-            Outcome::Working(_) => Ok(Next::Step),
+            // Those go on, and conclude nothing.
+            Outcome::Advanced(..) | Outcome::Working(_) => Ok(Next::Step),
             Outcome::Refused(problem, certificate) => {
                 self.give_up(order, problem, certificate).await?;
                 Ok(Next::Stop)
@@ -233,146 +378,12 @@ impl Bridge {
         }
     }
 
-    /// The CA says "not now", or nothing at all.
-    async fn wait_for_ca(
-        &self,
-        order: &mut OrderRecord,
-        problem: Problem,
-        whom: Whom,
-    ) -> Result<Next, OrderStoreError> {
-        let now = self.clock.now();
-        let wait = problem.retry_after_secs;
-        let until = match (whom, wait) {
-            (Whom::Everybody, None) if is_of_one_request(&problem) => self.health().stumbled(now),
-            (Whom::Everybody, _) => self.health().failed(now, wait),
-            (Whom::Order, Some(seconds)) => now.saturating_add(i64::from(seconds) * 1000),
-            (Whom::Order, None) => now.saturating_add(OPERATOR_MILLIS),
-        };
-        if problem.kind == ProblemKind::Account {
-            // Another node may have given the account another key.
-            self.account.reopen().await;
-        }
-        if let Some(fallback) = self.fallback(order, &problem, until - now) {
-            return self.fall_back(order, problem, fallback).await;
-        }
-        let alarm = match problem.kind {
-            // Once for an order, not once a minute.
-            kind if order.problem.as_ref().is_some_and(|last| last.kind == kind) => None,
-            ProblemKind::Account => Some(Alarm::Account),
-            ProblemKind::Configuration => Some(Alarm::Configuration),
-            _ => None,
-        };
-        let step = Step { words: format!("not now: {problem}"), alarm, revoke: None };
-        order.problem = Some(problem);
-        self.park(order, until.saturating_sub(now), step).await?;
-        Ok(Next::Stop)
-    }
-
-    /// The CA that takes over, if one may: there is no order at the first, which is down or out of quota.
-    fn fallback(
-        &self,
-        order: &OrderRecord,
-        problem: &Problem,
-        wait: i64,
-    ) -> Option<crate::IssuerName> {
-        let patience = self.fallback_after_millis();
-        let is_long = match problem.kind {
-            ProblemKind::Unavailable => {
-                let down = self.health().down_for(self.clock.now());
-                down >= patience || wait > patience
-            }
-            ProblemKind::RateLimited => wait > patience,
-            _ => false,
-        };
-        order.terms.fallback.clone().filter(|_| order.state == OrderState::Intended && is_long)
-    }
-
-    async fn fall_back(
-        &self,
-        order: &mut OrderRecord,
-        problem: Problem,
-        fallback: crate::IssuerName,
-    ) -> Result<Next, OrderStoreError> {
-        let words = format!("{} takes over from {}: {problem}", fallback, order.issuer);
-        let from = std::mem::replace(&mut order.issuer, fallback);
-        // The other CA never heard of the certificate that is renewed, and there is no way back.
-        order.terms.replaces = None;
-        order.terms.fallback = None;
-        order.attempts = 0;
-        order.problem = Some(problem);
-        self.counters.fell_back();
-        let step = Step { words, alarm: Some(Alarm::Fallback { from }), revoke: None };
-        self.park(order, 0, step).await?;
-        Ok(Next::Stop)
-    }
-
-    /// An order that the CA is at work on waits its turn again, or is given up if it never ends.
-    async fn rest(&self, order: &mut OrderRecord, asked: Duration) -> Result<(), OrderStoreError> {
-        let age = self.clock.now().saturating_sub(order.since);
-        if age > PATIENCE_MILLIS {
-            let detail = format!(
-                "the CA has been at work on the state {:?} for more than a day",
-                order.state.name()
-            );
-            let problem = Problem::new(ProblemKind::Ca, "", &detail);
-            return self.give_up(order, problem, None).await;
-        }
-        let asked = i64::try_from(asked.as_millis()).unwrap_or(LONGEST_REST_MILLIS);
-        let rest = (age / 2).clamp(REST_MILLIS, LONGEST_REST_MILLIS).max(asked);
-        self.park(order, rest, Step::new("the CA is still at work")).await
-    }
-
-    /// A lost order is placed anew after a while, and given up after so many.
-    async fn place_anew(
-        &self,
-        order: &mut OrderRecord,
-        problem: Problem,
-    ) -> Result<Next, OrderStoreError> {
-        if problem.course() == Course::WithoutReplaces && order.terms.replaces.take().is_some() {
-            order.problem = Some(problem);
-            self.enter(order, OrderState::Intended);
-            let words = "the certificate was replaced by another order; ordering without its name";
-            self.write(order, 0, Step::new(words)).await?;
-            return Ok(Next::Step);
-        }
-        let lost = usize::try_from(order.attempts).unwrap_or(usize::MAX);
-        let Some(pause) = REORDER_MILLIS.get(lost) else {
-            self.give_up(order, problem, None).await?;
-            return Ok(Next::Stop);
-        };
-        self.solver.clean_up(&order.id).await?;
-        self.counters.lost();
-        order.attempts += 1;
-        let words = format!("the order is lost: {problem}");
-        order.problem = Some(problem);
-        self.enter(order, OrderState::Intended);
-        self.park(order, *pause, Step::new(words)).await?;
-        Ok(Next::Stop)
-    }
-
-    async fn give_up(
-        &self,
-        order: &mut OrderRecord,
-        problem: Problem,
-        certificate: Option<rustls_pki_types::CertificateDer<'static>>,
-    ) -> Result<(), OrderStoreError> {
-        self.solver.clean_up(&order.id).await?;
-        let alarm =
-            (problem.kind == ProblemKind::WrongCertificate).then_some(Alarm::WrongCertificate);
-        let words = format!("given up: {problem}");
-        let state = OrderState::Invalid { problem: problem.clone() };
-        self.count_end(&state);
-        self.enter(order, state);
-        order.problem = Some(problem);
-        self.write(order, 0, Step { words, alarm, revoke: certificate }).await
-    }
-
-    fn enter(&self, order: &mut OrderRecord, state: OrderState) {
+    pub(crate) fn enter(&self, order: &mut OrderRecord, state: OrderState) {
         order.state = state;
         order.since = self.clock.now();
     }
 
-    fn count_end(&self, state: &OrderState) {
+    pub(crate) fn count_end(&self, state: &OrderState) {
         match state {
             OrderState::Issued { .. } => self.counters.issued(),
             OrderState::Invalid { .. } => self.counters.failed(),
@@ -381,7 +392,7 @@ impl Bridge {
     }
 
     /// Writes the order and leaves it to whoever claims it when it is due.
-    async fn park(
+    pub(crate) async fn park(
         &self,
         order: &mut OrderRecord,
         pause: i64,
@@ -391,7 +402,7 @@ impl Bridge {
         self.write(order, pause, step).await
     }
 
-    async fn write(
+    pub(crate) async fn write(
         &self,
         order: &mut OrderRecord,
         pause: i64,
@@ -407,8 +418,9 @@ impl Bridge {
     }
 }
 
-/// Whether the CA failed at one request, as far as it says: 503 is about the CA as a whole (RFC 9110 §15.6.4), and so
-/// is no answer at all.
-fn is_of_one_request(problem: &Problem) -> bool {
-    problem.kind == ProblemKind::Unavailable && problem.status >= 500 && problem.status != 503
+/// Whether a CA says that something went wrong inside it, and neither that it is overloaded nor when to come back.
+fn is_trip(problem: &Problem) -> bool {
+    problem.word() == "serverInternal"
+        && problem.status == 500
+        && problem.retry_after_secs.is_none()
 }

@@ -2,6 +2,8 @@
 //!
 //! `intended` → `placed` → `authorizing` → `ready` → `finalizing` → `valid` → `issued`, or `invalid`.
 //! Each state is written before the network call that leaves it, so a restarted process knows what may have been sent.
+//! No call is between `ready` and `finalizing`, which are one write; a valid order's chain, which is only read, may be
+//! on its way while the state is written.
 //!
 //! RFC 8555 §7.1.6.
 
@@ -82,7 +84,7 @@ pub enum OrderState {
         /// The order's URL.
         url: String,
     },
-    /// Challenge answers are out; the CA may have been told to validate.
+    /// Challenge answers go out, or are out; the CA may have been told to validate.
     Authorizing {
         /// The order's URL.
         url: String,

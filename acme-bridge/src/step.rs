@@ -17,7 +17,7 @@ use crate::solver::{Solver, SolverError};
 use crate::store::OrderStoreError;
 
 /// When an answer that could not be put out is tried again, in seconds.
-const SOLVER_SECS: u32 = 5;
+pub(crate) const SOLVER_SECS: u32 = 5;
 /// After how many looks at an order its authorizations are looked at, too.
 const LOOKS: u32 = 8;
 
@@ -78,12 +78,11 @@ pub(crate) async fn step(
 ) -> StepResult {
     match &order.state {
         OrderState::Intended => Ok(place(order, tools).await),
-        OrderState::Placed { url } => publish(order, memory, tools, url).await,
+        OrderState::Placed { url } => Ok(prepare(memory, tools, url).await),
         OrderState::Authorizing { url } => authorize(order, memory, tools, url).await,
-        OrderState::Ready { url } => {
-            tools.solver.clean_up(&order.id).await?;
-            let state = OrderState::Finalizing { url: url.clone() };
-            Ok(Outcome::Advanced(state, "all names are authorized; sending the CSR".to_owned()))
+        // The drive passes through it on its way to the next.
+        OrderState::Ready { .. } => {
+            Ok(Outcome::Advanced(order.state.clone(), "all names are authorized".to_owned()))
         }
         OrderState::Finalizing { url } => Ok(finalize(order, tools, url).await),
         OrderState::Valid { url } => Ok(fetch(order, tools, url).await),
@@ -111,41 +110,52 @@ async fn place(order: &OrderRecord, tools: &Tools<'_>) -> Outcome {
     }
 }
 
-/// Puts the answers out, and writes that they are before the CA is told.
-async fn publish(
-    order: &OrderRecord,
-    memory: &mut Memory,
-    tools: &Tools<'_>,
-    url: &str,
-) -> StepResult {
+/// Sees which answers are to be put out: that is done, and written, before the CA is told.
+async fn prepare(memory: &mut Memory, tools: &Tools<'_>, url: &str) -> Outcome {
     let authorizations = match tools.client.authorizations(url).await {
         Ok(authorizations) => authorizations,
-        Err(error) => return Ok(failed(error)),
+        Err(error) => return failed(error),
     };
     let mut answers = Vec::new();
     for AuthorizationView { name, status } in &authorizations {
         match status {
             AuthorizationStatus::Pending { offered } => {
-                let Some(OfferedChallenge { challenge, .. }) = choose(tools, name, offered) else {
-                    return Ok(no_challenge(tools, name, offered));
+                let Some(OfferedChallenge { challenge, .. }) = choose(tools.solver, name, offered)
+                else {
+                    return no_challenge(tools, name, offered);
                 };
-                if let Err(error) = tools.solver.publish(&order.id, name, challenge).await {
-                    return unpublished(error);
-                }
                 answers.push(format!("{} for {name}", challenge.kind()));
             }
             AuthorizationStatus::Valid => {}
-            AuthorizationStatus::Failed { problem } => return Ok(judged(problem.clone())),
+            AuthorizationStatus::Failed { problem } => return judged(problem.clone()),
         }
     }
     if answers.is_empty() {
         // Every name is authorized already.
-        return Ok(look(tools, url).await);
+        return look(tools, url).await;
     }
     *memory = Memory::Seen(authorizations);
     let state = OrderState::Authorizing { url: url.to_owned() };
-    let words = format!("answers are out ({}); telling the CA", answers.join(", "));
-    Ok(Outcome::Advanced(state, words))
+    let words = format!("answers go out ({}) before the CA is told", answers.join(", "));
+    Outcome::Advanced(state, words)
+}
+
+/// Puts out the answers to the authorizations that were just seen; gives what hinders that.
+pub(crate) async fn publish(
+    order: &OrderRecord,
+    memory: &Memory,
+    solver: &Arc<dyn Solver>,
+) -> Result<Option<Outcome>, OrderStoreError> {
+    let Memory::Seen(authorizations) = memory else { return Ok(None) };
+    for AuthorizationView { name, status } in authorizations {
+        if let AuthorizationStatus::Pending { offered } = status
+            && let Some(OfferedChallenge { challenge, .. }) = choose(solver, name, offered)
+            && let Err(error) = solver.publish(&order.id, name, challenge).await
+        {
+            return unpublished(error).map(Some);
+        }
+    }
+    Ok(None)
 }
 
 /// Tells the CA to validate what it was not told yet, and sees how far it is.
@@ -172,7 +182,8 @@ async fn authorize(
         match status {
             AuthorizationStatus::Valid => {}
             AuthorizationStatus::Pending { offered } => {
-                let Some(OfferedChallenge { challenge, progress }) = choose(tools, name, offered)
+                let Some(OfferedChallenge { challenge, progress }) =
+                    choose(tools.solver, name, offered)
                 else {
                     return Ok(no_challenge(tools, name, offered));
                 };
@@ -289,11 +300,11 @@ fn follow(view: OrderView) -> Outcome {
 
 /// The challenge to answer: the one that the CA validates already, else the first of the solver's that is offered.
 fn choose<'a>(
-    tools: &Tools<'_>,
+    solver: &Arc<dyn Solver>,
     name: &str,
     offered: &'a [OfferedChallenge],
 ) -> Option<&'a OfferedChallenge> {
-    let answered = tools.solver.challenges(name);
+    let answered = solver.challenges(name);
     let begun = offered.iter().find(|each| {
         each.progress == ChallengeProgress::Validating && answered.contains(&each.challenge.kind())
     });

@@ -203,6 +203,12 @@ impl Pebble {
         Ok(log.lines().filter(|line| line.contains(words)).count())
     }
 
+    /// The number of its process, while it runs.
+    #[must_use]
+    pub fn process(&self) -> Option<u32> {
+        self.child.id()
+    }
+
     /// Ends it.
     pub async fn stop(mut self) {
         let _ = self.child.kill().await;

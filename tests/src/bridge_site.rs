@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -21,10 +22,11 @@ use brski_registrar::issue::answers::Answers;
 use brski_registrar::issue::orders::Orders;
 use brski_registrar::observe::metrics::Metrics;
 use brski_registrar::store::model::{
-    Device, DeviceState, Enrollment, EnrollmentState, Entry, Id, Identity, KnownDevice,
+    Device, DeviceState, Enrollment, EnrollmentState, Entry, Event, Id, Identity, KnownDevice,
     Manufacturer, Millis, Sha256,
 };
 use brski_registrar::store::sqlite::SqliteStore;
+use brski_registrar::store::watch::{Access, Watcher};
 use brski_registrar::store::{Change, Store};
 use rcgen::{CertificateParams, DistinguishedName, KeyPair, PublicKeyData as _};
 use rustls::RootCertStore;
@@ -114,11 +116,26 @@ impl AnswerStore for Both {
     }
 }
 
+/// Counts the transactions of a store.
+#[derive(Default)]
+struct Writes(AtomicU64);
+
+impl Watcher for Writes {
+    fn committed(&self, _: &[Event], _: Duration) {}
+
+    fn grouped(&self, _: usize) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn failed(&self, _: Access) {}
+}
+
 /// The DNS responder of a site, which is there before the CA that asks it.
 pub struct Dns {
     /// TXT records of somebody else than the bridge.
     pub texts: Texts,
     store: Arc<SqliteStore>,
+    writes: Arc<Writes>,
     responder: Responder,
     folder: Arc<TempDir>,
 }
@@ -130,7 +147,9 @@ impl Dns {
     /// What cannot be started.
     pub async fn start() -> anyhow::Result<Self> {
         let folder = Arc::new(tempfile::tempdir()?);
-        let store = Arc::new(SqliteStore::open(&folder.path().join("registrar.db"), "node")?);
+        let (file, writes) = (folder.path().join("registrar.db"), Arc::new(Writes::default()));
+        let watcher: Arc<dyn Watcher> = Arc::<Writes>::clone(&writes);
+        let store = Arc::new(SqliteStore::open_watched(&file, "node", watcher)?);
         let texts = Texts::default();
         let answers = Answers::new(Arc::<SqliteStore>::clone(&store));
         let answers: Arc<dyn AnswerStore> = Arc::new(Both { answers, texts: Arc::clone(&texts) });
@@ -150,13 +169,19 @@ impl Dns {
             created_at: Millis(1),
         };
         store.commit(vec![Change::AddManufacturer(manufacturer)], vec![]).await?;
-        Ok(Self { texts, store, responder, folder })
+        Ok(Self { texts, store, writes, responder, folder })
     }
 
     /// Where it listens.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.responder.address()
+    }
+
+    /// How many transactions the store has made durable.
+    #[must_use]
+    pub fn transactions(&self) -> u64 {
+        self.writes.0.load(Ordering::Relaxed)
     }
 
     /// How many answers to challenges are left.
@@ -185,6 +210,14 @@ pub struct Wish {
     pub id: OrderId,
     /// The CSR.
     pub csr: Csr,
+}
+
+impl Wish {
+    /// The device that has it, as orders name it.
+    #[must_use]
+    pub fn device(&self) -> String {
+        device_of(self).to_string()
+    }
 }
 
 /// A CSR of a new key for the device with this number.

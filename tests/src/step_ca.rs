@@ -18,7 +18,7 @@ const START_LIMIT: Duration = Duration::from_secs(30);
 
 /// A running step-ca; it ends when this is dropped.
 pub struct StepCa {
-    _child: Child,
+    child: Child,
     folder: PathBuf,
     port: u16,
 }
@@ -75,7 +75,7 @@ impl StepCa {
                     std::fs::read_to_string(&log).unwrap_or_default()
                 )
             })?;
-        Ok(Self { _child: child, folder, port })
+        Ok(Self { child, folder, port })
     }
 
     /// Its directory.
@@ -88,5 +88,20 @@ impl StepCa {
     #[must_use]
     pub fn root(&self) -> PathBuf {
         self.folder.join("root.pem")
+    }
+
+    /// The number of its process, while it runs.
+    #[must_use]
+    pub fn process(&self) -> Option<u32> {
+        self.child.id()
+    }
+
+    /// How many requests it has logged.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn requests(&self) -> anyhow::Result<usize> {
+        let log = std::fs::read_to_string(self.folder.join("step-ca.log"))?;
+        Ok(log.lines().filter(|line| line.contains(" method=")).count())
     }
 }

@@ -60,10 +60,11 @@ pub(super) async fn advance(
     let lease = order.lease.as_ref();
     let (detail, problem) =
         (rows::order_detail(&order.state)?, rows::order_problem(order.problem.as_ref())?);
-    // An order that rests takes its turn after those that wait already.
+    // An order that is left takes its turn after those that wait already; one that is driven keeps it.
     let sql = "UPDATE orders SET state = $2, detail = $3, is_final = $4, attempts = $5, due = $6, \
                lease_node = $7, lease_until = $8, issuer = $11, replaces = $12, fallback = $13, \
-               since = $14, problem = $15, turn = CASE WHEN turn < $6 THEN $6 ELSE turn END \
+               since = $14, problem = $15, \
+               turn = CASE WHEN CAST($7 AS TEXT) IS NULL AND turn < $6 THEN $6 ELSE turn END \
                WHERE id = $1 AND is_final = 0 \
                AND (lease_node IS NULL OR lease_node = $9 OR lease_until <= $10)";
     let values = [

@@ -10,6 +10,7 @@ use std::{io, thread};
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
 use thiserror::Error;
+use tokio::sync::Semaphore;
 
 use self::lock::FileLock;
 use self::session::{SqliteSession, at_once};
@@ -27,7 +28,7 @@ mod session;
 const HEAD: [u8; 16] = *b"SQLite format 3\0";
 /// How long a connection waits for another process's lock.
 const BUSY: Duration = Duration::from_secs(10);
-/// How many reading connections are kept open.
+/// How many queries run at once, each on a connection of its own; more would wait for processors all the same.
 const READERS: usize = 4;
 
 /// The store in a file.
@@ -54,7 +55,9 @@ pub fn require_database(path: &Path) -> io::Result<()> {
 pub struct Sqlite {
     path: PathBuf,
     queue: Queue,
+    /// Connections that rest.
     readers: Arc<Mutex<Vec<Connection>>>,
+    places: Arc<Semaphore>,
     _lock: FileLock,
 }
 
@@ -111,7 +114,13 @@ impl SqliteStore {
             .name("store-writer".to_owned())
             .spawn(move || write(connection, writer, jobs))
             .map_err(|error| cannot(error.into()))?;
-        let engine = Sqlite { path: path.to_owned(), queue, readers: Arc::default(), _lock: lock };
+        let engine = Sqlite {
+            path: path.to_owned(),
+            queue,
+            readers: Arc::default(),
+            places: Arc::new(Semaphore::new(READERS)),
+            _lock: lock,
+        };
         Ok(SqlStore::new(engine, watcher))
     }
 }
@@ -155,9 +164,12 @@ impl Engine for Sqlite {
         T: Send + 'static,
         Q: for<'s> FnOnce(&'s mut dyn Session) -> Pending<'s, T> + Send + 'static,
     {
+        let place = Arc::clone(&self.places).acquire_owned().await;
         let readers = Arc::clone(&self.readers);
         let path = self.path.clone();
         let task = move || {
+            // Whoever stops waiting does not stop the query, which keeps its place.
+            let _place = place;
             let kept = readers.lock().unwrap_or_else(PoisonError::into_inner).pop();
             let mut connection = match kept {
                 Some(connection) => connection,
@@ -165,10 +177,7 @@ impl Engine for Sqlite {
             };
             let result = at_once(query(&mut SqliteSession(&mut connection)))
                 .unwrap_or_else(|| Err(StoreError::Database("a query of SQLite waited".into())));
-            let mut readers = readers.lock().unwrap_or_else(PoisonError::into_inner);
-            if readers.len() < READERS {
-                readers.push(connection);
-            }
+            readers.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
             result
         };
         match tokio::task::spawn_blocking(task).await {
