@@ -24,7 +24,8 @@ use super::server;
 use super::service::{NoDaemon, Service};
 use crate::clock::SystemClock;
 use crate::config::Config;
-use crate::identity::{IdentityError, RegistrarIdentity};
+use crate::identity::IdentityError;
+use crate::keys::Key;
 use crate::store::{self, OpenError};
 
 /// The longest answer that is read, in octets: a page of a thousand things is far below it.
@@ -86,7 +87,7 @@ impl Client {
         // A chain of its own: the daemon's is the daemon's alone.
         let node = format!("{}-cli", config.store.node);
         let store = store::open(&config.store, &node).await?;
-        let key = RegistrarIdentity::load(&config.identity)?.certificate().spki_der().to_vec();
+        let key = Key::read(&config.identity.key)?.spki_der().to_vec();
         let service = Service::new(
             store,
             Arc::new(SystemClock),

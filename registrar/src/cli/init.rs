@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use acme_bridge::Clock as _;
 use clap::{Args, ValueEnum};
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType,
-    ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose, SanType,
+    BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, IsCa, KeyPair,
+    KeyUsagePurpose, SanType,
 };
 use time::OffsetDateTime;
 
@@ -18,11 +18,9 @@ use super::Failed;
 use crate::clock::SystemClock;
 use crate::config::dns_name;
 use crate::config::sample::{self, AcmeChoices, Choices};
-use crate::identity::read_certificates;
+use crate::identity::{issue, read_certificates};
 use crate::store::sqlite::SqliteStore;
 
-/// id-kp-cmcRA.
-const CMC_RA: [u64; 9] = [1, 3, 6, 1, 5, 5, 7, 3, 28];
 const HOUR_SECS: i64 = 3600;
 const YEAR_SECS: i64 = 365 * 24 * HOUR_SECS;
 const CA_YEARS: i64 = 20;
@@ -199,13 +197,7 @@ fn registrar_parameters(
             Err(_) => SanType::DnsName(name.as_str().try_into()?),
         });
     }
-    parameters.is_ca = IsCa::ExplicitNoCa;
-    parameters.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-    parameters.extended_key_usages = vec![
-        ExtendedKeyUsagePurpose::Other(CMC_RA.to_vec()),
-        ExtendedKeyUsagePurpose::ServerAuth,
-        ExtendedKeyUsagePurpose::ClientAuth,
-    ];
+    issue::usages(&mut parameters);
     parameters.use_authority_key_identifier_extension = true;
     parameters.not_before = date(now - HOUR_SECS);
     parameters.not_after = date(now + REGISTRAR_YEARS * YEAR_SECS);

@@ -95,8 +95,21 @@ pub(super) struct Identity {
     pub(super) certificate: String,
     pub(super) key: String,
     pub(super) domain_ca: String,
+    pub(super) domain_ca_key: Option<String>,
     #[serde(default = "root")]
     pub(super) pin: String,
+    #[serde(default = "renew_before")]
+    pub(super) renew_before_days: u32,
+    #[serde(default = "old_root")]
+    pub(super) old_root_days: u32,
+}
+
+fn renew_before() -> u32 {
+    90
+}
+
+fn old_root() -> u32 {
+    30
 }
 
 fn root() -> String {

@@ -41,8 +41,15 @@ certificate = "registrar.pem"
 key = "registrar.key"
 # The private CA that it comes from, and that vouchers pin. It never issues to a device.
 domain_ca = "domain-ca.pem"
+# Its key, where it is at hand: the daemon renews the registrar's certificate with it, and 'registrar ca rotate' needs
+# it. Leave it out where the key is elsewhere: 'registrar identity request' and 'install' renew by hand.
+domain_ca_key = "domain-ca.key"
 # What MASAs are offered to pin: "root", "issuing-ca" or "ee".
 pin = "root"
+# So many days before its end the certificate is renewed, with the same key; at most a third of its life.
+renew_before_days = 90
+# For so many days at least an earlier root is served after 'registrar ca rotate'.
+old_root_days = 30
 
 "#;
 

@@ -25,6 +25,7 @@ use self::issuers::{IssuerBuilder, Issuers, system_anchors};
 use self::observer::Daemon;
 use self::observing::MetricsListener;
 use crate::admin::registry::Registry;
+use crate::admin::server::identity::ServerIdentity;
 use crate::admin::server::{self, socket, tls};
 use crate::admin::service::{Observer as _, Service};
 use crate::config::Config;
@@ -34,7 +35,7 @@ use crate::http::listener::{self, Bounds};
 use crate::http::locks::Locks;
 use crate::http::measure::measure;
 use crate::http::{brski, est};
-use crate::identity::{read_certificates, read_key};
+use crate::identity::custodian::Custodian;
 use crate::issue::{Issuer, resume};
 use crate::masa::client::MasaClient;
 use crate::observe;
@@ -85,20 +86,24 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let limits = config.limits;
     let bounds = Bounds::new(limits.connections, limits.timeouts, metrics, Listener::Est);
     let challenges = tls_alpn(&config, &base.provider, &base.answers);
-    let door = Door::new(server_config(Arc::clone(&base.provider), &base.identity)?, challenges);
+    let door = Door::new(
+        server_config(Arc::clone(&base.provider), Arc::clone(&base.identity))?,
+        challenges,
+    );
     let app = Arc::new(app(config, &base, issuers).await?);
     let daemon = Arc::new(Daemon {
         app: Arc::clone(&app),
         dns: responders.dns.as_ref().map(Responder::counters),
         registry: Arc::clone(&registry),
+        admin: admin_listener.as_ref().map(|each| Arc::clone(&each.identity)),
         log: Arc::clone(&log),
         generation: AtomicI64::new(app.store.generation().await?),
     });
     let service = service(&daemon);
     let admin = server::router(Arc::clone(&service), shown);
     tasks.spawn(socket::run(admin_socket, admin.clone(), stopped.clone()));
-    let admin_address = admin_listener.as_ref().map(|(_, address, _)| *address);
-    if let Some((listener, _, door)) = admin_listener {
+    let admin_address = admin_listener.as_ref().map(|each| each.address);
+    if let Some(AdminListener { listener, door, .. }) = admin_listener {
         let guarded = tls::guarded(admin, registry, service);
         let bounds = Bounds::new(ADMIN_CONNECTIONS, limits.timeouts, metrics, Listener::Admin);
         tasks.spawn(listener::run(listener, door, guarded, bounds, stopped.clone()));
@@ -109,6 +114,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let keeping = Arc::clone(&keeper);
     let ending = stopped.clone();
     tasks.spawn(async move { keeping.run(ending).await });
+    tasks.spawn(custodian(&app).run(stopped.clone()));
     let router = router(app).merge(lists);
     tasks.spawn(async move {
         let _listening = health.listening();
@@ -189,7 +195,7 @@ async fn app(
 /// The operators' side.
 fn service(daemon: &Arc<Daemon>) -> Arc<Service> {
     let app = &daemon.app;
-    let key = app.identity.certificate().spki_der().to_vec();
+    let key = app.identity.key().spki_der().to_vec();
     let (store, clock) = (Arc::clone(&app.store), Arc::clone(&app.clock));
     let (observer, config) = (Arc::clone(daemon), Arc::clone(&app.config));
     Arc::new(Service::new(store, clock, observer, config, key))
@@ -215,24 +221,37 @@ async fn bind_admin(
     config: &Config,
     base: &Base,
     registry: &Arc<ArcSwap<Registry>>,
-) -> anyhow::Result<Option<(TcpListener, SocketAddr, Door)>> {
+) -> anyhow::Result<Option<AdminListener>> {
     let Some(address) = config.listen.admin else {
         return Ok(None);
     };
-    let (chain, key) = match &config.admin.server {
-        None => (base.identity.tls_chain(), base.identity.private_key()),
-        Some(files) => {
-            let chain = read_certificates(&files.certificate).context("admin.certificate")?;
-            let key = read_key(&files.key).context("admin.key")?;
-            (chain.iter().map(|each| each.der().clone()).collect(), key.into())
-        }
-    };
+    let own = Arc::clone(&base.identity);
+    let identity = Arc::new(ServerIdentity::load(config.admin.server.as_ref(), own)?);
     let (provider, registry) = (Arc::clone(&base.provider), Arc::clone(registry));
-    let tls = tls::server_config(provider, chain, key, registry, Arc::clone(&base.clock))
-        .context("admin.certificate and admin.key do not make a TLS server")?;
+    let shown = Arc::clone(&identity);
+    let tls = tls::server_config(provider, shown, registry, Arc::clone(&base.clock))?;
     let listener = bind(address, "listen.admin").await?;
-    let bound = listener.local_addr()?;
-    Ok(Some((listener, bound, Door::new(tls, None))))
+    let address = listener.local_addr()?;
+    Ok(Some(AdminListener { listener, address, door: Door::new(tls, None), identity }))
+}
+
+/// The admin listener, before it accepts anybody.
+struct AdminListener {
+    listener: TcpListener,
+    address: SocketAddr,
+    door: Door,
+    identity: Arc<ServerIdentity>,
+}
+
+/// What looks after the registrar's own certificates.
+fn custodian(app: &App) -> Custodian {
+    Custodian {
+        store: Arc::clone(&app.store),
+        clock: Arc::clone(&app.clock),
+        live: Arc::clone(&app.identity),
+        config: Arc::clone(&app.config),
+        metrics: Arc::clone(&app.metrics),
+    }
 }
 
 /// What signs and prunes the trail.

@@ -17,7 +17,7 @@ use crate::entropy::random_id;
 use crate::flow::peer::{PeerIdentity, judge};
 use crate::flow::refusal::Refusal;
 use crate::flow::{Decision, Visit};
-use crate::identity::RegistrarIdentity;
+use crate::identity::live::LiveIdentity;
 use crate::issue::Issuer;
 use crate::masa::client::MasaClient;
 use crate::observe::decision;
@@ -37,8 +37,8 @@ pub struct App {
     pub store: Arc<dyn Store>,
     /// The time.
     pub clock: Arc<dyn Clock>,
-    /// The registrar's certificate and key.
-    pub identity: Arc<RegistrarIdentity>,
+    /// The registrar's certificates and key, as they are in use now.
+    pub identity: Arc<LiveIdentity>,
     /// The manufacturers, as of the last change.
     pub manufacturers: ArcSwap<ManufacturerDirectory>,
     /// The way to the MASAs.

@@ -6,6 +6,15 @@ pub type Kind = (&'static str, &'static str);
 
 /// The kinds of events, in the order of a device's life; refusals follow.
 pub const KINDS: &[Kind] = &[
+    ("identity-renewed", "the registrar's own certificate is renewed, with the same key"),
+    ("identity-installed", "an operator installed a certificate of the registrar"),
+    (
+        "identity-renewal-failed",
+        "the registrar's own certificate ends, and nothing here can renew it",
+    ),
+    ("domain-root-changed", "an operator made a new root of the domain"),
+    ("domain-root-left", "an earlier root of the domain is served no more"),
+    ("domain-root-expiring", "the root of the domain ends within a year"),
     ("manufacturer-added", "an operator lets the devices of a manufacturer join"),
     ("device-expected", "an operator imported or allowed a device"),
     ("device-admitted", "policy or a person let a device in"),
@@ -150,7 +159,7 @@ mod tests {
     fn found() -> BTreeSet<String> {
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
         let mut found = BTreeSet::new();
-        for folder in ["flow", "admin", "http", "issue", "trail", "policy"] {
+        for folder in ["flow", "admin", "http", "issue", "trail", "policy", "identity"] {
             words_of_the_source(&source.join(folder), &mut found);
         }
         found

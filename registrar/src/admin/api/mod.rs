@@ -15,6 +15,7 @@ pub mod credential;
 pub mod device;
 pub mod event;
 pub mod manufacturer;
+pub mod own;
 pub mod status;
 
 /// How many things a page has where nobody says how many.

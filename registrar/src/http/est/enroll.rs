@@ -127,7 +127,7 @@ pub(super) async fn certify(
 /// A key belongs to one device, and neither to the registrar nor to an account of its own.
 async fn require_own_key(app: &App, approved: &ApprovedCsr) -> Result<(), Refused> {
     let spki = approved.csr().spki_der();
-    if app.identity.certificate().spki_der() == spki {
+    if app.identity.key().spki_der() == spki {
         return Err(Refusal::CsrKeyHeld { holder: "this registrar" }.into());
     }
     if app.issuers.values().any(|issuer| issuer.holds_key(spki)) {

@@ -18,6 +18,7 @@ mod daemon;
 mod devices;
 mod events;
 mod manufacturers;
+mod own;
 
 /// What a handler gives: JSON, or a problem.
 type Answer<T> = Result<axum::Json<T>, Problem>;
@@ -39,6 +40,7 @@ fn all(role: Role) -> OpenApiRouter<Arc<Service>> {
             .routes(routes!(events::list))
             .routes(routes!(events::tail))
             .routes(routes!(events::verify))
+            .routes(routes!(own::show))
             .routes(routes!(daemon::status)),
         Role::Approver => OpenApiRouter::new()
             .routes(routes!(devices::allow))
@@ -55,6 +57,10 @@ fn all(role: Role) -> OpenApiRouter<Arc<Service>> {
             .routes(routes!(certificates::revoke))
             .routes(routes!(credentials::add))
             .routes(routes!(credentials::revoke))
+            .routes(routes!(own::request))
+            .routes(routes!(own::install))
+            .routes(routes!(own::renew))
+            .routes(routes!(own::rotate))
             .routes(routes!(daemon::reload)),
     }
 }

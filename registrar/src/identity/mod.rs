@@ -1,19 +1,29 @@
-//! The registrar's own certificate and key: for TLS with pledges and MASAs, and for its voucher requests.
+//! The registrar's own certificates and key: for TLS with pledges and MASAs, and for its voucher requests.
 //!
-//! One key does all of it, since the MASA looks for the key that the pledge saw (RFC 8995 §5.5.5).
+//! One key does all of it, since the MASA looks for the key that the pledge saw (RFC 8995 §5.5.5). The certificate of
+//! that key changes over the years, and so does the root above it: [`live`] is what is in use now.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use brski_voucher::certificate::{CMC_RA, Certificate, SERVER_AUTH};
-use brski_voucher::signature::{PrivateKey, Signer};
+use brski_voucher::signature::Signer;
 use brski_voucher::trust::{Anchors, ValidityTime, verify_chain};
+use rustls::sign::CertifiedKey;
 use rustls_pki_types::pem::PemObject as _;
-use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls_pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 use thiserror::Error;
 
 use crate::config::{IdentityFiles, Pin};
-use crate::vault::{Vault, VaultError};
+use crate::keys::Key;
+
+pub mod custodian;
+pub mod domain;
+pub mod issue;
+pub mod live;
+pub mod roots;
+pub mod template;
 
 /// Why the identity cannot be used.
 #[derive(Debug, Error)]
@@ -38,55 +48,78 @@ pub enum IdentityError {
     },
 }
 
-/// The registrar's identity.
+/// One certificate of the registrar, with its key and with what stands above it.
 pub struct RegistrarIdentity {
     certificates: Vec<Certificate>,
     domain_ca: Certificate,
     chain: Vec<Certificate>,
     signing_chain: Vec<Certificate>,
-    key: PrivatePkcs8KeyDer<'static>,
-    signer: PrivateKey,
+    certified: Arc<CertifiedKey>,
+    key: Arc<Key>,
 }
 
 impl RegistrarIdentity {
-    /// Loads certificate, key and domain CA, and checks that they belong together.
+    /// Loads certificate, key and domain CA as the configuration names them, and checks that they belong together.
     ///
     /// # Errors
     /// [`IdentityError`], naming the file.
     pub fn load(files: &IdentityFiles) -> Result<Self, IdentityError> {
+        let key = Arc::new(Key::read(&files.key)?);
+        Self::with_key(files, key)
+    }
+
+    /// As [`RegistrarIdentity::load`], with the key at hand already.
+    ///
+    /// # Errors
+    /// [`IdentityError`], naming the file.
+    pub fn with_key(files: &IdentityFiles, key: Arc<Key>) -> Result<Self, IdentityError> {
+        let content =
+            |path: &Path, reason: String| IdentityError::Content { path: path.to_owned(), reason };
         let certificates = read_certificates(&files.certificate)?;
-        let domain_ca = read_certificates(&files.domain_ca)?;
-        let key = read_key(&files.key)?;
-        let wrong = |path: &Path, reason: String| {
-            Err(IdentityError::Content { path: path.to_owned(), reason })
-        };
-        let signer = match PrivateKey::from_pkcs8_der(key.secret_pkcs8_der()) {
-            Ok(signer) => signer,
-            Err(error) => return wrong(&files.key, error.to_string()),
-        };
-        let (Some(own), Some(domain_ca)) = (certificates.first(), domain_ca.into_iter().next())
-        else {
-            return wrong(&files.certificate, "holds no certificate".to_owned());
-        };
-        if own.spki_der() != signer.spki_der() {
+        let domain_ca = read_certificates(&files.domain_ca)?.into_iter().next();
+        let domain_ca = domain_ca
+            .ok_or_else(|| content(&files.domain_ca, "holds no certificate".to_owned()))?;
+        if certificates.first().is_some_and(|own| own.spki_der() != key.spki_der()) {
             let reason = format!("is of another key than {}", files.key.display());
-            return wrong(&files.certificate, reason);
+            return Err(content(&files.certificate, reason));
+        }
+        Self::new(certificates, domain_ca, Vec::new(), key, files.pin)
+            .map_err(|reason| content(&files.certificate, reason))
+    }
+
+    /// Puts an identity together. `certificates`: its own first; `above`: what TLS sends behind them.
+    ///
+    /// # Errors
+    /// What the certificate lacks.
+    pub fn new(
+        certificates: Vec<Certificate>,
+        domain_ca: Certificate,
+        above: Vec<Certificate>,
+        key: Arc<Key>,
+        pin: Pin,
+    ) -> Result<Self, String> {
+        let own = certificates.first().ok_or("holds no certificate")?;
+        if own.spki_der() != key.spki_der() {
+            return Err("is of another key than the registrar's".to_owned());
         }
         for (usage, word) in [(CMC_RA, "cmcRA"), (SERVER_AUTH, "serverAuth")] {
             if !own.has_extended_key_usage(usage) {
-                return wrong(&files.certificate, format!("lacks the extended key usage {word}"));
+                return Err(format!("lacks the extended key usage {word}"));
             }
         }
-        let mut chain = certificates.clone();
-        if !chain.iter().any(|each| each.der() == domain_ca.der()) {
-            chain.push(domain_ca.clone());
+        let mut shown = certificates.clone();
+        if !shown.iter().any(|each| each.der() == domain_ca.der()) {
+            shown.push(domain_ca.clone());
         }
-        let signing_chain = match files.pin {
-            Pin::EndEntity => chain.iter().take(1).cloned().collect(),
-            Pin::IssuingCa => chain.iter().take(2).cloned().collect(),
-            Pin::Root => chain.clone(),
+        let signing_chain = match pin {
+            Pin::EndEntity => shown.iter().take(1).cloned().collect(),
+            Pin::IssuingCa => shown.iter().take(2).cloned().collect(),
+            Pin::Root => shown.clone(),
         };
-        Ok(Self { certificates, domain_ca, chain, signing_chain, key, signer })
+        let sent = certificates.iter().chain(&above).map(|each| each.der().clone()).collect();
+        let certified = Arc::new(CertifiedKey::new(sent, key.tls()));
+        let chain = shown.into_iter().chain(above).collect();
+        Ok(Self { certificates, domain_ca, chain, signing_chain, certified, key })
     }
 
     /// Checks that the certificate chains to the domain CA at this time.
@@ -103,18 +136,24 @@ impl RegistrarIdentity {
     /// Its own certificate.
     #[must_use]
     pub fn certificate(&self) -> &Certificate {
-        // Unwrap safety: `load` refuses an empty file.
+        // Unwrap safety: `new` refuses an empty list.
         #[allow(clippy::expect_used)]
         self.certificates.first().expect("there is a certificate")
     }
 
-    /// The domain CA's certificate.
+    /// Its certificate and any intermediates.
+    #[must_use]
+    pub fn certificates(&self) -> &[Certificate] {
+        &self.certificates
+    }
+
+    /// The root that its certificate chains to.
     #[must_use]
     pub fn domain_ca(&self) -> &Certificate {
         &self.domain_ca
     }
 
-    /// Its certificate, any intermediates, the domain CA.
+    /// Its certificate, any intermediates, the domain CA, and what leads from there to earlier roots.
     #[must_use]
     pub fn chain(&self) -> &[Certificate] {
         &self.chain
@@ -126,30 +165,28 @@ impl RegistrarIdentity {
         &self.signing_chain
     }
 
+    /// Its key.
+    #[must_use]
+    pub fn key(&self) -> &Arc<Key> {
+        &self.key
+    }
+
     /// Its key, to sign with.
     #[must_use]
     pub fn signer(&self) -> &dyn Signer {
-        &self.signer
+        self.key.signer()
     }
 
-    /// What TLS sends: its certificate and any intermediates; the root stays at home.
+    /// What TLS sends: its certificate, any intermediates, and what leads to earlier roots; the root stays at home.
     #[must_use]
-    pub fn tls_chain(&self) -> Vec<CertificateDer<'static>> {
-        self.certificates.iter().map(|each| each.der().clone()).collect()
+    pub fn tls_chain(&self) -> &[CertificateDer<'static>] {
+        &self.certified.cert
     }
 
-    /// What seals under its key.
-    ///
-    /// # Errors
-    /// [`VaultError`].
-    pub fn vault(&self) -> Result<Vault, VaultError> {
-        Vault::of_private_key(self.key.secret_pkcs8_der())
-    }
-
-    /// Its key, for TLS.
+    /// Certificate and key, for TLS.
     #[must_use]
-    pub fn private_key(&self) -> PrivateKeyDer<'static> {
-        PrivateKeyDer::Pkcs8(self.key.clone_key())
+    pub fn certified(&self) -> &Arc<CertifiedKey> {
+        &self.certified
     }
 }
 
@@ -158,7 +195,6 @@ impl fmt::Debug for RegistrarIdentity {
         formatter.debug_struct("RegistrarIdentity").finish_non_exhaustive()
     }
 }
-
 /// Reads all certificates of a PEM file.
 ///
 /// # Errors
