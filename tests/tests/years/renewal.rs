@@ -107,7 +107,10 @@ async fn without_the_domain_cas_key_somebody_is_told_ahead_of_time_and_once() ->
             details(site.site(), "identity-renewal-failed").await.ok()?.pop()
         });
         let detail = told.await.expect("somebody is told");
-        assert!(detail.contains("ends in 74 days") || detail.contains("ends in 75 days"), "{detail}");
+        assert!(
+            detail.contains("ends in 74 days") || detail.contains("ends in 75 days"),
+            "{detail}"
+        );
         assert!(detail.contains("registrar identity request"), "{detail}");
     }
     assert_eq!(details(site.site(), "identity-renewal-failed").await?.len(), 1);
