@@ -14,6 +14,8 @@ pub struct Limits {
     pub masa_timeout: Duration,
     /// How many DNS answers a second go over UDP to one network.
     pub dns_answers_per_second: u32,
+    /// How long what runs may take to end when the daemon ends.
+    pub shutdown: Duration,
     /// How slow a connection may be.
     pub timeouts: Timeouts,
     /// How long and how slow a request's body may be.
@@ -61,6 +63,7 @@ impl Reader {
             connections: whole(connections),
             dns_answers_per_second,
             masa_timeout: seconds("masa_timeout_secs", limits.masa_timeout_secs),
+            shutdown: seconds("shutdown_secs", limits.shutdown_secs),
             timeouts: Timeouts {
                 handshake: seconds("handshake_timeout_secs", limits.handshake_timeout_secs),
                 header: seconds("header_timeout_secs", limits.header_timeout_secs),

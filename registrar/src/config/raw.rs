@@ -236,6 +236,7 @@ pub(super) struct Limits {
     pub(super) header_timeout_secs: u32,
     pub(super) body_timeout_secs: u32,
     pub(super) body_octets: u32,
+    pub(super) shutdown_secs: u32,
 }
 
 impl Default for Limits {
@@ -248,6 +249,7 @@ impl Default for Limits {
             header_timeout_secs: 30,
             body_timeout_secs: 30,
             body_octets: super::limits::BODY_OCTETS_MOST,
+            shutdown_secs: 20,
         }
     }
 }

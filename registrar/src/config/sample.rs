@@ -100,6 +100,9 @@ header_timeout_secs = 30
 body_timeout_secs = 30
 # The longest body of a request, in octets; at most 65536.
 body_octets = 65536
+# How long open requests may take to end when the daemon ends, in seconds. Devices that wait for their CA are told at
+# once to come back; their orders go on after the next start.
+shutdown_secs = 20
 
 "#;
 

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64};
+use std::time::Duration;
 
 use acme_bridge::dns::Responder;
 use acme_bridge::solver::{Solver, Zones};
@@ -46,6 +47,7 @@ use crate::trail::keeper::Keeper;
 mod base;
 mod challenges;
 mod issuers;
+mod manager;
 mod observer;
 mod observing;
 pub(crate) mod probe;
@@ -80,7 +82,8 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         MetricsListener::start(&config, shown.clone().merge(lists.clone())).await?;
     base.observing.start(&config, &base, bridges, &mut tasks)?;
     let limits = config.limits;
-    let bounds = Bounds::new(limits.connections, limits.timeouts, metrics, Listener::Est);
+    let bounds = Bounds::new(limits.connections, limits.timeouts, metrics, Listener::Est)
+        .ending_within(limits.shutdown);
     let challenges = tls_alpn(&config, &base.provider, &base.answers);
     let door = Door::new(
         server_config(Arc::clone(&base.provider), Arc::clone(&base.identity))?,
@@ -101,7 +104,8 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let admin_address = admin_listener.as_ref().map(|each| each.address);
     if let Some(AdminListener { listener, door, .. }) = admin_listener {
         let guarded = tls::guarded(admin, registry, service);
-        let bounds = Bounds::new(ADMIN_CONNECTIONS, limits.timeouts, metrics, Listener::Admin);
+        let bounds = Bounds::new(ADMIN_CONNECTIONS, limits.timeouts, metrics, Listener::Admin)
+            .ending_within(limits.shutdown);
         tasks.spawn(listener::run(listener, door, guarded, bounds, stopped.clone()));
     }
     tasks.spawn(Arc::clone(&daemon).follow(stopped.clone()));
@@ -123,9 +127,12 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         ("http-01 ", responders.http.as_ref().map(|http| http.address().to_string())),
         ("metrics ", metrics_listener.as_ref().map(|each| format!("http://{}", each.address))),
     ]);
+    manager::ready();
+    let living = manager::live();
     wait_for_signal(&daemon).await?;
+    manager::stopping();
     stop.send_replace(true);
-    while tasks.join_next().await.is_some() {}
+    finish(tasks, limits.shutdown).await;
     responders.stop().await;
     // Last of all: nobody writes any more.
     keeper.end().await;
@@ -134,7 +141,24 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     }
     remove_socket(&socket_path);
     log.end().await;
+    if let Some(living) = living {
+        living.abort();
+    }
     Ok(())
+}
+
+/// Lets everything end that runs, at most for `limit`.
+///
+/// What is cut off then is parked: orders, enrollments and exchanges are rows that go on where they stood.
+async fn finish(mut tasks: JoinSet<()>, limit: Duration) {
+    let all = async { while tasks.join_next().await.is_some() {} };
+    if tokio::time::timeout(limit, all).await.is_err() {
+        warn!(
+            tasks = tasks.len(),
+            "the time to end is over: what still runs goes on after the next start"
+        );
+        tasks.shutdown().await;
+    }
 }
 
 /// Starts what makes certificates.
@@ -185,6 +209,7 @@ async fn app(
         locks: Locks::default(),
         requests: AtomicU64::new(0),
         metrics: Arc::clone(&base.observing.metrics),
+        stopping: base.shutdown.clone(),
     })
 }
 

@@ -10,6 +10,7 @@ use async_trait::async_trait;
 use tokio::sync::watch;
 use tracing::{error, info, warn};
 
+use super::manager;
 use crate::admin::api::status::{Counters, Reloaded};
 use crate::admin::registry::Registry;
 use crate::admin::server::identity::ServerIdentity;
@@ -125,6 +126,16 @@ impl Observer for Daemon {
     }
 
     async fn reload(&self) -> Result<Reloaded, Vec<String>> {
+        manager::reloading();
+        let reloaded = self.read_file().await;
+        manager::ready();
+        reloaded
+    }
+}
+
+impl Daemon {
+    /// Reads the configuration again, with the files that it names.
+    async fn read_file(&self) -> Result<Reloaded, Vec<String>> {
         let lines = |problems: Vec<Problem>| -> Vec<String> {
             problems.iter().map(ToString::to_string).collect()
         };

@@ -215,7 +215,10 @@ async fn ask(app: &App, call: MasaRequest<'_>, hold: Duration) -> Result<MasaAns
         if !again || Instant::now() + pause >= deadline {
             return outcome;
         }
-        tokio::time::sleep(pause).await;
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = app.stopped() => return outcome,
+        }
         pause *= 2;
     }
 }

@@ -24,7 +24,7 @@ use crate::observe::metrics::labels::{HandshakeFailure, Listener};
 use crate::tls::door::Door;
 use crate::tls::peer::Peer;
 
-/// How long open requests may take to end after shutdown began.
+/// How long open requests may take to end after shutdown began, where nobody says.
 const SHUTDOWN_LIMIT: Duration = Duration::from_secs(15);
 /// The longest header that is read, in octets.
 const HEADER_OCTETS: usize = 16 * 1024;
@@ -36,6 +36,7 @@ pub struct Bounds {
     metrics: Arc<Metrics>,
     listener: Listener,
     timeouts: Timeouts,
+    shutdown: Duration,
 }
 
 impl Bounds {
@@ -47,7 +48,19 @@ impl Bounds {
         metrics: &Arc<Metrics>,
         listener: Listener,
     ) -> Self {
-        Self { connections, timeouts, metrics: Arc::clone(metrics), listener }
+        Self {
+            connections,
+            timeouts,
+            metrics: Arc::clone(metrics),
+            listener,
+            shutdown: SHUTDOWN_LIMIT,
+        }
+    }
+
+    /// The same, with this time for open requests to end after shutdown began.
+    #[must_use]
+    pub fn ending_within(self, shutdown: Duration) -> Self {
+        Self { shutdown, ..self }
     }
 }
 
@@ -96,7 +109,7 @@ pub async fn run(
         });
     }
     drop(listener);
-    if tokio::time::timeout(SHUTDOWN_LIMIT, graceful.shutdown()).await.is_err() {
+    if tokio::time::timeout(bounds.shutdown, graceful.shutdown()).await.is_err() {
         debug!("some requests did not end in time");
     }
 }

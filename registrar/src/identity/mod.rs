@@ -15,7 +15,7 @@ use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 use thiserror::Error;
 
-use crate::config::{IdentityFiles, Pin};
+use crate::config::{IdentityFiles, Pin, credentials};
 use crate::keys::Key;
 
 pub mod custodian;
@@ -238,8 +238,10 @@ pub fn check_mode(path: &Path) -> Result<(), IdentityError> {
 
     let metadata = std::fs::metadata(path)
         .map_err(|source| IdentityError::Read { path: path.to_owned(), source })?;
+    // The service manager guards the folder, and an access list of its own looks like a group's right.
+    let guarded = if path.starts_with(credentials()) { 0o007 } else { 0o077 };
     match metadata.permissions().mode() & 0o777 {
-        mode if mode & 0o077 != 0 => Err(IdentityError::Content {
+        mode if mode & guarded != 0 => Err(IdentityError::Content {
             path: path.to_owned(),
             reason: format!("may be read by others (mode {mode:03o}); run 'chmod 600' on it"),
         }),

@@ -8,4 +8,5 @@ mod nodes;
 mod offline;
 mod renewal;
 mod rotation;
+mod service;
 mod support;

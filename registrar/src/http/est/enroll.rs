@@ -268,7 +268,10 @@ async fn certificate(
         }
     };
     let waiting = issuer.wait(&enrollment.id, profile.hold);
-    waiting.instrument(debug_span!("wait_for_issuer")).await;
+    tokio::select! {
+        () = waiting.instrument(debug_span!("wait_for_issuer")) => {}
+        () = app.stopped() => {}
+    }
     match find(app, &wish.key).await? {
         Standing::Issued(certificate) => Ok(*certificate),
         Standing::Ended(refusal) => Err(Refused::of(&device.id, refusal)),
