@@ -87,7 +87,7 @@ impl Client {
         // A chain of its own: the daemon's is the daemon's alone.
         let node = format!("{}-cli", config.store.node);
         let store = store::open(&config.store, &node).await?;
-        let key = Key::read(&config.identity.key)?.spki_der().to_vec();
+        let key = Key::open(&config.identity.key)?.spki_der().to_vec();
         let service = Service::new(
             store,
             Arc::new(SystemClock),

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use super::Problem;
+use crate::keys::KeyPlace;
 
 /// What names a credential of the service manager instead of a file.
 const CREDENTIAL: &str = "credential:";
@@ -60,6 +61,16 @@ impl Reader {
             Some(name) => credentials().join(name),
             None => self.folder.join(text),
         }
+    }
+
+    /// A file, or a URI of a key in a token.
+    pub(super) fn key_place(&mut self, key: &str, text: &str) -> Option<KeyPlace> {
+        if text.starts_with(CREDENTIAL) {
+            return Some(KeyPlace::File(self.path(text)));
+        }
+        KeyPlace::parse(text, &self.folder)
+            .map_err(|error| self.problem(key, error.to_string()))
+            .ok()
     }
 
     pub(super) fn address(&mut self, key: &str, text: &str) -> Option<SocketAddr> {

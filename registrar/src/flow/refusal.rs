@@ -339,6 +339,12 @@ pub enum Refusal {
     /// The store failed.
     #[error("the registrar cannot keep what it would promise; try again")]
     Store(#[from] StoreError),
+    /// The registrar's key does not sign: its token is away, or locked.
+    #[error("the registrar's key is not there at the moment; try again")]
+    KeyUnavailable {
+        /// What was to be signed, for the trail.
+        reason: String,
+    },
     /// The registrar could not sign or build what it should.
     #[error("the registrar failed; its operator was told")]
     Internal {
@@ -407,6 +413,7 @@ impl Refusal {
             Self::IssuerRefused { .. } => "issuer-refused",
             Self::IssuerFailed { .. } => "issuer-failed",
             Self::Store(_) => "store-failed",
+            Self::KeyUnavailable { .. } => "key-unavailable",
             Self::Internal { .. } => "internal",
         }
     }
@@ -463,7 +470,7 @@ impl Refusal {
             Self::CsrExtension(_) => "RFC 8995 §5.9.2",
             Self::CertificateWaiting { .. } => "RFC 7030 §4.2.3",
             Self::IssuerRefused { .. } | Self::IssuerFailed { .. } => "RFC 8555 §6.7",
-            Self::Store(_) | Self::Internal { .. } => "",
+            Self::Store(_) | Self::KeyUnavailable { .. } | Self::Internal { .. } => "",
         }
     }
 
@@ -478,6 +485,7 @@ impl Refusal {
             | Self::IssuerFailed { .. }
             | Self::MasaUnauthorized { .. }
             | Self::Store(_)
+            | Self::KeyUnavailable { .. }
             | Self::Internal { .. } => Verdict::Failed,
             _ => Verdict::Refused,
         }
@@ -503,6 +511,7 @@ impl Refusal {
         match self {
             Self::MasaUnavailable { reason, .. }
             | Self::IssuerFailed { reason, .. }
+            | Self::KeyUnavailable { reason }
             | Self::Internal { reason } => format!("{self}: {reason}"),
             Self::CredentialRefused { reason } => format!("{self}: {reason}"),
             Self::MasaUnauthorized { text } => format!("{self}: {text}"),

@@ -6,6 +6,7 @@
 use brski_voucher::artefact::{PledgeRequest, Voucher};
 use brski_voucher::idevid::MasaUrl;
 use brski_voucher::registrar;
+use brski_voucher::signature::SignError;
 use brski_voucher::trust::ValidityTime;
 use brski_voucher::verify::{Unverified, Verified};
 
@@ -80,7 +81,7 @@ pub fn masa_url(idevid: &Idevid) -> Result<MasaUrl, Refusal> {
 /// Builds and signs the registrar's own request (RFC 8995 §5.5), with the certificate that the pledge saw.
 ///
 /// # Errors
-/// [`Refusal::Internal`] if the registrar's key does not sign.
+/// [`Refusal::KeyUnavailable`] if the registrar's key does not sign; [`Refusal::Internal`] if nothing can be built.
 pub fn registrar_request(
     identities: &Identities,
     request: &Verified<PledgeRequest>,
@@ -91,7 +92,13 @@ pub fn registrar_request(
     let identity = identities.answering(request.proximity());
     registrar::registrar_request_fields(request, &idevid.certificate, &idevid.serial, at)
         .sign(identity.signer(), identity.signing_chain(), at)
-        .map_err(|error| Refusal::Internal { reason: format!("voucher request: {error}") })
+        .map_err(|error| {
+            let reason = format!("voucher request: {error}");
+            match error {
+                SignError::Signing => Refusal::KeyUnavailable { reason },
+                _ => Refusal::Internal { reason },
+            }
+        })
 }
 
 /// Makes the exchange of a request.

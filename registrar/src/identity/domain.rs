@@ -16,12 +16,15 @@ use super::IdentityError;
 use super::issue::{self, DomainIssueError, Root};
 use super::live::{Identities, record};
 use crate::config::IdentityFiles;
-use crate::keys::Key;
+use crate::entropy::random_id;
+use crate::keys::{Key, KeyPlace};
 use crate::store::Change;
 use crate::store::model::{Millis, OwnRecords, RootChange, Sha256, hex};
 
 /// How many octets of a key's SHA-256 name its file.
 const NAME_OCTETS: usize = 8;
+/// What a key in a token is called where its URI names no object.
+const LABEL: &str = "domain-ca";
 
 /// Why the domain CA did not do it.
 #[derive(Debug, Error)]
@@ -36,14 +39,14 @@ pub enum DomainError {
     /// The key is of another root.
     #[error(
         "neither {} nor {} is the key of the domain's root in use (SHA-256 of its key {root})",
-        .configured.display(),
-        .beside.display()
+        .configured,
+        .beside
     )]
     ForeignKey {
-        /// The file that the configuration names.
-        configured: PathBuf,
-        /// The file of a root that took over.
-        beside: PathBuf,
+        /// What the configuration names.
+        configured: KeyPlace,
+        /// Where the key of a root is that took over.
+        beside: KeyPlace,
         /// SHA-256 of the root's SubjectPublicKeyInfo.
         root: String,
     },
@@ -80,27 +83,36 @@ pub enum DomainError {
 pub fn key(files: &IdentityFiles, root: &Certificate) -> Result<Key, DomainError> {
     let configured = files.domain_ca_key.as_ref().ok_or(DomainError::NoKey)?;
     let beside = beside(configured, root.spki_der());
-    for path in [&beside, configured] {
-        // The first is there after a rotation alone.
-        if path.exists() || path == configured {
-            let key = Key::read(path)?;
-            if key.spki_der() == root.spki_der() {
-                return Ok(key);
-            }
-        }
+    // The first is there after a rotation alone, and then the other one need not be.
+    if let Ok(key) = Key::open(&beside)
+        && key.spki_der() == root.spki_der()
+    {
+        return Ok(key);
+    }
+    let key = Key::open(configured)?;
+    if key.spki_der() == root.spki_der() {
+        return Ok(key);
     }
     let root = Sha256::of(root.spki_der()).to_string();
     Err(DomainError::ForeignKey { configured: configured.clone(), beside, root })
 }
 
 /// Where the key of a later root is kept: beside the first one's, under a name that its public key gives.
-fn beside(configured: &Path, spki: &[u8]) -> PathBuf {
+fn beside(configured: &KeyPlace, spki: &[u8]) -> KeyPlace {
     let digest = Sha256::of(spki);
     let digits = hex(digest.0.get(..NAME_OCTETS).unwrap_or_default());
-    let stem = configured.file_stem().unwrap_or_default().to_string_lossy();
-    let end = configured.extension().unwrap_or_default().to_string_lossy();
-    let dot = if end.is_empty() { "" } else { "." };
-    configured.with_file_name(format!("{stem}-{digits}{dot}{end}"))
+    match configured {
+        KeyPlace::File(path) => {
+            let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+            let end = path.extension().unwrap_or_default().to_string_lossy();
+            let dot = if end.is_empty() { "" } else { "." };
+            KeyPlace::File(path.with_file_name(format!("{stem}-{digits}{dot}{end}")))
+        }
+        KeyPlace::Token(uri) => {
+            let label = uri.object.as_deref().unwrap_or(LABEL);
+            KeyPlace::Token(uri.with_object(&format!("{label}-{digits}")))
+        }
+    }
 }
 
 /// The registrar's next certificate: the change that gives it to all nodes.
@@ -142,7 +154,7 @@ pub struct Rotated {
     /// The registrar's certificate under it.
     pub certificate: Certificate,
     /// Where the new root's key is.
-    pub key: PathBuf,
+    pub key: KeyPlace,
     /// What is to be written, in one commit.
     pub changes: Vec<Change>,
 }
@@ -186,27 +198,48 @@ pub fn rotate(
     Ok(Rotated { root: made.root, certificate, key: path, changes })
 }
 
-/// A fresh key in a file of its own, durable.
-fn make_key(configured: &Path) -> Result<(Key, PathBuf), DomainError> {
+/// A fresh key, durable: in a file of its own, or where the one before is, in the token.
+fn make_key(configured: &KeyPlace) -> Result<(Key, KeyPlace), DomainError> {
+    let KeyPlace::File(path) = configured else {
+        return make_in_token(configured);
+    };
     let making = |error: rcgen::Error| DomainError::Making(error.to_string());
     let pair = KeyPair::generate().map_err(making)?;
     let octets = PrivatePkcs8KeyDer::from(pair.serialize_der());
     let key = Key::from_pkcs8(octets).map_err(DomainError::Making)?;
-    let path = beside(configured, key.spki_der());
+    let place = beside(configured, key.spki_der());
+    let KeyPlace::File(file) = &place else {
+        return Err(DomainError::NoKey);
+    };
     let pem = zeroize::Zeroizing::new(pair.serialize_pem());
+    let folder = path.parent().unwrap_or(Path::new("/"));
     let written = OpenOptions::new()
         .write(true)
         .create_new(true)
         .mode(0o600)
-        .open(&path)
+        .open(file)
         .and_then(|mut file| {
             file.write_all(pem.as_bytes())?;
             file.sync_all()
         })
         // The name, too, must be there after a power cut.
-        .and_then(|()| File::open(path.parent().unwrap_or(Path::new("/")))?.sync_all());
+        .and_then(|()| File::open(folder)?.sync_all());
     match written {
-        Ok(()) => Ok((key, path)),
-        Err(source) => Err(DomainError::Write { path, source }),
+        Ok(()) => Ok((key, place)),
+        Err(source) => Err(DomainError::Write { path: file.clone(), source }),
     }
+}
+
+/// A fresh key in the token, under a label that its public key gives.
+fn make_in_token(configured: &KeyPlace) -> Result<(Key, KeyPlace), DomainError> {
+    let KeyPlace::Token(uri) = configured else {
+        return Err(DomainError::NoKey);
+    };
+    let making = format!("{LABEL}-new-{}", random_id());
+    let key = Key::make_in_token(&uri.with_object(&making))?;
+    let place = beside(configured, key.spki_der());
+    if let KeyPlace::Token(named) = &place {
+        Key::rename_in_token(&uri.with_object(&making), named)?;
+    }
+    Ok((Key::open(&place)?, place))
 }

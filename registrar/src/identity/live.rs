@@ -195,7 +195,7 @@ impl LiveIdentity {
         store: &dyn Store,
         now: Millis,
     ) -> Result<Self, LiveError> {
-        let key = Arc::new(Key::read(&files.key)?);
+        let key = Arc::new(Key::open(&files.key)?);
         let configured = Arc::new(RegistrarIdentity::with_key(files, Arc::clone(&key))?);
         let records = keep(&configured, store, now).await?;
         let identities = Identities::choose(&configured, files.pin, &records, now);

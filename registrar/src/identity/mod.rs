@@ -46,6 +46,15 @@ pub enum IdentityError {
         /// What is wrong.
         reason: String,
     },
+    /// A key in a token.
+    #[cfg(feature = "pkcs11")]
+    #[error(transparent)]
+    Token(#[from] crate::keys::token::TokenError),
+    /// A key in a token, which this program cannot reach.
+    #[error(
+        "this program was built without PKCS#11: name a file, or build it with '--features pkcs11'"
+    )]
+    NoTokens,
 }
 
 /// One certificate of the registrar, with its key and with what stands above it.
@@ -64,7 +73,7 @@ impl RegistrarIdentity {
     /// # Errors
     /// [`IdentityError`], naming the file.
     pub fn load(files: &IdentityFiles) -> Result<Self, IdentityError> {
-        let key = Arc::new(Key::read(&files.key)?);
+        let key = Arc::new(Key::open(&files.key)?);
         Self::with_key(files, key)
     }
 
@@ -80,7 +89,7 @@ impl RegistrarIdentity {
         let domain_ca = domain_ca
             .ok_or_else(|| content(&files.domain_ca, "holds no certificate".to_owned()))?;
         if certificates.first().is_some_and(|own| own.spki_der() != key.spki_der()) {
-            let reason = format!("is of another key than {}", files.key.display());
+            let reason = format!("is of another key than {}", files.key);
             return Err(content(&files.certificate, reason));
         }
         Self::new(certificates, domain_ca, Vec::new(), key, files.pin)

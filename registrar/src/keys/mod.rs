@@ -14,6 +14,15 @@ use rustls_pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 
 use crate::identity::{IdentityError, read_key};
 
+pub mod place;
+#[cfg(feature = "pkcs11")]
+mod public;
+#[cfg(feature = "pkcs11")]
+pub mod token;
+
+pub use self::place::KeyPlace;
+use self::place::TokenUri;
+
 /// A private key and what it is needed for.
 pub struct Key {
     signer: Arc<dyn Signer>,
@@ -23,6 +32,72 @@ pub struct Key {
 }
 
 impl Key {
+    /// Opens a key, wherever it lives.
+    ///
+    /// # Errors
+    /// [`IdentityError`], naming the file, or what is wrong with the token.
+    pub fn open(place: &KeyPlace) -> Result<Self, IdentityError> {
+        match place {
+            KeyPlace::File(path) => Self::read(path),
+            KeyPlace::Token(uri) => Self::in_token(uri),
+        }
+    }
+
+    #[cfg(feature = "pkcs11")]
+    fn in_token(uri: &TokenUri) -> Result<Self, IdentityError> {
+        Self::of_token(token::TokenKey::open(uri)?)
+    }
+
+    #[cfg(not(feature = "pkcs11"))]
+    fn in_token(_uri: &TokenUri) -> Result<Self, IdentityError> {
+        Err(IdentityError::NoTokens)
+    }
+
+    /// Makes a key on P-256 in a token, which it never leaves, under the label of the URI.
+    ///
+    /// # Errors
+    /// [`IdentityError`]; also if the token has one of that label.
+    #[cfg(feature = "pkcs11")]
+    pub fn make_in_token(uri: &TokenUri) -> Result<Self, IdentityError> {
+        Self::of_token(token::TokenKey::make(uri)?)
+    }
+
+    /// Makes a key on P-256 in a token.
+    ///
+    /// # Errors
+    /// [`IdentityError::NoTokens`]: this program was built without PKCS#11.
+    #[cfg(not(feature = "pkcs11"))]
+    pub fn make_in_token(_uri: &TokenUri) -> Result<Self, IdentityError> {
+        Err(IdentityError::NoTokens)
+    }
+
+    /// Gives a key in a token, and its public key, the label of another URI.
+    ///
+    /// # Errors
+    /// [`IdentityError`].
+    #[cfg(feature = "pkcs11")]
+    pub fn rename_in_token(from: &TokenUri, to: &TokenUri) -> Result<(), IdentityError> {
+        Ok(token::rename(from, to)?)
+    }
+
+    /// Gives a key in a token another label.
+    ///
+    /// # Errors
+    /// [`IdentityError::NoTokens`]: this program was built without PKCS#11.
+    #[cfg(not(feature = "pkcs11"))]
+    pub fn rename_in_token(_from: &TokenUri, _to: &TokenUri) -> Result<(), IdentityError> {
+        Err(IdentityError::NoTokens)
+    }
+
+    #[cfg(feature = "pkcs11")]
+    fn of_token(key: token::TokenKey) -> Result<Self, IdentityError> {
+        let key = Arc::new(key);
+        let public = rcgen::SubjectPublicKeyInfo::from_der(key.spki_der())
+            .map_err(|_| IdentityError::from(key.unknown_kind()))?;
+        let tls = Arc::new(token::TlsKey(Arc::clone(&key)));
+        Ok(Self { signer: key, tls, public, octets: None })
+    }
+
     /// Reads the key of a file, PKCS#8 PEM, that only its owner may read.
     ///
     /// # Errors

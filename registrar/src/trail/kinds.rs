@@ -105,6 +105,7 @@ pub const KINDS: &[Kind] = &[
     ("issuer-refused", "refused: the CA's refusal, told again to the same CSR"),
     ("issuer-failed", "failed: the issuer cannot take the CSR, or its failure is told again"),
     ("store-failed", "failed: the database could not be read"),
+    ("key-unavailable", "failed: the token with the registrar's key does not sign"),
     ("internal", "failed: the registrar could not build or sign what it should"),
 ];
 

@@ -102,14 +102,14 @@ impl Service {
             "root {} (SHA-256) took over from {}; its key is {}",
             Sha256::of(rotated.root.der()),
             Sha256::of(identities.roots().current().der()),
-            rotated.key.display()
+            rotated.key
         );
         let event = operator.event("domain-root-changed", "RFC 4210 §4.4", None, detail);
         let renewed = renewed_event(&actor.name, &rotated.certificate, operator.now);
         self.store.commit(rotated.changes, vec![event, renewed]).await?;
         self.observer.identity_changed().await;
         let identity = self.identity().await?;
-        Ok(RotatedRoot { identity, key: rotated.key.display().to_string() })
+        Ok(RotatedRoot { identity, key: rotated.key.to_string() })
     }
 
     /// What is in use, as files and store are at this moment.
