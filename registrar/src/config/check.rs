@@ -13,7 +13,8 @@ use brski_voucher::certificate::Certificate;
 use brski_voucher::trust::ValidityTime;
 
 use super::{
-    AcmeConfig, Config, IssuerConfig, PostConfig, Problem, ProgramConfig, ServerFiles, SolverConfig,
+    AcmeConfig, Config, IssuerConfig, PostConfig, Problem, ProgramConfig, ServerFiles,
+    ServerKeygen, SolverConfig,
 };
 use crate::admin::registry::Registry;
 use crate::clock::unix_time;
@@ -117,6 +118,13 @@ impl Problems<'_> {
     }
 
     fn identity(&mut self, now: Millis) {
+        let mut profiles = self.config.profiles.values();
+        if matches!(self.config.identity.key, KeyPlace::Token(_))
+            && profiles.any(|profile| profile.server_keygen == ServerKeygen::Offered)
+        {
+            let reason = "is in a token, and a profile has server_keygen, which needs a key file";
+            self.add("identity.key", reason.to_owned());
+        }
         match RegistrarIdentity::load(&self.config.identity) {
             Err(error) => self.add("identity", error.to_string()),
             Ok(identity) => {

@@ -10,3 +10,4 @@ mod renewal;
 mod rotation;
 mod service;
 mod support;
+mod token;
