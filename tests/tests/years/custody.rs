@@ -351,7 +351,10 @@ async fn who_is_interrupted_after_the_key_was_made_begins_anew() {
     let files = domain.config().identity;
     let records = domain.store.own_records().await.unwrap();
     let lost = domain::rotate(&files, &node.live.load(), &records, domain.now()).unwrap();
-    assert!(Path::new(&lost.key.to_string()).is_file(), "its key is on the disk before anything counts");
+    assert!(
+        Path::new(&lost.key.to_string()).is_file(),
+        "its key is on the disk before anything counts"
+    );
     node.look().await.unwrap();
     assert!(node.live.load().roots().earlier().is_empty());
     let root = domain.rotate().await;
