@@ -28,10 +28,21 @@ pub(super) fn stopping() {
 
 /// Says that the daemon lives, twice as often as the service manager asks (WATCHDOG_USEC); nothing if it does not ask.
 ///
-/// It is a task like every other one: where tasks hang, it hangs too. It ends with the process.
-pub(super) fn live() -> Option<JoinHandle<()>> {
-    let limit = sd_notify::watchdog_enabled()?;
-    Some(tokio::spawn(say_so(limit / 2)))
+/// It is a task like every other one: where tasks hang, it hangs too.
+pub(super) fn live() -> Living {
+    let limit = sd_notify::watchdog_enabled();
+    Living(limit.map(|limit| tokio::spawn(say_so(limit / 2))))
+}
+
+/// Says that the daemon lives, until this is dropped.
+pub(super) struct Living(Option<JoinHandle<()>>);
+
+impl Drop for Living {
+    fn drop(&mut self) {
+        if let Some(task) = &self.0 {
+            task.abort();
+        }
+    }
 }
 
 async fn say_so(often: Duration) {

@@ -20,6 +20,7 @@ use tracing::{error, warn};
 use self::base::Base;
 use self::challenges::{Responders, SolverBuilder, tls_alpn};
 use self::issuers::{IssuerBuilder, Issuers, system_anchors};
+use self::manager::Living;
 use self::observer::Daemon;
 use self::observing::MetricsListener;
 use crate::admin::registry::Registry;
@@ -85,8 +86,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let accounts = accounts::driven(&bridges);
     base.observing.start(&config, &base, bridges, &mut tasks)?;
     let limits = config.limits;
-    let bounds = Bounds::new(limits.connections, limits.timeouts, metrics, Listener::Est)
-        .ending_within(limits.shutdown);
+    let bounds = Bounds::new(limits.connections, limits.timeouts, metrics, Listener::Est);
     let challenges = tls_alpn(&config, &base.provider, &base.answers);
     let door = Door::new(
         server_config(Arc::clone(&base.provider), Arc::clone(&base.identity))?,
@@ -107,8 +107,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let admin_address = admin_listener.as_ref().map(|each| each.address);
     if let Some(AdminListener { listener, door, .. }) = admin_listener {
         let guarded = tls::guarded(admin, registry, service);
-        let bounds = Bounds::new(ADMIN_CONNECTIONS, limits.timeouts, metrics, Listener::Admin)
-            .ending_within(limits.shutdown);
+        let bounds = Bounds::new(ADMIN_CONNECTIONS, limits.timeouts, metrics, Listener::Admin);
         tasks.spawn(listener::run(listener, door, guarded, bounds, stopped.clone()));
     }
     tasks.spawn(Arc::clone(&daemon).follow(stopped.clone()));
@@ -130,12 +129,9 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         ("http-01 ", responders.http.as_ref().map(|http| http.address().to_string())),
         ("metrics ", metrics_listener.as_ref().map(|each| format!("http://{}", each.address))),
     ]);
-    manager::ready();
-    let living = manager::live();
-    wait_for_signal(&daemon).await?;
-    manager::stopping();
+    let _living = until_signal(&daemon).await?;
     stop.send_replace(true);
-    finish(tasks, limits.shutdown).await;
+    finish(tasks, limits.timeouts.shutdown).await;
     responders.stop().await;
     // Last of all: nobody writes any more.
     keeper.end().await;
@@ -144,9 +140,6 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     }
     remove_socket(&socket_path);
     log.end().await;
-    if let Some(living) = living {
-        living.abort();
-    }
     Ok(())
 }
 
@@ -296,6 +289,17 @@ fn announce(places: &[(&str, Option<String>)]) {
         .filter_map(|(name, place)| place.as_ref().map(|place| format!("{name}{place}")))
         .collect();
     eprintln!("registrar: listening on {}", places.join(", "));
+}
+
+/// Tells the service manager that requests are taken, until a signal says that the daemon shall end.
+///
+/// What is given says that it lives until all has ended.
+async fn until_signal(daemon: &Daemon) -> anyhow::Result<Living> {
+    manager::ready();
+    let living = manager::live();
+    wait_for_signal(daemon).await?;
+    manager::stopping();
+    Ok(living)
 }
 
 /// Waits for SIGTERM or SIGINT; SIGHUP reads the configuration again.
