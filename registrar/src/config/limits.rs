@@ -14,8 +14,6 @@ pub struct Limits {
     pub masa_timeout: Duration,
     /// How many DNS answers a second go over UDP to one network.
     pub dns_answers_per_second: u32,
-    /// How long what runs may take to end when the daemon ends.
-    pub shutdown: Duration,
     /// How slow a connection may be.
     pub timeouts: Timeouts,
     /// How long and how slow a request's body may be.
@@ -29,11 +27,17 @@ pub struct Timeouts {
     pub handshake: Duration,
     /// How long a request's header may take to arrive; an idle connection is closed after the same time.
     pub header: Duration,
+    /// How long open requests may take to end when the daemon ends.
+    pub shutdown: Duration,
 }
 
 impl Default for Timeouts {
     fn default() -> Self {
-        Self { handshake: Duration::from_secs(10), header: Duration::from_secs(30) }
+        Self {
+            handshake: Duration::from_secs(10),
+            header: Duration::from_secs(30),
+            shutdown: Duration::from_secs(20),
+        }
     }
 }
 
@@ -63,10 +67,10 @@ impl Reader {
             connections: whole(connections),
             dns_answers_per_second,
             masa_timeout: seconds("masa_timeout_secs", limits.masa_timeout_secs),
-            shutdown: seconds("shutdown_secs", limits.shutdown_secs),
             timeouts: Timeouts {
                 handshake: seconds("handshake_timeout_secs", limits.handshake_timeout_secs),
                 header: seconds("header_timeout_secs", limits.header_timeout_secs),
+                shutdown: seconds("shutdown_secs", limits.shutdown_secs),
             },
             body: BodyLimits {
                 octets: whole(octets),

@@ -24,8 +24,6 @@ use crate::observe::metrics::labels::{HandshakeFailure, Listener};
 use crate::tls::door::Door;
 use crate::tls::peer::Peer;
 
-/// How long open requests may take to end after shutdown began, where nobody says.
-const SHUTDOWN_LIMIT: Duration = Duration::from_secs(15);
 /// The longest header that is read, in octets.
 const HEADER_OCTETS: usize = 16 * 1024;
 
@@ -36,7 +34,6 @@ pub struct Bounds {
     metrics: Arc<Metrics>,
     listener: Listener,
     timeouts: Timeouts,
-    shutdown: Duration,
 }
 
 impl Bounds {
@@ -48,19 +45,7 @@ impl Bounds {
         metrics: &Arc<Metrics>,
         listener: Listener,
     ) -> Self {
-        Self {
-            connections,
-            timeouts,
-            metrics: Arc::clone(metrics),
-            listener,
-            shutdown: SHUTDOWN_LIMIT,
-        }
-    }
-
-    /// The same, with this time for open requests to end after shutdown began.
-    #[must_use]
-    pub fn ending_within(self, shutdown: Duration) -> Self {
-        Self { shutdown, ..self }
+        Self { connections, timeouts, metrics: Arc::clone(metrics), listener }
     }
 }
 
@@ -109,7 +94,7 @@ pub async fn run(
         });
     }
     drop(listener);
-    if tokio::time::timeout(bounds.shutdown, graceful.shutdown()).await.is_err() {
+    if tokio::time::timeout(bounds.timeouts.shutdown, graceful.shutdown()).await.is_err() {
         debug!("some requests did not end in time");
     }
 }
