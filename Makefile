@@ -34,6 +34,7 @@ lint:
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 	$(CARGO) clippy --package brski-registrar --all-targets --features otlp --locked -- -D warnings
+	$(CARGO) clippy --package brski-registrar --no-default-features --locked -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --locked
 	@if $(CARGO) deny --version >/dev/null 2>&1; then \
 		$(CARGO) deny --offline check bans licenses sources || $(CARGO) deny check bans licenses sources; \

@@ -236,3 +236,28 @@ CREATE TABLE cursors (
     seq INTEGER NOT NULL,
     PRIMARY KEY (reader, node)
 ) STRICT;
+
+-- The registrar's own certificates, for all nodes. seq: without gaps, so that of two writers one is refused.
+-- chain: PEM, its own first.
+CREATE TABLE own_certificates (
+    seq INTEGER PRIMARY KEY,
+    spki BLOB NOT NULL,
+    chain TEXT NOT NULL,
+    created_at INTEGER NOT NULL
+) STRICT;
+
+-- Roots of the domain that took over from earlier ones, each with what leads from one to the other (RFC 4210 4.4).
+CREATE TABLE domain_roots (
+    seq INTEGER PRIMARY KEY,
+    root BLOB NOT NULL,
+    previous BLOB NOT NULL,
+    old_with_new BLOB NOT NULL,
+    new_with_old BLOB NOT NULL,
+    created_at INTEGER NOT NULL,
+    left_at INTEGER
+) STRICT;
+
+-- What somebody was warned of, once for all nodes.
+CREATE TABLE own_warnings (
+    about TEXT PRIMARY KEY
+) STRICT;

@@ -10,6 +10,7 @@ pub mod flow;
 pub mod http;
 pub mod identity;
 pub mod issue;
+pub mod keys;
 pub mod masa;
 pub mod notify;
 pub mod observe;

@@ -7,7 +7,8 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use brski_voucher::certificate::Certificate;
-use brski_voucher::trust::{Anchors, ValidityTime, verify_chain};
+use brski_voucher::pledge::check_registrar_chain;
+use brski_voucher::trust::ValidityTime;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::version::{TLS12, TLS13};
@@ -67,7 +68,7 @@ enum Judgement {
     /// Not at all, but it is kept.
     Provisional(Mutex<Vec<CertificateDer<'static>>>),
     /// It must lead to this.
-    Pinned(Anchors),
+    Pinned(Certificate),
 }
 
 #[derive(Debug)]
@@ -92,14 +93,12 @@ impl ServerCertVerifier for Verifier {
                     chain.map(|certificate| certificate.clone().into_owned()).collect();
                 Ok(ServerCertVerified::assertion())
             }
-            Judgement::Pinned(anchors) => {
-                let bad = |_| Error::InvalidCertificate(CertificateError::BadEncoding);
-                let own = Certificate::from_der(end_entity).map_err(bad)?;
-                let above: Vec<Certificate> = intermediates
-                    .iter()
-                    .filter_map(|der| Certificate::from_der(der).ok())
-                    .collect();
-                verify_chain(&own, &above, anchors, ValidityTime::At(now))
+            Judgement::Pinned(pinned) => {
+                let shown = std::iter::once(end_entity).chain(intermediates);
+                let chain: Vec<Certificate> =
+                    shown.filter_map(|der| Certificate::from_der(der).ok()).collect();
+                // The key is what is pinned: another certificate of it will do (RFC 8995 §5.6.2).
+                check_registrar_chain(pinned, &chain, ValidityTime::At(now))
                     .map(|()| ServerCertVerified::assertion())
                     .map_err(|_| Error::InvalidCertificate(CertificateError::UnknownIssuer))
             }
@@ -191,11 +190,11 @@ pub async fn pinned(
     credential: &Credential,
     versions: TlsVersions,
 ) -> Result<Connection, HttpError> {
-    let anchors = Anchors::new(std::slice::from_ref(pinned)).map_err(|error| HttpError::Tls {
+    let pinned = Certificate::from_der(pinned).map_err(|error| HttpError::Tls {
         address,
         source: std::io::Error::other(error.to_string()),
     })?;
     let verifier =
-        Arc::new(Verifier { provider: provider(), judgement: Judgement::Pinned(anchors) });
+        Arc::new(Verifier { provider: provider(), judgement: Judgement::Pinned(pinned) });
     open(address, verifier, Some(credential), versions).await
 }

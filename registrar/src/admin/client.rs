@@ -26,7 +26,8 @@ use super::service::{NoDaemon, Service};
 use crate::clock::SystemClock;
 use crate::config::{Config, Database};
 use crate::daemon::accounts;
-use crate::identity::{IdentityError, RegistrarIdentity};
+use crate::identity::IdentityError;
+use crate::keys::Key;
 use crate::store::{self, OpenError};
 
 /// The longest answer that is read, in octets: a page of a thousand things is far below it.
@@ -123,7 +124,7 @@ impl Client {
         // A chain of its own: the daemon's is the daemon's alone.
         let node = format!("{}-cli", config.store.node);
         let store = store::open(&config.store, &node).await?;
-        let key = RegistrarIdentity::load(&config.identity)?.certificate().spki_der().to_vec();
+        let key = Key::open(&config.identity.key)?.spki_der().to_vec();
         let accounts = match asks {
             Asks::TheStore => BTreeMap::new(),
             Asks::TheCas => accounts::idle(&config, &store)

@@ -7,6 +7,7 @@ use clap::Args;
 
 use super::Failed;
 use super::options::{ConfigOption, ReadOptions, print_json};
+use crate::admin::api::own::IdentityView;
 use crate::admin::api::status::{Counters, Reloaded};
 use crate::clock::SystemClock;
 use crate::config::check::Daemon;
@@ -46,13 +47,17 @@ pub(super) async fn check(file: &Path) -> Result<(), Failed> {
 }
 
 pub(super) async fn status(read: &ReadOptions) -> Result<(), Failed> {
-    let counters: Counters = read.config.open().await?.get("/v1/status", &()).await?;
+    let client = read.config.open().await?;
+    let counters: Counters = client.get("/v1/status", &()).await?;
     if read.json {
         return print_json(&counters);
     }
     println!("requests     {}", counters.requests);
     println!("dns queries  {}", counters.dns_queries);
     println!("dns answers  {}", counters.dns_answers);
+    let identity: IdentityView = client.get("/v1/identity", &()).await?;
+    let (origin, end) = (&identity.origin, &identity.certificate.not_after);
+    println!("certificate  from the {origin}, until {end}");
     for line in &counters.settings_differing {
         println!("settings differ from those of {line}");
     }

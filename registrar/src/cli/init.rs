@@ -9,20 +9,21 @@ use std::path::{Path, PathBuf};
 use acme_bridge::Clock as _;
 use clap::{Args, ValueEnum};
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType,
-    ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose, SanType,
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose, SanType,
 };
+use rustls_pki_types::PrivatePkcs8KeyDer;
 use time::OffsetDateTime;
 
 use super::Failed;
 use crate::clock::SystemClock;
 use crate::config::dns_name;
-use crate::config::sample::{self, AcmeChoices, Choices};
-use crate::identity::read_certificates;
+use crate::config::sample::{self, AcmeChoices, Choices, Keys};
+use crate::identity::{issue, read_certificates};
+use crate::keys::place::TokenUri;
+use crate::keys::{Key, KeyPlace};
 use crate::store::sqlite::SqliteStore;
 
-/// id-kp-cmcRA.
-const CMC_RA: [u64; 9] = [1, 3, 6, 1, 5, 5, 7, 3, 28];
 const HOUR_SECS: i64 = 3600;
 const YEAR_SECS: i64 = 365 * 24 * HOUR_SECS;
 const CA_YEARS: i64 = 20;
@@ -68,6 +69,16 @@ pub(super) struct InitOptions {
     /// Where to listen for DNS; with --issuer acme 0.0.0.0:53 if left out
     #[arg(long, value_name = "ADDR:PORT")]
     dns_listen: Option<SocketAddr>,
+    /// A PKCS#11 token to make the keys in, as 'pkcs11:token=NAME?module-path=FILE&pin-source=file:FILE'; files if left out
+    #[arg(long, value_name = "URI")]
+    token: Option<String>,
+}
+
+/// A key that was made, and the file that holds it, if one does.
+struct MadeKey {
+    key: Key,
+    place: KeyPlace,
+    file: Option<NewFile>,
 }
 
 /// A file to be made.
@@ -85,13 +96,15 @@ pub(super) async fn init(options: &InitOptions) -> Result<(), Failed> {
         (None, Some(_)) => Some("0.0.0.0:53".to_owned()),
         (None, None) => None,
     };
+    refuse_existing(options)?;
+    let Made { mut files, keys } = certificates(options)?;
     let choices = Choices {
+        keys,
         listen: options.listen.to_string(),
         dns: dns.clone(),
         domain: options.domain.to_ascii_lowercase(),
         acme: acme.as_ref().map(|acme| acme.choices.clone()),
     };
-    let mut files = certificates(options)?;
     files.extend(acme.map(|acme| acme.files).unwrap_or_default());
     files.push(NewFile { name: "registrar.toml", content: sample::file(&choices), mode: 0o644 });
     write(&options.dir, &files)?;
@@ -142,26 +155,78 @@ fn acme_choices(options: &InitOptions) -> Result<Option<Acme>, Failed> {
     Ok(Some(Acme { choices: AcmeChoices { directory, directory_ca, root }, files }))
 }
 
-fn certificates(options: &InitOptions) -> Result<Vec<NewFile>, Failed> {
+/// The files of certificates and keys, and where the keys are.
+struct Made {
+    files: Vec<NewFile>,
+    keys: Keys,
+}
+
+fn certificates(options: &InitOptions) -> Result<Made, Failed> {
     let failed = |error: rcgen::Error| Failed::new(format!("cannot make a certificate: {error}"));
     let now = SystemClock.now().div_euclid(1000);
     let domain = &options.domain;
-    let domain_ca = authority(&format!("{domain} domain CA"), now).map_err(failed)?;
-    let device_ca = authority(&format!("{domain} device CA"), now).map_err(failed)?;
-    let key = KeyPair::generate().map_err(failed)?;
+    let of_domain = make_key(options, "domain-ca", "domain-ca.key")?;
+    let of_devices = make_key(options, "device-ca", "device-ca.key")?;
+    let own = make_key(options, "registrar", "registrar.key")?;
+    let domain_ca =
+        authority(&format!("{domain} domain CA"), now, &of_domain.key).map_err(failed)?;
+    let device_ca =
+        authority(&format!("{domain} device CA"), now, &of_devices.key).map_err(failed)?;
+    let issuer = Issuer::from_ca_cert_der(domain_ca.der(), &of_domain.key).map_err(failed)?;
     let registrar = registrar_parameters(options, now)
-        .and_then(|parameters| parameters.signed_by(&key, &domain_ca))
+        .and_then(|parameters| parameters.signed_by(&own.key, &issuer))
         .map_err(failed)?;
     let public = |name, content| NewFile { name, content, mode: 0o644 };
-    let secret = |name, content| NewFile { name, content, mode: 0o600 };
-    Ok(vec![
-        public("domain-ca.pem", domain_ca.pem()),
-        secret("domain-ca.key", domain_ca.key().serialize_pem()),
-        public("device-ca.pem", device_ca.pem()),
-        secret("device-ca.key", device_ca.key().serialize_pem()),
-        public("registrar.pem", registrar.pem()),
-        secret("registrar.key", key.serialize_pem()),
-    ])
+    let keys = Keys {
+        registrar: written(&own),
+        domain_ca: written(&of_domain),
+        device_ca: written(&of_devices),
+    };
+    let mut files = vec![public("domain-ca.pem", domain_ca.pem())];
+    files.extend(of_domain.file);
+    files.push(public("device-ca.pem", device_ca.pem()));
+    files.extend(of_devices.file);
+    files.push(public("registrar.pem", registrar.pem()));
+    files.extend(own.file);
+    Ok(Made { files, keys })
+}
+
+/// The key as the configuration names it: a file beside it, or a URI.
+fn written(made: &MadeKey) -> String {
+    made.file.as_ref().map_or_else(|| made.place.to_string(), |file| file.name.to_owned())
+}
+
+/// Makes a key in a file, or in the token under this label.
+fn make_key(options: &InitOptions, label: &str, name: &'static str) -> Result<MadeKey, Failed> {
+    if let Some(uri) = token(options)? {
+        let uri = uri.with_object(label);
+        let key = Key::make_in_token(&uri).map_err(|error| Failed::new(error.to_string()))?;
+        return Ok(MadeKey { key, place: KeyPlace::Token(uri), file: None });
+    }
+    let pair =
+        KeyPair::generate().map_err(|error| Failed::new(format!("cannot make a key: {error}")))?;
+    let octets = PrivatePkcs8KeyDer::from(pair.serialize_der());
+    let key = Key::from_pkcs8(octets).map_err(Failed::new)?;
+    let file = NewFile { name, content: pair.serialize_pem(), mode: 0o600 };
+    Ok(MadeKey { key, place: KeyPlace::File(name.into()), file: Some(file) })
+}
+
+/// The token that keys are made in.
+fn token(options: &InitOptions) -> Result<Option<TokenUri>, Failed> {
+    let Some(text) = &options.token else {
+        return Ok(None);
+    };
+    let here = std::path::absolute(".").map_err(|error| Failed::new(error.to_string()))?;
+    match KeyPlace::parse(text, &here) {
+        Ok(KeyPlace::Token(uri)) if uri.object.is_none() && uri.id.is_none() => Ok(Some(uri)),
+        Ok(KeyPlace::Token(_)) => Err(Failed::usage(
+            "--token: leave object= and id= out: the keys are called registrar, domain-ca and device-ca",
+        )),
+        Ok(KeyPlace::File(_)) => {
+            Err(Failed::usage(format!("--token {text:?} does not begin with pkcs11:")))
+        }
+        Err(error) => Err(Failed::usage(format!("--token: {error}"))),
+    }
 }
 
 fn date(unix_seconds: i64) -> OffsetDateTime {
@@ -169,7 +234,7 @@ fn date(unix_seconds: i64) -> OffsetDateTime {
 }
 
 /// A root of 20 years that issues end-entity certificates only; backdated, for pledges whose clock is slow.
-fn authority(name: &str, now: i64) -> Result<CertifiedIssuer<'static, KeyPair>, rcgen::Error> {
+fn authority(name: &str, now: i64, key: &Key) -> Result<rcgen::Certificate, rcgen::Error> {
     let mut parameters = CertificateParams::default();
     parameters.distinguished_name = DistinguishedName::new();
     parameters.distinguished_name.push(DnType::CommonName, name);
@@ -177,7 +242,7 @@ fn authority(name: &str, now: i64) -> Result<CertifiedIssuer<'static, KeyPair>, 
     parameters.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     parameters.not_before = date(now - HOUR_SECS);
     parameters.not_after = date(now + CA_YEARS * YEAR_SECS);
-    CertifiedIssuer::self_signed(parameters, KeyPair::generate()?)
+    parameters.self_signed(key)
 }
 
 /// The registrar's certificate: RA for the MASA (RFC 8995 §5.5.4), server for pledges, client of MASAs.
@@ -199,34 +264,46 @@ fn registrar_parameters(
             Err(_) => SanType::DnsName(name.as_str().try_into()?),
         });
     }
-    parameters.is_ca = IsCa::ExplicitNoCa;
-    parameters.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-    parameters.extended_key_usages = vec![
-        ExtendedKeyUsagePurpose::Other(CMC_RA.to_vec()),
-        ExtendedKeyUsagePurpose::ServerAuth,
-        ExtendedKeyUsagePurpose::ClientAuth,
-    ];
+    issue::usages(&mut parameters);
     parameters.use_authority_key_identifier_extension = true;
     parameters.not_before = date(now - HOUR_SECS);
     parameters.not_after = date(now + REGISTRAR_YEARS * YEAR_SECS);
     Ok(parameters)
 }
 
-/// Writes all files, or none: whatever is there already is named first.
+/// The names of the files that may be made.
+const NAMES: [&str; 10] = [
+    "domain-ca.pem",
+    "domain-ca.key",
+    "device-ca.pem",
+    "device-ca.key",
+    "registrar.pem",
+    "registrar.key",
+    "registrar.toml",
+    "registrar.db",
+    "acme-directory-ca.pem",
+    "acme-root.pem",
+];
+
+/// Whatever is there already is named before anything is made.
+fn refuse_existing(options: &InitOptions) -> Result<(), Failed> {
+    let folder = &options.dir;
+    match NAMES.into_iter().find(|name| folder.join(name).exists()) {
+        None => Ok(()),
+        Some(name) => Err(Failed::new(format!(
+            "{} is there already and is not overwritten; choose another --dir",
+            folder.join(name).display()
+        ))),
+    }
+}
+
+/// Writes all files.
 fn write(folder: &Path, files: &[NewFile]) -> Result<(), Failed> {
     DirBuilder::new()
         .recursive(true)
         .mode(0o700)
         .create(folder)
         .map_err(|error| Failed::new(format!("{}: cannot be made: {error}", folder.display())))?;
-    let database = "registrar.db";
-    let there = files.iter().map(|file| file.name).chain([database]);
-    if let Some(name) = there.into_iter().find(|name| folder.join(name).exists()) {
-        return Err(Failed::new(format!(
-            "{} is there already and is not overwritten; choose another --dir",
-            folder.join(name).display()
-        )));
-    }
     for file in files {
         let path = folder.join(file.name);
         let written =

@@ -24,6 +24,7 @@ mod inspect;
 mod manufacturer;
 mod options;
 mod order;
+mod own;
 mod story;
 mod table;
 
@@ -67,6 +68,12 @@ enum Command {
     /// What was decided, and why
     #[command(subcommand)]
     Event(event::EventCommand),
+    /// The registrar's own certificate
+    #[command(subcommand)]
+    Identity(own::IdentityCommand),
+    /// The root of the domain, which vouchers pin
+    #[command(subcommand)]
+    Ca(own::CaCommand),
     /// How a running registrar does
     Status(ReadOptions),
     /// Let a running registrar read its configuration again
@@ -143,6 +150,8 @@ async fn perform(command: Command) -> Result<(), Failed> {
         Command::Init(options) => init::init(&options).await,
         Command::Serve(option) => daemon::serve(&option).await,
         Command::Check(option) => daemon::check(&option.config).await,
+        Command::Identity(command) => own::identity(command).await,
+        Command::Ca(command) => own::ca(command).await,
         Command::Manufacturer(command) => manufacturer::manufacturer(command).await,
         Command::Device(command) => device::device(command).await,
         Command::Approval(command) => approval::approval(command).await,

@@ -14,11 +14,12 @@ use brski_voucher::trust::ValidityTime;
 
 use super::{
     AcmeConfig, Config, Database, IssuerConfig, PostConfig, Problem, ProgramConfig, ServerFiles,
-    SolverConfig,
+    ServerKeygen, SolverConfig,
 };
 use crate::admin::registry::Registry;
 use crate::clock::unix_time;
 use crate::identity::{RegistrarIdentity, read_certificates, read_key};
+use crate::keys::{Key, KeyPlace};
 use crate::notify::token::Token;
 use crate::store::model::Millis;
 use crate::store::sqlite::require_database;
@@ -147,6 +148,13 @@ impl Problems<'_> {
     }
 
     fn identity(&mut self, now: Millis) {
+        let mut profiles = self.config.profiles.values();
+        if matches!(self.config.identity.key, KeyPlace::Token(_))
+            && profiles.any(|profile| profile.server_keygen == ServerKeygen::Offered)
+        {
+            let reason = "is in a token, and a profile has server_keygen, which needs a key file";
+            self.add("identity.key", reason.to_owned());
+        }
         match RegistrarIdentity::load(&self.config.identity) {
             Err(error) => self.add("identity", error.to_string()),
             Ok(identity) => {
@@ -175,14 +183,14 @@ impl Problems<'_> {
         }
     }
 
-    fn device_ca(&mut self, name: &str, certificate: &Path, key: &Path) {
+    fn device_ca(&mut self, name: &str, certificate: &Path, place_of_key: &KeyPlace) {
         let place = format!("issuer.{name}");
         let ca = match read_certificates(certificate) {
             Ok(certificates) => certificates,
             Err(error) => return self.add(&format!("{place}.certificate"), error.to_string()),
         };
-        let key_octets = match read_key(key) {
-            Ok(octets) => octets,
+        let key = match Key::open(place_of_key) {
+            Ok(key) => key,
             Err(error) => return self.add(&format!("{place}.key"), error.to_string()),
         };
         let Some(ca) = ca.first() else {
@@ -192,13 +200,8 @@ impl Problems<'_> {
             let reason = format!("{} is no CA certificate", certificate.display());
             self.add(&format!("{place}.certificate"), reason);
         }
-        let pair = rcgen::KeyPair::try_from(key_octets.secret_pkcs8_der());
-        let fits = pair.is_ok_and(|pair| {
-            use rcgen::PublicKeyData as _;
-            pair.subject_public_key_info() == ca.spki_der()
-        });
-        if !fits {
-            let reason = format!("{} is not the key of {}", key.display(), certificate.display());
+        if key.spki_der() != ca.spki_der() {
+            let reason = format!("{place_of_key} is not the key of {}", certificate.display());
             self.add(&format!("{place}.key"), reason);
         }
     }

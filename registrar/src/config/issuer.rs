@@ -8,6 +8,7 @@ use acme_bridge::quota::{Limits, Rate};
 
 use super::reader::Reader;
 use super::{dns_name, raw};
+use crate::keys::KeyPlace;
 
 /// The directory's host whose limits are known.
 const LETS_ENCRYPT: &str = "api.letsencrypt.org";
@@ -28,8 +29,8 @@ pub enum IssuerConfig {
 pub struct LocalConfig {
     /// Its certificate, PEM.
     pub certificate: PathBuf,
-    /// Its key, PKCS#8 PEM, mode 0600.
-    pub key: PathBuf,
+    /// Its key.
+    pub key: KeyPlace,
     /// How long its certificates last, in days.
     pub validity_days: u32,
     /// Where its revocation list is, which its certificates name.
@@ -94,7 +95,7 @@ impl Reader {
         let days = format!("{key}.validity_days");
         Some(IssuerConfig::Local(LocalConfig {
             certificate: self.path(&certificate),
-            key: self.path(&file),
+            key: self.key_place(&format!("{key}.key"), &file)?,
             validity_days: self.bounded(&days, validity_days.unwrap_or(365), 1, 3650),
             crl_url,
         }))

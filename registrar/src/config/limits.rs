@@ -27,11 +27,17 @@ pub struct Timeouts {
     pub handshake: Duration,
     /// How long a request's header may take to arrive; an idle connection is closed after the same time.
     pub header: Duration,
+    /// How long open requests may take to end when the daemon ends.
+    pub shutdown: Duration,
 }
 
 impl Default for Timeouts {
     fn default() -> Self {
-        Self { handshake: Duration::from_secs(10), header: Duration::from_secs(30) }
+        Self {
+            handshake: Duration::from_secs(10),
+            header: Duration::from_secs(30),
+            shutdown: Duration::from_secs(20),
+        }
     }
 }
 
@@ -64,6 +70,7 @@ impl Reader {
             timeouts: Timeouts {
                 handshake: seconds("handshake_timeout_secs", limits.handshake_timeout_secs),
                 header: seconds("header_timeout_secs", limits.header_timeout_secs),
+                shutdown: seconds("shutdown_secs", limits.shutdown_secs),
             },
             body: BodyLimits {
                 octets: whole(octets),

@@ -42,6 +42,7 @@ pub use self::log::{LogConfig, LogFormat};
 pub use self::notify::{Chosen, NotifyConfig, PostConfig, ProgramConfig};
 pub use self::policy::Policy;
 pub use self::profile::{Profile, RenewKey, ServerKeygen};
+pub use self::reader::credentials;
 pub use self::store::{Database, Retention, StoreConfig};
 pub use self::zone::{AcmeDnsConfig, Rfc2136Config, SolverConfig, ZoneConfig, dns_name};
 

@@ -145,11 +145,12 @@ mod tests {
 
     use super::*;
     use crate::config::Config;
-    use crate::config::sample::{Choices, file};
+    use crate::config::sample::{Choices, Keys, file};
 
     /// The configuration of the sample with other lines in its section of the audit log, or what is wrong with it.
     fn audit_log(lines: &str) -> Result<AuditRules, String> {
         let choices = Choices {
+            keys: Keys::default(),
             listen: "127.0.0.1:0".into(),
             dns: None,
             domain: "iot.example.org".into(),

@@ -108,8 +108,21 @@ pub(super) struct Identity {
     pub(super) certificate: String,
     pub(super) key: String,
     pub(super) domain_ca: String,
+    pub(super) domain_ca_key: Option<String>,
     #[serde(default = "root")]
     pub(super) pin: String,
+    #[serde(default = "renew_before")]
+    pub(super) renew_before_days: u32,
+    #[serde(default = "old_root")]
+    pub(super) old_root_days: u32,
+}
+
+fn renew_before() -> u32 {
+    90
+}
+
+fn old_root() -> u32 {
+    30
 }
 
 fn root() -> String {
@@ -232,6 +245,7 @@ pub(super) struct Limits {
     pub(super) header_timeout_secs: u32,
     pub(super) body_timeout_secs: u32,
     pub(super) body_octets: u32,
+    pub(super) shutdown_secs: u32,
 }
 
 impl Default for Limits {
@@ -244,6 +258,7 @@ impl Default for Limits {
             header_timeout_secs: 30,
             body_timeout_secs: 30,
             body_octets: super::limits::BODY_OCTETS_MOST,
+            shutdown_secs: 20,
         }
     }
 }

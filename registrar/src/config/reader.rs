@@ -4,6 +4,19 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use super::Problem;
+use crate::keys::KeyPlace;
+
+/// What names a credential of the service manager instead of a file.
+const CREDENTIAL: &str = "credential:";
+/// Where systemd puts the credentials of docs/registrar.service, for commands that are run outside of it.
+const CREDENTIALS: &str = "/run/credentials/registrar.service";
+
+/// Where the service manager put the credentials of this process (systemd.exec(5), `LoadCredential=`).
+#[must_use]
+pub fn credentials() -> PathBuf {
+    std::env::var_os("CREDENTIALS_DIRECTORY")
+        .map_or_else(|| PathBuf::from(CREDENTIALS), PathBuf::from)
+}
 
 /// Adds the nearest known key to serde's message about an unknown one: "unknown field `x`, expected `a` or `b`".
 pub(super) fn with_nearest(message: &str) -> String {
@@ -42,8 +55,22 @@ impl Reader {
         self.problems.push(Problem { file: self.file.clone(), key: key.to_owned(), reason });
     }
 
+    /// A file, relative to the configuration's folder; or a credential of the service manager, as `credential:NAME`.
     pub(super) fn path(&self, text: &str) -> PathBuf {
-        self.folder.join(text)
+        match text.strip_prefix(CREDENTIAL) {
+            Some(name) => credentials().join(name),
+            None => self.folder.join(text),
+        }
+    }
+
+    /// A file, or a URI of a key in a token.
+    pub(super) fn key_place(&mut self, key: &str, text: &str) -> Option<KeyPlace> {
+        if text.starts_with(CREDENTIAL) {
+            return Some(KeyPlace::File(self.path(text)));
+        }
+        KeyPlace::parse(text, &self.folder)
+            .map_err(|error| self.problem(key, error.to_string()))
+            .ok()
     }
 
     pub(super) fn address(&mut self, key: &str, text: &str) -> Option<SocketAddr> {

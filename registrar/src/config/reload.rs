@@ -2,13 +2,20 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::Config;
+use super::{Config, IdentityFiles};
 
 /// Keys that apply at once, by how they begin. All others wait for a restart.
-const AT_ONCE: [&str; 8] = [
+const AT_ONCE: [&str; 15] = [
+    "admin.certificate",
     "admin.client",
+    "admin.key",
     "admin.token",
     "admin.client_ca",
+    "identity.certificate",
+    "identity.domain_ca",
+    "identity.old_root_days",
+    "identity.pin",
+    "identity.renew_before_days",
     "log.level",
     "policy.",
     "profile.",
@@ -51,6 +58,9 @@ pub fn merge(running: &Config, new: Config) -> Reload {
     config.policy = new.policy;
     config.log.level = new.log.level;
     config.store.retention = new.store.retention;
+    // The key stays: the trail and MASAs know it.
+    config.identity = IdentityFiles { key: running.identity.key.clone(), ..new.identity };
+    config.admin.server = new.admin.server;
     config.admin.client_ca = new.admin.client_ca;
     config.admin.clients = new.admin.clients;
     config.admin.tokens = new.admin.tokens;

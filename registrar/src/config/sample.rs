@@ -50,11 +50,20 @@ keep_orders_days = 30
 const IDENTITY: &str = r#"[identity]
 # The registrar's own certificate: extended key usage cmcRA, serverAuth and clientAuth.
 certificate = "registrar.pem"
+# A file of mode 0600, or a key in a PKCS#11 token, so also domain_ca_key and the key of a local issuer:
+# key = "pkcs11:token=NAME;object=registrar?module-path=/usr/lib/softhsm/libsofthsm2.so&pin-source=file:pin"
 key = "registrar.key"
 # The private CA that it comes from, and that vouchers pin. It never issues to a device.
 domain_ca = "domain-ca.pem"
+# Its key, where it is at hand: the daemon renews the registrar's certificate with it, and 'registrar ca rotate' needs
+# it. Leave it out where the key is elsewhere: 'registrar identity request' and 'install' renew by hand.
+domain_ca_key = "domain-ca.key"
 # What MASAs are offered to pin: "root", "issuing-ca" or "ee".
 pin = "root"
+# So many days before its end the certificate is renewed, with the same key; at most a third of its life.
+renew_before_days = 90
+# For so many days at least an earlier root is served after 'registrar ca rotate'.
+old_root_days = 30
 
 "#;
 
@@ -105,6 +114,9 @@ header_timeout_secs = 30
 body_timeout_secs = 30
 # The longest body of a request, in octets; at most 65536.
 body_octets = 65536
+# How long open requests may take to end when the daemon ends, in seconds. Devices that wait for their CA are told at
+# once to come back; their orders go on after the next start.
+shutdown_secs = 20
 
 "#;
 
@@ -151,8 +163,31 @@ pub struct Choices {
     pub dns: Option<String>,
     /// The zone that devices are named in.
     pub domain: String,
+    /// Where the keys are.
+    pub keys: Keys,
     /// The ACME CA, if there is one.
     pub acme: Option<AcmeChoices>,
+}
+
+/// Where the keys are: each a file beside the configuration, or a URI of a key in a token.
+#[derive(Clone, Debug)]
+pub struct Keys {
+    /// The registrar's.
+    pub registrar: String,
+    /// The domain CA's.
+    pub domain_ca: String,
+    /// The device CA's.
+    pub device_ca: String,
+}
+
+impl Default for Keys {
+    fn default() -> Self {
+        Self {
+            registrar: "registrar.key".to_owned(),
+            domain_ca: "domain-ca.key".to_owned(),
+            device_ca: "device-ca.key".to_owned(),
+        }
+    }
 }
 
 /// What `init` was told of an ACME CA.
@@ -170,9 +205,20 @@ pub struct AcmeChoices {
 #[must_use]
 pub fn file(choices: &Choices) -> String {
     let mut text = listen(choices);
-    for section in [DISCOVERY, ADMIN, STORE, IDENTITY, LOCAL_ISSUER] {
-        text.push_str(section);
-    }
+    text.push_str(DISCOVERY);
+    text.push_str(ADMIN);
+    text.push_str(STORE);
+    let Keys { registrar, domain_ca, device_ca } = &choices.keys;
+    // What `{:?}` writes of such a text is a string of TOML, too.
+    let identity =
+        IDENTITY.replace("\nkey = \"registrar.key\"", &format!("\nkey = {registrar:?}")).replace(
+            "\ndomain_ca_key = \"domain-ca.key\"",
+            &format!("\ndomain_ca_key = {domain_ca:?}"),
+        );
+    text.push_str(&identity);
+    let issuer =
+        LOCAL_ISSUER.replace("\nkey = \"device-ca.key\"", &format!("\nkey = {device_ca:?}"));
+    text.push_str(&issuer);
     if let Some(acme) = &choices.acme {
         write_acme(&mut text, acme);
     }

@@ -9,11 +9,12 @@ use tokio::sync::watch;
 use super::observing::Observing;
 use crate::clock::SystemClock;
 use crate::config::Config;
-use crate::identity::RegistrarIdentity;
+use crate::identity::live::LiveIdentity;
 use crate::issue::answers::Answers;
 use crate::issue::orders::Orders;
 use crate::observe::health::Health;
 use crate::observe::reporter::Reporter;
+use crate::store::model::Millis;
 use crate::store::watch::Watcher;
 use crate::store::{self, Store};
 
@@ -23,7 +24,7 @@ pub(super) struct Base {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) observing: Observing,
     pub(super) store: Arc<dyn Store>,
-    pub(super) identity: Arc<RegistrarIdentity>,
+    pub(super) identity: Arc<LiveIdentity>,
     pub(super) orders: Arc<dyn OrderStore>,
     pub(super) answers: Arc<dyn AnswerStore>,
     /// True when the daemon ends.
@@ -42,12 +43,14 @@ impl Base {
         let store = store::open_watched(&config.store, &config.store.node, watcher).await?;
         let orders = Orders::new(Arc::clone(&store), Arc::clone(&observing.metrics));
         let answers = Answers::new(Arc::clone(&store));
+        let now = Millis(clock.now());
+        let identity = LiveIdentity::open(&config.identity, &*store, now).await?;
         Ok(Self {
             provider: Arc::new(aws_lc_rs::default_provider()),
             clock,
             observing,
             store,
-            identity: Arc::new(RegistrarIdentity::load(&config.identity)?),
+            identity: Arc::new(identity),
             orders: Arc::new(orders),
             answers: Arc::new(answers),
             shutdown,

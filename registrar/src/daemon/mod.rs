@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64};
+use std::time::Duration;
 
 use acme_bridge::dns::Responder;
 use acme_bridge::solver::{Solver, Zones};
@@ -21,9 +22,11 @@ use self::base::Base;
 use self::challenges::{Responders, SolverBuilder, tls_alpn};
 use self::discovery::Announcement;
 use self::issuers::{IssuerBuilder, Issuers, system_anchors};
+use self::manager::Living;
 use self::observer::Daemon;
 use self::observing::MetricsListener;
 use crate::admin::registry::Registry;
+use crate::admin::server::identity::ServerIdentity;
 use crate::admin::server::{self, socket, tls};
 use crate::admin::service::{Observer as _, Service};
 use crate::config::Config;
@@ -32,7 +35,7 @@ use crate::http::crl::{self, Lists};
 use crate::http::listener::{self, Bounds};
 use crate::http::locks::Locks;
 use crate::http::routes::router;
-use crate::identity::{read_certificates, read_key};
+use crate::identity::custodian::Custodian;
 use crate::issue::desk::CaAccount;
 use crate::issue::{Issuer, resume};
 use crate::masa::client::MasaClient;
@@ -51,6 +54,7 @@ mod base;
 mod challenges;
 mod discovery;
 mod issuers;
+mod manager;
 mod observer;
 mod observing;
 pub(crate) mod probe;
@@ -89,12 +93,16 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let limits = config.limits;
     let bounds = Bounds::new(limits.connections, limits.timeouts, metrics, Listener::Est);
     let challenges = tls_alpn(&config, &base.provider, &base.answers);
-    let door = Door::new(server_config(Arc::clone(&base.provider), &base.identity)?, challenges);
+    let door = Door::new(
+        server_config(Arc::clone(&base.provider), Arc::clone(&base.identity))?,
+        challenges,
+    );
     let app = Arc::new(app(config, &base, issuers).await?);
     let daemon = Arc::new(Daemon {
         app: Arc::clone(&app),
         dns: responders.dns.as_ref().map(Responder::counters),
         registry: Arc::clone(&registry),
+        admin: admin_listener.as_ref().map(|each| Arc::clone(&each.identity)),
         log: Arc::clone(&log),
         agreement: Arc::new(agreement(&app)),
         generation: AtomicI64::new(app.store.generation().await?),
@@ -102,8 +110,8 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let service = service(&daemon, accounts);
     let admin = server::router(Arc::clone(&service), shown);
     tasks.spawn(socket::run(admin_socket, admin.clone(), stopped.clone()));
-    let admin_address = admin_listener.as_ref().map(|(_, address, _)| *address);
-    if let Some((listener, _, door)) = admin_listener {
+    let admin_address = admin_listener.as_ref().map(|each| each.address);
+    if let Some(AdminListener { listener, door, .. }) = admin_listener {
         let guarded = tls::guarded(admin, registry, service);
         let bounds = Bounds::new(ADMIN_CONNECTIONS, limits.timeouts, metrics, Listener::Admin);
         tasks.spawn(listener::run(listener, door, guarded, bounds, stopped.clone()));
@@ -118,6 +126,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     if let Some(announcement) = announcement {
         tasks.spawn(announcement.run(stopped.clone()));
     }
+    tasks.spawn(custodian(&app).run(stopped.clone()));
     let router = router(app).merge(lists);
     tasks.spawn(async move {
         let _listening = health.listening();
@@ -130,9 +139,9 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         ("http-01 ", responders.http.as_ref().map(|http| http.address().to_string())),
         ("metrics ", metrics_listener.as_ref().map(|each| format!("http://{}", each.address))),
     ]);
-    wait_for_signal(&daemon).await?;
+    let _living = until_signal(&daemon).await?;
     stop.send_replace(true);
-    while tasks.join_next().await.is_some() {}
+    finish(tasks, limits.timeouts.shutdown).await;
     responders.stop().await;
     // Last of all: nobody writes any more.
     keeper.end().await;
@@ -142,6 +151,20 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     remove_socket(&socket_path);
     log.end().await;
     Ok(())
+}
+
+/// Lets everything end that runs, at most for `limit`.
+///
+/// What is cut off then is parked: orders, enrollments and exchanges are rows that go on where they stood.
+async fn finish(mut tasks: JoinSet<()>, limit: Duration) {
+    let all = async { while tasks.join_next().await.is_some() {} };
+    if tokio::time::timeout(limit, all).await.is_err() {
+        warn!(
+            tasks = tasks.len(),
+            "the time to end is over: what still runs goes on after the next start"
+        );
+        tasks.shutdown().await;
+    }
 }
 
 /// Starts what makes certificates.
@@ -192,6 +215,7 @@ async fn app(
         locks: Locks::default(),
         requests: AtomicU64::new(0),
         metrics: Arc::clone(&base.observing.metrics),
+        stopping: base.shutdown.clone(),
     })
 }
 
@@ -202,7 +226,7 @@ fn agreement(app: &App) -> Agreement {
         clock: Arc::clone(&app.clock),
         metrics: Arc::clone(&app.metrics),
         config: Arc::clone(&app.config),
-        spki: app.identity.certificate().spki_der().to_vec(),
+        spki: app.identity.key().spki_der().to_vec(),
         found: ArcSwap::default(),
     }
 }
@@ -210,7 +234,7 @@ fn agreement(app: &App) -> Agreement {
 /// The operators' side.
 fn service(daemon: &Arc<Daemon>, accounts: BTreeMap<String, CaAccount>) -> Arc<Service> {
     let app = &daemon.app;
-    let key = app.identity.certificate().spki_der().to_vec();
+    let key = app.identity.key().spki_der().to_vec();
     let (store, clock) = (Arc::clone(&app.store), Arc::clone(&app.clock));
     let (observer, config) = (Arc::clone(daemon), Arc::clone(&app.config));
     Arc::new(Service::new(store, clock, observer, config, accounts, key))
@@ -236,24 +260,37 @@ async fn bind_admin(
     config: &Config,
     base: &Base,
     registry: &Arc<ArcSwap<Registry>>,
-) -> anyhow::Result<Option<(TcpListener, SocketAddr, Door)>> {
+) -> anyhow::Result<Option<AdminListener>> {
     let Some(address) = config.listen.admin else {
         return Ok(None);
     };
-    let (chain, key) = match &config.admin.server {
-        None => (base.identity.tls_chain(), base.identity.private_key()),
-        Some(files) => {
-            let chain = read_certificates(&files.certificate).context("admin.certificate")?;
-            let key = read_key(&files.key).context("admin.key")?;
-            (chain.iter().map(|each| each.der().clone()).collect(), key.into())
-        }
-    };
+    let own = Arc::clone(&base.identity);
+    let identity = Arc::new(ServerIdentity::load(config.admin.server.as_ref(), own)?);
     let (provider, registry) = (Arc::clone(&base.provider), Arc::clone(registry));
-    let tls = tls::server_config(provider, chain, key, registry, Arc::clone(&base.clock))
-        .context("admin.certificate and admin.key do not make a TLS server")?;
+    let shown = Arc::clone(&identity);
+    let tls = tls::server_config(provider, shown, registry, Arc::clone(&base.clock))?;
     let listener = bind(address, "listen.admin").await?;
-    let bound = listener.local_addr()?;
-    Ok(Some((listener, bound, Door::new(tls, None))))
+    let address = listener.local_addr()?;
+    Ok(Some(AdminListener { listener, address, door: Door::new(tls, None), identity }))
+}
+
+/// The admin listener, before it accepts anybody.
+struct AdminListener {
+    listener: TcpListener,
+    address: SocketAddr,
+    door: Door,
+    identity: Arc<ServerIdentity>,
+}
+
+/// What looks after the registrar's own certificates.
+fn custodian(app: &App) -> Custodian {
+    Custodian {
+        store: Arc::clone(&app.store),
+        clock: Arc::clone(&app.clock),
+        live: Arc::clone(&app.identity),
+        config: Arc::clone(&app.config),
+        metrics: Arc::clone(&app.metrics),
+    }
 }
 
 /// What signs and prunes the trail.
@@ -274,6 +311,17 @@ fn announce(places: &[(&str, Option<String>)]) {
         .filter_map(|(name, place)| place.as_ref().map(|place| format!("{name}{place}")))
         .collect();
     eprintln!("registrar: listening on {}", places.join(", "));
+}
+
+/// Tells the service manager that requests are taken, until a signal says that the daemon shall end.
+///
+/// What is given says that it lives until all has ended.
+async fn until_signal(daemon: &Daemon) -> anyhow::Result<Living> {
+    manager::ready();
+    let living = manager::live();
+    wait_for_signal(daemon).await?;
+    manager::stopping();
+    Ok(living)
 }
 
 /// Waits for SIGTERM or SIGINT; SIGHUP reads the configuration again.

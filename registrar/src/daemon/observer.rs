@@ -11,8 +11,10 @@ use tokio::sync::watch;
 use tracing::{error, info, warn};
 
 use super::agreement::Agreement;
+use super::manager;
 use crate::admin::api::status::{Counters, Reloaded};
 use crate::admin::registry::Registry;
+use crate::admin::server::identity::ServerIdentity;
 use crate::admin::service::Observer;
 use crate::config::reload::{Reload, merge};
 use crate::config::{Config, Problem};
@@ -28,6 +30,8 @@ pub(super) struct Daemon {
     pub(super) app: Arc<App>,
     pub(super) dns: Option<Arc<dns::Counters>>,
     pub(super) registry: Arc<ArcSwap<Registry>>,
+    /// The certificate of the admin listener, where there is one.
+    pub(super) admin: Option<Arc<ServerIdentity>>,
     pub(super) log: Arc<Log>,
     pub(super) agreement: Arc<Agreement>,
     /// The operators' changes up to this number are taken up.
@@ -46,10 +50,24 @@ impl Daemon {
             let Ok(generation) = self.app.store.generation().await else {
                 continue;
             };
-            if generation != self.generation.load(Ordering::Relaxed) && self.read_again().await {
+            let is_new = generation != self.generation.load(Ordering::Relaxed);
+            if is_new && self.read_again().await && self.read_identity().await {
                 self.generation.store(generation, Ordering::Relaxed);
             }
         }
+    }
+
+    /// Takes up the registrar's own certificate; whether that was possible.
+    async fn read_identity(&self) -> bool {
+        match self.app.identity.refresh(&*self.app.store, self.app.now()).await {
+            Ok(true) => info!("another certificate of the registrar, or root, is in use"),
+            Ok(false) => {}
+            Err(error) => {
+                error!(%error, "cannot read the registrar's own certificates again");
+                return false;
+            }
+        }
+        true
     }
 
     /// Reads the manufacturers; whether that was possible.
@@ -69,10 +87,36 @@ impl Daemon {
     }
 }
 
+impl Daemon {
+    /// Reads again what the configuration's files hold: connections that are open go on with what they began with.
+    async fn reload_files(&self, config: &Config, applied: &mut Vec<String>) -> Result<(), String> {
+        let mut note = |key: &str| {
+            if !applied.iter().any(|each| each == key) {
+                applied.push(key.to_owned());
+            }
+        };
+        if let Some(admin) = &self.admin
+            && admin.reload(config.admin.server.as_ref()).map_err(|error| error.to_string())?
+        {
+            note("admin.certificate");
+        }
+        let (store, now) = (&*self.app.store, self.app.now());
+        let reloaded = self.app.identity.reload(&config.identity, store, now).await;
+        if reloaded.map_err(|error| error.to_string())? {
+            note("identity.certificate");
+        }
+        Ok(())
+    }
+}
+
 #[async_trait]
 impl Observer for Daemon {
     async fn manufacturers_changed(&self) {
         self.read_again().await;
+    }
+
+    async fn identity_changed(&self) {
+        self.read_identity().await;
     }
 
     fn counters(&self) -> Option<Counters> {
@@ -85,14 +129,25 @@ impl Observer for Daemon {
     }
 
     async fn reload(&self) -> Result<Reloaded, Vec<String>> {
+        manager::reloading();
+        let reloaded = self.read_file().await;
+        manager::ready();
+        reloaded
+    }
+}
+
+impl Daemon {
+    /// Reads the configuration again, with the files that it names.
+    async fn read_file(&self) -> Result<Reloaded, Vec<String>> {
         let lines = |problems: Vec<Problem>| -> Vec<String> {
             problems.iter().map(ToString::to_string).collect()
         };
         let running = self.app.config.load_full();
         let new = Config::load(&running.file).map_err(lines)?;
         let registry = Registry::load(&new.admin, &new.file).map_err(lines)?;
-        let Reload { config, applied, needs_restart } = merge(&running, new);
+        let Reload { config, mut applied, needs_restart } = merge(&running, new);
         self.log.set_level(&config.log.level).map_err(|error| vec![error.to_string()])?;
+        self.reload_files(&config, &mut applied).await.map_err(|line| vec![line])?;
         self.registry.store(Arc::new(registry));
         self.app.config.store(Arc::new(config));
         info!(applied = applied.join(", "), "the configuration was read again");

@@ -12,15 +12,16 @@ use crate::store::model::{ChainCertificate, Millis, Sha256};
 /// The body of `/cacerts`: each certificate once, in the given order.
 ///
 /// The domain's root comes first: a client that keeps one anchor only then still knows this registrar
-/// (RFC 7030 §4.1.3; draft-ietf-acme-integrations §7.2 adds the rest of the issuer's chain).
+/// (RFC 7030 §4.1.3, which also wants what leads from one root to the next; draft-ietf-acme-integrations §7.2 adds the
+/// rest of the issuer's chain).
 #[must_use]
 pub fn ca_certificates<'a>(
-    domain_root: &'a CertificateDer<'static>,
+    domain: impl IntoIterator<Item = &'a CertificateDer<'static>>,
     configured: impl IntoIterator<Item = &'a CertificateDer<'static>>,
     seen: impl IntoIterator<Item = &'a CertificateDer<'static>>,
 ) -> Vec<u8> {
     let mut certificates: Vec<&CertificateDer<'static>> = Vec::new();
-    for certificate in std::iter::once(domain_root).chain(configured).chain(seen) {
+    for certificate in domain.into_iter().chain(configured).chain(seen) {
         if !certificates.contains(&certificate) {
             certificates.push(certificate);
         }

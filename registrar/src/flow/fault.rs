@@ -45,7 +45,9 @@ impl Refusal {
             | Self::MasaUnavailable { .. }
             | Self::VoucherUnusable { .. } => Some(Fault::Masa),
             Self::IssuerRefused { .. } | Self::IssuerFailed { .. } => Some(Fault::Ca),
-            Self::Store(_) | Self::Internal { .. } => Some(Fault::Local),
+            Self::Store(_) | Self::KeyUnavailable { .. } | Self::Internal { .. } => {
+                Some(Fault::Local)
+            }
             Self::NoClientCertificate
             | Self::IdevidNeeded
             | Self::SerialNumberUnusable { .. }

@@ -345,6 +345,12 @@ pub enum Refusal {
     /// The store failed.
     #[error("the registrar cannot keep what it would promise; try again")]
     Store(#[from] StoreError),
+    /// The registrar's key does not sign: its token is away, or locked.
+    #[error("the registrar's key is not there at the moment; try again")]
+    KeyUnavailable {
+        /// What was to be signed, for the trail.
+        reason: String,
+    },
     /// The registrar could not sign or build what it should.
     #[error("the registrar failed; its operator was told")]
     Internal {
@@ -414,6 +420,7 @@ impl Refusal {
             Self::IssuerFailed { .. } => "issuer-failed",
             Self::OrderCancelled { .. } => "enrollment-cancelled",
             Self::Store(_) => "store-failed",
+            Self::KeyUnavailable { .. } => "key-unavailable",
             Self::Internal { .. } => "internal",
         }
     }
@@ -470,7 +477,7 @@ impl Refusal {
             Self::CsrExtension(_) => "RFC 8995 §5.9.2",
             Self::CertificateWaiting { .. } | Self::OrderCancelled { .. } => "RFC 7030 §4.2.3",
             Self::IssuerRefused { .. } | Self::IssuerFailed { .. } => "RFC 8555 §6.7",
-            Self::Store(_) | Self::Internal { .. } => "",
+            Self::Store(_) | Self::KeyUnavailable { .. } | Self::Internal { .. } => "",
         }
     }
 
@@ -485,6 +492,7 @@ impl Refusal {
             | Self::IssuerFailed { .. }
             | Self::MasaUnauthorized { .. }
             | Self::Store(_)
+            | Self::KeyUnavailable { .. }
             | Self::Internal { .. } => Verdict::Failed,
             _ => Verdict::Refused,
         }
@@ -510,6 +518,7 @@ impl Refusal {
         match self {
             Self::MasaUnavailable { reason, .. }
             | Self::IssuerFailed { reason, .. }
+            | Self::KeyUnavailable { reason }
             | Self::OrderCancelled { reason }
             | Self::Internal { reason } => format!("{self}: {reason}"),
             Self::CredentialRefused { reason } => format!("{self}: {reason}"),

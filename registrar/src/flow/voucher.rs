@@ -4,9 +4,9 @@
 //! The registrar's request is stored before it is sent, so a restarted registrar asks the MASA with the same bytes.
 
 use brski_voucher::artefact::{PledgeRequest, Voucher};
-use brski_voucher::certificate::Certificate;
 use brski_voucher::idevid::MasaUrl;
 use brski_voucher::registrar;
+use brski_voucher::signature::SignError;
 use brski_voucher::trust::ValidityTime;
 use brski_voucher::verify::{Unverified, Verified};
 
@@ -14,7 +14,7 @@ use super::peer::Idevid;
 use super::refusal::Refusal;
 use super::{Decision, Visit};
 use crate::clock::unix_time;
-use crate::identity::RegistrarIdentity;
+use crate::identity::live::Identities;
 use crate::masa::client::{MasaAnswer, MasaError};
 use crate::policy::admission::Admitted;
 use crate::store::Change;
@@ -33,20 +33,21 @@ const MASA_TEXT_CHARACTERS: usize = 300;
 
 /// Reads a pledge's request and checks everything that RFC 8995 §5.2 and §5.5 ask of it.
 ///
-/// `own`: the certificate that this registrar serves in TLS.
+/// `own`: the certificates of this registrar; the pledge may have seen an earlier one of the same key.
 ///
 /// # Errors
 /// The refusal of the first check that fails: syntax, signature, serial number, assertion, proximity.
 pub fn read(
     content: &[u8],
     idevid: &Idevid,
-    own: &Certificate,
+    own: &Identities,
 ) -> Result<Verified<PledgeRequest>, Refusal> {
     let request = Unverified::<PledgeRequest>::parse(content)
         .map_err(|error| Refusal::RequestUnreadable { reason: error.to_string() })?
         .verify_by_key(&idevid.certificate)
         .map_err(|error| Refusal::RequestSignature { reason: error.to_string() })?;
-    registrar::check_pledge_request(&request, &idevid.serial, own).map_err(|refusal| {
+    let seen = own.seen(request.proximity());
+    registrar::check_pledge_request(&request, &idevid.serial, seen).map_err(|refusal| {
         let reason = refusal.to_string();
         match refusal {
             registrar::PledgeRequestRefusal::SerialNumberMismatch { .. } => {
@@ -77,20 +78,27 @@ pub fn masa_url(idevid: &Idevid) -> Result<MasaUrl, Refusal> {
     MasaUrl::parse(text).map_err(|error| Refusal::MasaUnusable { reason: error.to_string() })
 }
 
-/// Builds and signs the registrar's own request (RFC 8995 §5.5).
+/// Builds and signs the registrar's own request (RFC 8995 §5.5), with the certificate that the pledge saw.
 ///
 /// # Errors
-/// [`Refusal::Internal`] if the registrar's key does not sign.
+/// [`Refusal::KeyUnavailable`] if the registrar's key does not sign; [`Refusal::Internal`] if nothing can be built.
 pub fn registrar_request(
-    identity: &RegistrarIdentity,
+    identities: &Identities,
     request: &Verified<PledgeRequest>,
     idevid: &Idevid,
     now: Millis,
 ) -> Result<Vec<u8>, Refusal> {
     let at = unix_time(now);
+    let identity = identities.answering(request.proximity());
     registrar::registrar_request_fields(request, &idevid.certificate, &idevid.serial, at)
         .sign(identity.signer(), identity.signing_chain(), at)
-        .map_err(|error| Refusal::Internal { reason: format!("voucher request: {error}") })
+        .map_err(|error| {
+            let reason = format!("voucher request: {error}");
+            match error {
+                SignError::Signing => Refusal::KeyUnavailable { reason },
+                _ => Refusal::Internal { reason },
+            }
+        })
 }
 
 /// Makes the exchange of a request.
@@ -189,10 +197,10 @@ pub fn receive(
     idevid: &Idevid,
     admitted: &Admitted,
     exchange: &VoucherExchange,
-    identity: &RegistrarIdentity,
+    identities: &Identities,
     answer: Result<MasaAnswer, MasaError>,
 ) -> Outcome {
-    match voucher(answer).and_then(|bytes| check(visit, idevid, exchange, identity, bytes)) {
+    match voucher(answer).and_then(|bytes| check(visit, idevid, exchange, identities, bytes)) {
         Ok(Checked { bytes, events }) => issued(visit, admitted, exchange, bytes, events),
         Err(refusal) if is_end(&refusal) => Outcome {
             decision: Decision {
@@ -251,7 +259,7 @@ fn check(
     visit: &Visit,
     idevid: &Idevid,
     exchange: &VoucherExchange,
-    identity: &RegistrarIdentity,
+    identities: &Identities,
     bytes: Vec<u8>,
 ) -> Result<Checked, Refusal> {
     let unusable = |reason: String| Refusal::VoucherUnusable { reason };
@@ -261,6 +269,7 @@ fn check(
     let voucher =
         Unverified::<Voucher>::parse(&bytes).map_err(|error| unusable(error.to_string()))?;
     let nonce = request.content().nonce();
+    let identity = identities.answering(request.content().proximity());
     registrar::check_voucher(voucher.content(), &idevid.serial, nonce, identity.chain(), time)
         .map_err(|refusal| unusable(refusal.to_string()))?;
     let mut events = Vec::new();

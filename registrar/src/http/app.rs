@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use acme_bridge::Clock;
 use arc_swap::ArcSwap;
 use axum::response::Response;
+use tokio::sync::watch;
 use tracing::{Instrument as _, Span, debug_span, error};
 
 use super::est::credential::Attempt;
@@ -17,7 +18,7 @@ use crate::entropy::random_id;
 use crate::flow::peer::{PeerIdentity, judge};
 use crate::flow::refusal::Refusal;
 use crate::flow::{Decision, Visit};
-use crate::identity::RegistrarIdentity;
+use crate::identity::live::LiveIdentity;
 use crate::issue::Issuer;
 use crate::masa::Masa;
 use crate::observe::decision;
@@ -37,8 +38,8 @@ pub struct App {
     pub store: Arc<dyn Store>,
     /// The time.
     pub clock: Arc<dyn Clock>,
-    /// The registrar's certificate and key.
-    pub identity: Arc<RegistrarIdentity>,
+    /// The registrar's certificates and key, as they are in use now.
+    pub identity: Arc<LiveIdentity>,
     /// The manufacturers, as of the last change.
     pub manufacturers: ArcSwap<ManufacturerDirectory>,
     /// The way to the MASAs.
@@ -53,6 +54,8 @@ pub struct App {
     pub requests: AtomicU64,
     /// Where everything is counted.
     pub metrics: Arc<Metrics>,
+    /// True when the daemon ends, and nobody is held any more.
+    pub stopping: watch::Receiver<bool>,
 }
 
 /// A request whose peer was judged.
@@ -71,6 +74,12 @@ impl App {
     #[must_use]
     pub fn now(&self) -> Millis {
         Millis(self.clock.now())
+    }
+
+    /// Returns when the daemon ends: whoever waits then is told to come back.
+    pub async fn stopped(&self) {
+        // A sender that is gone is a daemon that is gone.
+        let _ = self.stopping.clone().wait_for(|stop| *stop).await;
     }
 
     /// How long and how slow a body may be.

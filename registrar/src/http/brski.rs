@@ -137,7 +137,7 @@ async fn exchange(
     known: Option<KnownDevice>,
     content: &[u8],
 ) -> Result<Response, Refused> {
-    let request = voucher::read(content, idevid, app.identity.certificate())?;
+    let request = voucher::read(content, idevid, &app.identity.load())?;
     let url = voucher::masa_url(idevid)?;
     let digest = Sha256::of(content);
     let _one_at_a_time = app.locks.lock(digest).await;
@@ -179,7 +179,8 @@ async fn begin(
     request: &Verified<PledgeRequest>,
 ) -> Result<(Admitted, VoucherExchange), Refused> {
     let visit = &arrival.visit;
-    let registrar_request = voucher::registrar_request(&app.identity, request, idevid, visit.now)?;
+    let registrar_request =
+        voucher::registrar_request(&app.identity.load(), request, idevid, visit.now)?;
     let unexpected = app.config.load().policy.unexpected;
     let Entries { entries, is_new } = entries(app, visit, idevid, known, unexpected).await?;
     for Entry { admitted, changes } in entries {
@@ -214,7 +215,10 @@ async fn ask(app: &App, call: MasaRequest<'_>, hold: Duration) -> Result<MasaAns
         if !again || Instant::now() + pause >= deadline {
             return outcome;
         }
-        tokio::time::sleep(pause).await;
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = app.stopped() => return outcome,
+        }
         pause *= 2;
     }
 }
@@ -230,7 +234,8 @@ async fn receive(
 ) -> Result<Vec<u8>, Refused> {
     let mut visit = arrival.visit.clone();
     visit.now = app.now();
-    let outcome = voucher::receive(&visit, idevid, admitted, exchange, &app.identity, answer);
+    let identities = app.identity.load();
+    let outcome = voucher::receive(&visit, idevid, admitted, exchange, &identities, answer);
     match outcome.reply {
         Ok(bytes) => {
             app.commit(outcome.decision).await?;

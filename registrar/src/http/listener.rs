@@ -24,8 +24,6 @@ use crate::observe::metrics::labels::{HandshakeFailure, Listener};
 use crate::tls::door::Door;
 use crate::tls::peer::Peer;
 
-/// How long open requests may take to end after shutdown began.
-const SHUTDOWN_LIMIT: Duration = Duration::from_secs(15);
 /// The longest header that is read, in octets.
 const HEADER_OCTETS: usize = 16 * 1024;
 
@@ -96,7 +94,7 @@ pub async fn run(
         });
     }
     drop(listener);
-    if tokio::time::timeout(SHUTDOWN_LIMIT, graceful.shutdown()).await.is_err() {
+    if tokio::time::timeout(bounds.timeouts.shutdown, graceful.shutdown()).await.is_err() {
         debug!("some requests did not end in time");
     }
 }

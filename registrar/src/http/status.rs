@@ -81,7 +81,9 @@ pub fn status(refusal: &Refusal) -> StatusCode {
         Refusal::MasaUnauthorized { .. } | Refusal::VoucherUnusable { .. } => {
             StatusCode::BAD_GATEWAY
         }
-        Refusal::MasaUnavailable { .. } | Refusal::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
+        Refusal::MasaUnavailable { .. } | Refusal::Store(_) | Refusal::KeyUnavailable { .. } => {
+            StatusCode::SERVICE_UNAVAILABLE
+        }
         Refusal::Internal { .. } => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }
@@ -139,7 +141,7 @@ fn retry_after_secs(refusal: &Refusal) -> Option<u32> {
             // Not before the failure is forgotten here.
             asked.max(Some(*retry_after_secs))
         }
-        Refusal::Store(_) => Some(STORE_RETRY_SECS),
+        Refusal::Store(_) | Refusal::KeyUnavailable { .. } => Some(STORE_RETRY_SECS),
         _ => None,
     }
 }

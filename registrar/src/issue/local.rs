@@ -14,8 +14,8 @@ use brski_est::csr::KeyAlgorithm;
 use brski_est::renewal_info::Window;
 use rcgen::{
     CertificateParams, CertificateRevocationListParams, CrlDistributionPoint, DistinguishedName,
-    DnType, ExtendedKeyUsagePurpose, IsCa, KeyIdMethod, KeyPair, KeyUsagePurpose,
-    PublicKeyData as _, RevokedCertParams, SanType, SerialNumber, SubjectPublicKeyInfo,
+    DnType, ExtendedKeyUsagePurpose, IsCa, KeyIdMethod, KeyUsagePurpose, RevokedCertParams,
+    SanType, SerialNumber, SubjectPublicKeyInfo,
 };
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
@@ -28,6 +28,8 @@ use crate::config::LocalConfig;
 use crate::config::usage::{CLIENT_AUTH, SERVER_AUTH};
 use crate::entropy::random_bytes;
 use crate::flow::fault::Fault;
+use crate::identity::IdentityError;
+use crate::keys::Key;
 use crate::observe::metrics::Metrics;
 use crate::observe::metrics::labels::{Outcome, Phase};
 use crate::store::model::{Id, IssuedCertificate, Millis};
@@ -46,7 +48,7 @@ const ANY_USAGE: &str = "2.5.29.37.0";
 /// The local issuer.
 pub struct LocalIssuer {
     name: String,
-    issuer: rcgen::Issuer<'static, KeyPair>,
+    issuer: rcgen::Issuer<'static, Key>,
     certificate: Vec<CertificateDer<'static>>,
     spki: Vec<u8>,
     validity_days: u32,
@@ -73,6 +75,9 @@ pub enum LocalIssuerError {
         /// The file.
         path: String,
     },
+    /// The key cannot be used.
+    #[error(transparent)]
+    Key(#[from] IdentityError),
     /// The certificate and the key do not make a CA.
     #[error("the device CA's certificate and key cannot be used")]
     Unusable(#[from] rcgen::Error),
@@ -98,8 +103,8 @@ impl LocalIssuer {
         let der = CertificateDer::from_pem_slice(pem.as_bytes()).map_err(|_| {
             LocalIssuerError::Certificate { path: config.certificate.display().to_string() }
         })?;
-        let key = KeyPair::from_pem(&read(&config.key)?)?;
-        let spki = key.subject_public_key_info();
+        let key = Key::open(&config.key)?;
+        let spki = key.spki_der().to_vec();
         let issuer = rcgen::Issuer::from_ca_cert_der(&der, key)?;
         Ok(Self {
             name: name.to_owned(),

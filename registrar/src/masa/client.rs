@@ -29,7 +29,7 @@ use brski_voucher::idevid::MasaUrl;
 use super::Masa;
 use super::address::{HostRule, host_rule, is_public};
 use crate::flow::fault::Fault;
-use crate::identity::RegistrarIdentity;
+use crate::identity::live::LiveIdentity;
 use crate::observe::metrics::Metrics;
 use crate::observe::metrics::labels::{Outcome, Phase};
 
@@ -152,7 +152,7 @@ impl MasaError {
 #[derive(Debug)]
 pub struct MasaClient {
     provider: Arc<CryptoProvider>,
-    identity: Arc<RegistrarIdentity>,
+    identity: Arc<LiveIdentity>,
     system_anchors: Arc<RootCertStore>,
     timeout: Duration,
     metrics: Arc<Metrics>,
@@ -166,7 +166,7 @@ impl MasaClient {
     #[must_use]
     pub fn new(
         provider: Arc<CryptoProvider>,
-        identity: Arc<RegistrarIdentity>,
+        identity: Arc<LiveIdentity>,
         system_anchors: Arc<RootCertStore>,
         timeout: Duration,
         metrics: Arc<Metrics>,
@@ -235,8 +235,7 @@ impl MasaClient {
             .with_safe_default_protocol_versions()
             .map_err(MasaError::Setup)?
             .with_root_certificates(roots)
-            .with_client_auth_cert(self.identity.tls_chain(), self.identity.private_key())
-            .map_err(MasaError::Setup)?;
+            .with_client_cert_resolver(Arc::<LiveIdentity>::clone(&self.identity));
         let configuration = Arc::new(configuration);
         configurations.insert(anchors.to_vec(), Arc::clone(&configuration));
         Ok(configuration)

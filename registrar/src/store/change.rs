@@ -5,7 +5,8 @@ use acme_bridge::{AccountRecord, ChallengeAnswer, OrderId, OrderRecord, OrderSta
 use super::model::{
     Approval, ApprovalState, ChainCertificate, Checkpoint, Credential, DeviceState, Enrollment,
     EnrollmentState, Id, IssuedCertificate, KnownDevice, Manufacturer, Millis, NodeSettings,
-    RevocationRow, SealedKey, SeenIdevid, Sha256, VoucherExchange, VoucherState,
+    OwnCertificate, RevocationRow, RootChange, SealedKey, SeenIdevid, Sha256, VoucherExchange,
+    VoucherState,
 };
 
 /// One change to what is known. A commit is a list of them, applied in order.
@@ -255,6 +256,24 @@ pub enum Change {
         /// Those that were made at this time or before.
         made_until: Millis,
     },
+    /// Stores a certificate of the registrar itself for all nodes; another one with its number is a
+    /// [`Conflict::OwnCertificate`].
+    AddOwnCertificate(OwnCertificate),
+    /// Stores a new root of the domain for all nodes; another one with its number is a
+    /// [`Conflict::OwnCertificate`].
+    ChangeRoot(RootChange),
+    /// Lets the earlier root of a change go.
+    RetireRoot {
+        /// The number of the change.
+        seq: i64,
+        /// Now.
+        at: Millis,
+    },
+    /// Notes that somebody was warned; if that was done before, it is a [`Conflict::Warned`].
+    NoteWarning {
+        /// What of, in words of the warner's own.
+        about: String,
+    },
     /// Keeps a signed statement about a chain; the same one twice is kept once.
     AddCheckpoint(Checkpoint),
     /// Puts a signed statement in the place of the events up to it.
@@ -302,6 +321,10 @@ pub enum Conflict {
     OrderLeased,
     /// Another order took from the limit.
     Quota,
+    /// Another node or operator was quicker with a certificate of the registrar's own or with a root.
+    OwnCertificate,
+    /// Somebody was warned of this before.
+    Warned,
     /// The row to change is not there.
     Missing,
 }

@@ -14,7 +14,8 @@ use self::model::{
     Approval, ApprovalState, CertificateEnds, ChainCertificate, Checkpoint, Credential,
     DeviceFilter, DevicePlace, Enrollment, Event, EventFilter, EventPlace, Head, Id,
     IssuedCertificate, KnownDevice, ListedOrder, Manufacturer, Millis, NodeSettings, OrderFilter,
-    OrderPlace, OrderTally, Queues, RevocationRow, SealedKey, Sha256, StoredEvent, VoucherExchange,
+    OrderPlace, OrderTally, OwnRecords, Queues, RevocationRow, SealedKey, Sha256, StoredEvent,
+    VoucherExchange,
 };
 
 pub mod chain;
@@ -64,6 +65,9 @@ pub trait Store: Send + Sync + 'static {
 
     /// A number that each operator's change raises.
     async fn generation(&self) -> Result<i64, StoreError>;
+
+    /// The registrar's own certificates, and the roots of its domain.
+    async fn own_records(&self) -> Result<OwnRecords, StoreError>;
 
     /// All manufacturers, by name.
     async fn manufacturers(&self) -> Result<Vec<Manufacturer>, StoreError>;
@@ -124,6 +128,19 @@ pub trait Store: Send + Sync + 'static {
         &self,
         request_sha256: &Sha256,
     ) -> Result<Option<VoucherExchange>, StoreError>;
+
+    /// Whether an exchange that began before `before`, and changed after `active`, waits for a voucher or for the
+    /// pledge's word on it.
+    async fn is_exchange_open(&self, before: Millis, active: Millis) -> Result<bool, StoreError>;
+
+    /// A page of the vouchers of exchanges that began before `before`, by the exchanges' identifiers: at most `limit`,
+    /// after one.
+    async fn vouchers(
+        &self,
+        before: Millis,
+        after: Option<&Id>,
+        limit: u32,
+    ) -> Result<Vec<(Id, Vec<u8>)>, StoreError>;
 
     /// The exchange of this device that changed last.
     async fn latest_voucher_exchange(

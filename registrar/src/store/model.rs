@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 pub use self::node::NodeSettings;
 pub use self::operator::{Approval, ApprovalReason, ApprovalState, Credential};
 pub use self::order::{ListedOrder, OrderFilter, OrderPlace, OrderTally, RevocationRow};
+pub use self::own::{OwnCertificate, OwnRecords, RootChange};
 pub use self::page::{DeviceFilter, DevicePlace, EventFilter, EventPlace};
 pub use self::sealed_key::SealedKey;
 pub use self::survey::{CertificateEnds, OrderQueue, Queues};
@@ -19,6 +20,7 @@ pub use self::trail::{Checkpoint, CheckpointKind, Event, Head, StoredEvent, Verd
 mod node;
 mod operator;
 mod order;
+mod own;
 mod page;
 mod sealed_key;
 mod survey;

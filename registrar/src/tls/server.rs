@@ -11,26 +11,25 @@ use rustls::version::{TLS12, TLS13};
 use thiserror::Error;
 
 use super::verifier::PossessionVerifier;
-use crate::identity::RegistrarIdentity;
+use crate::identity::live::LiveIdentity;
 
-/// Why no TLS server can be made of the registrar's identity.
+/// Why no TLS server can be made.
 #[derive(Debug, Error)]
-#[error("the registrar's certificate and key do not make a TLS server")]
+#[error("the cryptographic provider does not make a TLS server")]
 pub struct ServerConfigError(#[source] rustls::Error);
 
 /// Builds the configuration of the pledge-facing listener.
 ///
 /// # Errors
-/// If the certificate and the key do not belong together.
+/// If the provider cannot do TLS 1.2 and 1.3.
 pub fn server_config(
     provider: Arc<CryptoProvider>,
-    identity: &RegistrarIdentity,
+    identity: Arc<LiveIdentity>,
 ) -> Result<ServerConfig, ServerConfigError> {
     let verifier = PossessionVerifier::new(provider.signature_verification_algorithms);
-    ServerConfig::builder_with_provider(provider)
+    Ok(ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&TLS13, &TLS12])
         .map_err(ServerConfigError)?
         .with_client_cert_verifier(Arc::new(verifier))
-        .with_single_cert(identity.tls_chain(), identity.private_key())
-        .map_err(ServerConfigError)
+        .with_cert_resolver(identity))
 }

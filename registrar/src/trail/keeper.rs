@@ -12,7 +12,7 @@ use tracing::{info, warn};
 use super::{SealError, seal};
 use crate::config::Config;
 use crate::flow::keygen;
-use crate::identity::RegistrarIdentity;
+use crate::identity::live::LiveIdentity;
 use crate::store::chain::sign_checkpoint;
 use crate::store::model::{CheckpointKind, Millis};
 use crate::store::{Change, Conflict, Store, StoreError};
@@ -34,7 +34,7 @@ pub struct Keeper {
     /// The clock.
     pub clock: Arc<dyn Clock>,
     /// Whose key signs.
-    pub identity: Arc<RegistrarIdentity>,
+    pub identity: Arc<LiveIdentity>,
     /// This node's name.
     pub node: String,
     /// The configuration, which says how long what is over is kept.
@@ -69,7 +69,7 @@ impl Keeper {
 
     async fn seal(&self) {
         let now = Millis(self.clock.now());
-        let result = seal(&*self.store, self.identity.signer(), &self.node, now).await;
+        let result = seal(&*self.store, self.identity.key().signer(), &self.node, now).await;
         if let Err(error) = result {
             warn!(%error, "the newest events are not signed yet");
         }
@@ -119,7 +119,7 @@ impl Keeper {
     async fn prune_events(&self, node: &str, before: Millis, now: Millis) -> Result<(), SealError> {
         while let Some(head) = self.store.prunable_events(node, before, STEP).await? {
             let kind = CheckpointKind::Pruned;
-            let checkpoint = sign_checkpoint(self.identity.signer(), node, head, kind, now)?;
+            let checkpoint = sign_checkpoint(self.identity.key().signer(), node, head, kind, now)?;
             match self.store.commit(vec![Change::PruneEvents(checkpoint)], Vec::new()).await {
                 // Another node was quicker.
                 Err(StoreError::Conflict(Conflict::Missing)) => {}

@@ -6,6 +6,15 @@ pub type Kind = (&'static str, &'static str);
 
 /// The kinds of events, in the order of a device's life; refusals follow.
 pub const KINDS: &[Kind] = &[
+    ("identity-renewed", "the registrar's own certificate is renewed, with the same key"),
+    ("identity-installed", "an operator installed a certificate of the registrar"),
+    (
+        "identity-renewal-failed",
+        "the registrar's own certificate ends, and nothing here can renew it",
+    ),
+    ("domain-root-changed", "an operator made a new root of the domain"),
+    ("domain-root-left", "an earlier root of the domain is served no more"),
+    ("domain-root-expiring", "the root of the domain ends within a year"),
     ("manufacturer-added", "an operator lets the devices of a manufacturer join"),
     ("device-expected", "an operator imported or allowed a device"),
     ("device-admitted", "policy or a person let a device in"),
@@ -99,6 +108,7 @@ pub const KINDS: &[Kind] = &[
     ("issuer-failed", "failed: the issuer cannot take the CSR, or its failure is told again"),
     ("enrollment-cancelled", "refused: an operator cancelled the order of this CSR a moment ago"),
     ("store-failed", "failed: the database could not be read"),
+    ("key-unavailable", "failed: the token with the registrar's key does not sign"),
     ("internal", "failed: the registrar could not build or sign what it should"),
 ];
 
@@ -153,7 +163,7 @@ mod tests {
     fn found() -> BTreeSet<String> {
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
         let mut found = BTreeSet::new();
-        for folder in ["flow", "admin", "http", "issue", "trail", "policy"] {
+        for folder in ["flow", "admin", "http", "issue", "trail", "policy", "identity"] {
             words_of_the_source(&source.join(folder), &mut found);
         }
         found

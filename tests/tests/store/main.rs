@@ -10,6 +10,7 @@ mod keys;
 mod nodes;
 mod opening;
 mod orders;
+mod own;
 mod pages;
 mod place;
 mod queue;
@@ -107,6 +108,9 @@ behaviours! {
         orders::an_enrollment_is_not_reopened_beside_another,
         orders::a_limit_is_taken_from_once_by_many,
         orders::a_revocation_is_due_until_the_ca_did_it,
+        own::of_two_who_renew_or_rotate_one_is_refused,
+        own::somebody_is_warned_of_one_thing_once,
+        own::exchanges_that_need_an_earlier_root_are_found,
         answers::an_answer_is_found_by_its_kind_and_owner_and_from_above,
         answers::an_answer_elsewhere_is_listed_until_it_was_taken_back,
         answers::an_answer_that_another_order_needs_is_in_force,

@@ -53,17 +53,7 @@ pub struct CertificateDetail {
 
 impl From<&IssuedCertificate> for CertificateDetail {
     fn from(row: &IssuedCertificate) -> Self {
-        let text = STANDARD.encode(&row.certificate);
-        let mut pem = String::from("-----BEGIN CERTIFICATE-----\n");
-        let mut rest = text.as_str();
-        while !rest.is_empty() {
-            let (line, after) = rest.split_at_checked(64).unwrap_or((rest, ""));
-            pem.push_str(line);
-            pem.push('\n');
-            rest = after;
-        }
-        pem.push_str("-----END CERTIFICATE-----\n");
-        Self { view: row.into(), pem }
+        Self { view: row.into(), pem: pem(&row.certificate) }
     }
 }
 
@@ -80,4 +70,20 @@ pub struct CertificateQuery {
     /// Which end within this many seconds, and have not ended yet.
     #[param(minimum = 0, maximum = 4294967295u32)]
     pub expires_within_secs: Option<u32>,
+}
+
+/// A certificate in PEM.
+#[must_use]
+pub fn pem(der: &[u8]) -> String {
+    let text = STANDARD.encode(der);
+    let mut pem = String::from("-----BEGIN CERTIFICATE-----\n");
+    let mut rest = text.as_str();
+    while !rest.is_empty() {
+        let (line, after) = rest.split_at_checked(64).unwrap_or((rest, ""));
+        pem.push_str(line);
+        pem.push('\n');
+        rest = after;
+    }
+    pem.push_str("-----END CERTIFICATE-----\n");
+    pem
 }

@@ -17,6 +17,7 @@ pub mod device;
 pub mod event;
 pub mod manufacturer;
 pub mod order;
+pub mod own;
 pub mod status;
 
 /// How many things a page has where nobody says how many.

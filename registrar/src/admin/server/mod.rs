@@ -13,6 +13,7 @@ use super::service::Service;
 
 pub mod access;
 mod extract;
+pub mod identity;
 mod openapi;
 mod routes;
 pub mod socket;

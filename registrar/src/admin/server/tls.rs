@@ -18,9 +18,10 @@ use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::version::{TLS12, TLS13};
 use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, ServerConfig};
 use rustls::{OtherError, SignatureScheme};
-use rustls_pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
+use rustls_pki_types::{CertificateDer, UnixTime};
 
 use super::access::record;
+use super::identity::ServerIdentity;
 use crate::admin::actor::Actor;
 use crate::admin::problem::{Kind, Problem};
 use crate::admin::registry::{Registry, Stranger};
@@ -37,11 +38,10 @@ const OPEN: [&str; 2] = ["/healthz", "/readyz"];
 /// Sessions are not resumed: whoever was taken out of the configuration stays out from then on.
 ///
 /// # Errors
-/// If the certificate and the key do not belong together.
+/// If the provider cannot do TLS 1.2 and 1.3.
 pub fn server_config(
     provider: Arc<CryptoProvider>,
-    chain: Vec<CertificateDer<'static>>,
-    key: PrivateKeyDer<'static>,
+    identity: Arc<ServerIdentity>,
     registry: Arc<ArcSwap<Registry>>,
     clock: Arc<dyn Clock>,
 ) -> Result<ServerConfig, Error> {
@@ -49,7 +49,7 @@ pub fn server_config(
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&TLS13, &TLS12])?
         .with_client_cert_verifier(Arc::new(verifier))
-        .with_single_cert(chain, key)?;
+        .with_cert_resolver(identity);
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
     Ok(config)

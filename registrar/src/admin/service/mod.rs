@@ -28,12 +28,15 @@ mod events;
 mod import;
 mod manufacturers;
 mod orders;
+mod own;
 
 /// The daemon, which must hear of some changes at once.
 #[async_trait]
 pub trait Observer: Send + Sync + 'static {
     /// The manufacturers changed.
     async fn manufacturers_changed(&self);
+    /// The registrar's own certificate or the root of its domain changed.
+    async fn identity_changed(&self);
     /// How the daemon does; `None` where none runs.
     fn counters(&self) -> Option<Counters>;
     /// Reads the configuration again and applies what can be applied.
@@ -49,6 +52,8 @@ pub struct NoDaemon;
 #[async_trait]
 impl Observer for NoDaemon {
     async fn manufacturers_changed(&self) {}
+
+    async fn identity_changed(&self) {}
 
     fn counters(&self) -> Option<Counters> {
         None

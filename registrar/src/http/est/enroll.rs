@@ -127,7 +127,7 @@ pub(super) async fn certify(
 /// A key belongs to one device, and neither to the registrar nor to an account of its own.
 async fn require_own_key(app: &App, approved: &ApprovedCsr) -> Result<(), Refused> {
     let spki = approved.csr().spki_der();
-    if app.identity.certificate().spki_der() == spki {
+    if app.identity.key().spki_der() == spki {
         return Err(Refusal::CsrKeyHeld { holder: "this registrar" }.into());
     }
     if app.issuers.values().any(|issuer| issuer.holds_key(spki)) {
@@ -268,7 +268,10 @@ async fn certificate(
         }
     };
     let waiting = issuer.wait(&enrollment.id, profile.hold);
-    waiting.instrument(debug_span!("wait_for_issuer")).await;
+    tokio::select! {
+        () = waiting.instrument(debug_span!("wait_for_issuer")) => {}
+        () = app.stopped() => {}
+    }
     match find(app, &wish.key).await? {
         Standing::Issued(certificate) => Ok(*certificate),
         Standing::Ended(refusal) => Err(Refused::of(&device.id, refusal)),

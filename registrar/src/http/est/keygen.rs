@@ -15,6 +15,7 @@ use brski_est::server_keygen::{
     Boundary, EnvelopeRandom, GeneratedKey, KeyAnswerBody, KeyPart, Recipient, encrypt_key,
 };
 use brski_est::transfer::Folding;
+use rustls_pki_types::PrivatePkcs8KeyDer;
 use tracing::warn;
 use zeroize::Zeroizing;
 
@@ -107,7 +108,7 @@ async fn certified(
     let device = entrant.admitted.device();
     let kind = *rules.key_types.first().ok_or_else(|| internal("the profile takes no key"))?;
     let wish = keygen::wish(&device.profile, &device.id, kind, csr);
-    let vault = app.identity.vault().map_err(|error| internal(&error.to_string()))?;
+    let vault = vault(app)?;
     let mut attempt = 1;
     loop {
         let (key, kept) = key(app, &vault, device, wish, kind).await?;
@@ -139,6 +140,17 @@ async fn certified(
             result => return Ok((key, wish, result?)),
         }
     }
+}
+
+/// What keeps keys, under the registrar's own.
+fn vault(app: &App) -> Result<Vault, Refusal> {
+    Vault::of_private_key(own_key(app)?).map_err(|error| internal(&error.to_string()))
+}
+
+/// The octets of the registrar's key.
+fn own_key(app: &App) -> Result<&[u8], Refusal> {
+    let key = app.identity.key().octets().map(PrivatePkcs8KeyDer::secret_pkcs8_der);
+    key.ok_or_else(|| internal("the registrar's key is in a token, which seals nothing"))
 }
 
 /// Whether a key is in the store.
@@ -200,10 +212,9 @@ fn sign(key: &[u8], csr: &Csr) -> Result<ProvenCsr, Refusal> {
 /// The key for its recipient alone, signed by the registrar.
 fn encrypted(app: &App, key: &[u8], recipient: &Recipient) -> Result<Vec<u8>, Refusal> {
     let failed = |error: &dyn std::error::Error| internal(&error.to_string());
-    let own = app.identity.private_key();
-    let signer = PrivateKey::from_pkcs8_der(own.secret_der()).map_err(|error| failed(&error))?;
+    let signer = PrivateKey::from_pkcs8_der(own_key(app)?).map_err(|error| failed(&error))?;
     let random = EnvelopeRandom::from_random(random_bytes());
-    encrypt_key(key, recipient, &signer, &app.identity.tls_chain(), random)
+    encrypt_key(key, recipient, &signer, app.identity.load().current().tls_chain(), random)
         .map_err(|error| failed(&error))
 }
 

@@ -122,8 +122,9 @@ pub async fn dispatch(
 async fn ca_certificates(app: &App, parts: &Parts) -> Result<Response, Refused> {
     let seen = app.store.chain_certificates().await?;
     let issuing = app.store.issuing_certificates(app.now()).await?;
+    let identities = app.identity.load();
     let body = distribution::ca_certificates(
-        app.identity.domain_ca().der(),
+        identities.roots().certificates(),
         app.issuers.values().flat_map(|issuer| issuer.anchors()),
         distribution::needed(&seen, &issuing)
             .into_iter()

@@ -80,6 +80,8 @@ pub struct Metrics {
     settings_differing: Gauge,
     behind: Family<TargetLabel, Gauge>,
     lost: Family<TargetLabel, Counter>,
+    certificate_end: Timestamp,
+    root_end: Timestamp,
 }
 
 impl Metrics {
@@ -111,6 +113,8 @@ impl Metrics {
             settings_differing: Gauge::default(),
             behind: Family::default(),
             lost: Family::default(),
+            certificate_end: Timestamp::default(),
+            root_end: Timestamp::default(),
         };
         metrics.create();
         for issuer in issuers {
@@ -229,6 +233,12 @@ impl Metrics {
         to.register("tls_handshakes", help, self.tls_handshakes.clone());
         let help = "TLS handshakes that did not succeed";
         to.register("tls_handshake_failures", help, self.tls_failures.clone());
+        let help = "When the registrar's own certificate ends";
+        let end = self.certificate_end.clone();
+        to.register_with_unit("own_certificate_end_timestamp", help, Unit::Seconds, end);
+        let help = "When the root of the domain ends";
+        let end = self.root_end.clone();
+        to.register_with_unit("domain_root_end_timestamp", help, Unit::Seconds, end);
         let help = "From the request for a commit until it is durable";
         let commits = self.commits.clone();
         to.register_with_unit("store_commit_duration", help, Unit::Seconds, commits);

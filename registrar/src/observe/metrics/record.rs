@@ -162,6 +162,12 @@ impl Metrics {
         self.lost.get_or_create(&TargetLabel { target }).inc_by(events);
     }
 
+    /// When the registrar's own certificate and the root of the domain end.
+    pub fn set_own_ends(&self, certificate: Millis, root: Millis) {
+        self.certificate_end.set(seconds(certificate));
+        self.root_end.set(seconds(root));
+    }
+
     /// The lengths of queues, counted at `now`.
     pub fn set_queues(&self, queues: &Queues, now: Millis) {
         let known = self.issuers.lock().unwrap_or_else(PoisonError::into_inner).clone();

@@ -62,6 +62,10 @@ impl Tables {
                 rows.node_settings.insert(row.node.clone(), row);
                 Ok(())
             }
+            Change::AddOwnCertificate(_)
+            | Change::ChangeRoot(_)
+            | Change::RetireRoot { .. }
+            | Change::NoteWarning { .. } => rows.apply_to_own(change),
             Change::AddCheckpoint(_) | Change::PruneEvents(_) | Change::SetCursor { .. } => {
                 self.apply_to_trail(change)
             }

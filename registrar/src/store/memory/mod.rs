@@ -19,6 +19,7 @@ use super::{Change, OpenError, StoreError};
 mod answers;
 mod apply;
 mod orders;
+mod own;
 mod pages;
 mod rows;
 mod store;

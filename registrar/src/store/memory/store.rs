@@ -10,8 +10,8 @@ use crate::store::model::{
     Approval, ApprovalState, CertificateEnds, ChainCertificate, Checkpoint, Credential,
     DeviceFilter, DevicePlace, Enrollment, EnrollmentState, Event, EventFilter, EventPlace, Head,
     Id, Identity, IssuedCertificate, KnownDevice, ListedOrder, Manufacturer, Millis, NodeSettings,
-    OrderFilter, OrderPlace, OrderTally, Queues, RevocationRow, SealedKey, Sha256, StoredEvent,
-    VoucherExchange,
+    OrderFilter, OrderPlace, OrderTally, OwnRecords, Queues, RevocationRow, SealedKey, Sha256,
+    StoredEvent, VoucherExchange, VoucherState,
 };
 use crate::store::{Change, Store};
 
@@ -26,6 +26,10 @@ impl Store for MemoryStore {
 
     async fn generation(&self) -> Result<i64> {
         self.read(|tables| tables.rows.generation).await
+    }
+
+    async fn own_records(&self) -> Result<OwnRecords> {
+        self.read(|tables| tables.rows.own.clone()).await
     }
 
     async fn manufacturers(&self) -> Result<Vec<Manufacturer>> {
@@ -118,6 +122,37 @@ impl Store for MemoryStore {
         self.read(|tables| {
             let mut rows = tables.rows.exchanges.values();
             rows.find(|row| row.request_sha256 == *request_sha256).cloned()
+        })
+        .await
+    }
+
+    async fn is_exchange_open(&self, before: Millis, active: Millis) -> Result<bool> {
+        self.read(|tables| {
+            tables.rows.exchanges.values().any(|row| {
+                let waits = matches!(row.state, VoucherState::Asked | VoucherState::Issued { .. });
+                waits && row.created_at < before && row.updated_at > active
+            })
+        })
+        .await
+    }
+
+    async fn vouchers(
+        &self,
+        before: Millis,
+        after: Option<&Id>,
+        limit: u32,
+    ) -> Result<Vec<(Id, Vec<u8>)>> {
+        self.read(|tables| {
+            let rows = tables.rows.exchanges.values();
+            rows.filter(|row| row.created_at < before && after.is_none_or(|after| row.id > *after))
+                .filter_map(|row| match &row.state {
+                    VoucherState::Issued { voucher } | VoucherState::Accepted { voucher } => {
+                        Some((row.id.clone(), voucher.clone()))
+                    }
+                    _ => None,
+                })
+                .take(at_most(limit))
+                .collect()
         })
         .await
     }

@@ -1,14 +1,14 @@
 //! Everything that is known, as maps; and the questions that need more than one of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use acme_bridge::{AccountRecord, ChallengeAnswer, OrderId, OrderRecord};
 
 use crate::store::model::{
     Approval, CertificateEnds, ChainCertificate, Checkpoint, CheckpointKind, Credential, Device,
     Enrollment, EnrollmentState, Id, Identity, IssuedCertificate, KnownDevice, Manufacturer,
-    Millis, NodeSettings, OrderQueue, Queues, RevocationRow, SealedKey, Sha256, StoredEvent,
-    VoucherExchange,
+    Millis, NodeSettings, OrderQueue, OwnRecords, Queues, RevocationRow, SealedKey, Sha256,
+    StoredEvent, VoucherExchange,
 };
 
 /// What a commit may change, and what a commit that fails brings back; and the events, which are only appended.
@@ -47,6 +47,9 @@ pub(super) struct Rows {
     pub(super) node_settings: BTreeMap<String, NodeSettings>,
     /// By reader and node.
     pub(super) cursors: BTreeMap<(String, String), i64>,
+    /// By their numbers.
+    pub(super) own: OwnRecords,
+    pub(super) warnings: BTreeSet<String>,
 }
 
 /// An order, with what the bridge does not see.

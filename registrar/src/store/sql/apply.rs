@@ -3,7 +3,7 @@
 use rustls_pki_types::CertificateDer;
 
 use super::session::{Result, Session, SessionError, Value};
-use super::{answers, orders, rows, sealed, trail};
+use super::{answers, orders, own, rows, sealed, trail};
 use crate::store::model::{
     Approval, Credential, DeviceState, Enrollment, Id, Identity, IssuedCertificate, KnownDevice,
     Manufacturer, Millis, SeenIdevid, VoucherExchange,
@@ -31,7 +31,11 @@ pub(super) async fn run(session: &mut dyn Session, sql: &str, values: &[Value<'_
 }
 
 /// Runs an UPDATE of one row, which must be there.
-async fn update(session: &mut dyn Session, sql: &str, values: &[Value<'_>]) -> Result<()> {
+pub(super) async fn update(
+    session: &mut dyn Session,
+    sql: &str,
+    values: &[Value<'_>],
+) -> Result<()> {
     match session.execute(sql, values).await? {
         0 => Err(StoreError::Conflict(Conflict::Missing)),
         _ => Ok(()),
@@ -158,6 +162,11 @@ async fn add_manufacturer(session: &mut dyn Session, row: &Manufacturer) -> Resu
     add_anchors(session, &row.id, "idevid", &row.anchors).await?;
     add_anchors(session, &row.id, "masa", &row.masa_anchors).await?;
     add_anchors(session, &row.id, "voucher", &row.voucher_anchors).await?;
+    raise_generation(session).await
+}
+
+/// Says to all nodes that there is something to take up.
+pub(super) async fn raise_generation(session: &mut dyn Session) -> Result<()> {
     run(session, "UPDATE settings SET value = value + 1 WHERE name = 'generation'", &[]).await
 }
 
@@ -414,6 +423,6 @@ async fn apply_to_order(session: &mut dyn Session, change: &Change) -> Result<()
         Change::PutAnswer(answer) => answers::put(session, answer).await,
         Change::RetireAnswers { order } => answers::retire(session, order).await,
         Change::RemoveAnswer(answer) => answers::remove(session, answer).await,
-        _ => Ok(()),
+        _ => own::apply(session, change).await,
     }
 }

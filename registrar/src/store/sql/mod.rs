@@ -13,7 +13,8 @@ use super::model::{
     Approval, ApprovalState, CertificateEnds, ChainCertificate, Checkpoint, Credential,
     DeviceFilter, DevicePlace, Enrollment, Event, EventFilter, EventPlace, Head, Id,
     IssuedCertificate, KnownDevice, ListedOrder, Manufacturer, Millis, NodeSettings, OrderFilter,
-    OrderPlace, OrderTally, Queues, RevocationRow, SealedKey, Sha256, StoredEvent, VoucherExchange,
+    OrderPlace, OrderTally, OwnRecords, Queues, RevocationRow, SealedKey, Sha256, StoredEvent,
+    VoucherExchange,
 };
 use super::watch::{Access, Watcher};
 use super::{Change, Store, StoreError};
@@ -22,6 +23,7 @@ mod answers;
 mod apply;
 pub(super) mod migrations;
 mod orders;
+mod own;
 mod pages;
 mod read;
 mod rows;
@@ -134,6 +136,10 @@ impl<E: Engine> Store for SqlStore<E> {
         query!(self, read::generation)
     }
 
+    async fn own_records(&self) -> Result<OwnRecords, StoreError> {
+        query!(self, own::records)
+    }
+
     async fn manufacturers(&self) -> Result<Vec<Manufacturer>, StoreError> {
         query!(self, read::manufacturers)
     }
@@ -215,6 +221,20 @@ impl<E: Engine> Store for SqlStore<E> {
     ) -> Result<Option<VoucherExchange>, StoreError> {
         let digest = *request_sha256;
         query!(self, read::voucher_exchange, &digest)
+    }
+
+    async fn is_exchange_open(&self, before: Millis, active: Millis) -> Result<bool, StoreError> {
+        query!(self, own::is_exchange_open, before, active)
+    }
+
+    async fn vouchers(
+        &self,
+        before: Millis,
+        after: Option<&Id>,
+        limit: u32,
+    ) -> Result<Vec<(Id, Vec<u8>)>, StoreError> {
+        let after = after.cloned();
+        query!(self, own::vouchers, before, after.as_ref(), limit)
     }
 
     async fn latest_voucher_exchange(

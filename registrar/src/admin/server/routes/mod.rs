@@ -20,6 +20,7 @@ mod devices;
 mod events;
 mod manufacturers;
 mod orders;
+mod own;
 
 /// What a handler gives: JSON, or a problem.
 type Answer<T> = Result<axum::Json<T>, Problem>;
@@ -44,6 +45,7 @@ fn all(role: Role) -> OpenApiRouter<Arc<Service>> {
             .routes(routes!(events::list))
             .routes(routes!(events::tail))
             .routes(routes!(events::verify))
+            .routes(routes!(own::show))
             .routes(routes!(daemon::status)),
         Role::Approver => OpenApiRouter::new()
             .routes(routes!(devices::allow))
@@ -60,6 +62,10 @@ fn all(role: Role) -> OpenApiRouter<Arc<Service>> {
             .routes(routes!(certificates::revoke))
             .routes(routes!(credentials::add))
             .routes(routes!(credentials::revoke))
+            .routes(routes!(own::request))
+            .routes(routes!(own::install))
+            .routes(routes!(own::renew))
+            .routes(routes!(own::rotate))
             .routes(routes!(orders::retry))
             .routes(routes!(orders::cancel))
             .routes(routes!(accounts::rotate_key))
