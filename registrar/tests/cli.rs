@@ -14,7 +14,8 @@ use base64::engine::general_purpose::STANDARD;
 use brski_registrar::config::Config;
 use brski_registrar::identity::read_certificates;
 use brski_registrar::store::model::{
-    Device, DeviceState, Entry, Id, Identity, KnownDevice, Manufacturer, Millis, SeenIdevid, Sha256,
+    Device, DeviceState, Entry, Id, Identity, KnownDevice, Manufacturer, MasaOptions, Millis,
+    SeenIdevid, Sha256,
 };
 use brski_registrar::store::sqlite::SqliteStore;
 use brski_registrar::store::{Change, Store as _};
@@ -425,6 +426,7 @@ fn twin(number: u8, name: &str) -> (Manufacturer, KnownDevice) {
         masa_anchors: Vec::new(),
         masa_hosts: Vec::new(),
         voucher_anchors: Vec::new(),
+        masa: MasaOptions::default(),
         entry: Entry::Voucher,
         created_at: at,
     };

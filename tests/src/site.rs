@@ -5,11 +5,11 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use brski_lab::masa::Masa;
+use brski_lab::masa::{Masa, MasaOptions};
 use brski_lab::pki::Manufacturer;
 use brski_lab::process;
 use brski_lab::registrar::Site;
-use brski_lab::up::{Issuer, Lab, MANUFACTURER, SiteOptions, ZONE, introduce};
+use brski_lab::up::{Issuer, Lab, MANUFACTURER, SiteOptions, ZONE, introduce_with};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -63,16 +63,36 @@ async fn start(issuer: Issuer, pebble: PathBuf) -> anyhow::Result<TestSite> {
 pub async fn prepared(
     prepare: impl FnOnce(&Path) -> anyhow::Result<Vec<OsString>>,
 ) -> anyhow::Result<TestSite> {
+    brski(Plan::default(), prepare).await
+}
+
+/// What a site is to be like whose MASA is not as any other.
+#[derive(Default)]
+pub struct Plan {
+    /// What the MASA is like.
+    pub masa: MasaOptions,
+    /// More arguments of `registrar manufacturer add`.
+    pub arguments: Vec<OsString>,
+}
+
+/// As [`prepared`], with a MASA and a manufacturer to a plan.
+///
+/// # Errors
+/// What cannot be started.
+pub async fn brski(
+    plan: Plan,
+    prepare: impl FnOnce(&Path) -> anyhow::Result<Vec<OsString>>,
+) -> anyhow::Result<TestSite> {
     let folder = tempfile::tempdir()?;
     let loopback = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let manufacturer = Manufacturer::new(MANUFACTURER)?;
-    let masa = Masa::start(loopback, &manufacturer).await?;
+    let masa = Masa::start_with(loopback, &manufacturer, plan.masa).await?;
     let site = Site::new(&programs::ours("registrar")?, &folder.path().join("registrar"))?;
     let listen = format!("127.0.0.1:{}", process::free_port()?);
     site.init(&["--domain", ZONE, "--listen", &listen]).await?;
     let launcher = prepare(site.folder())?;
     let registrar = site.under(launcher).serve().await?;
-    introduce(registrar.site(), folder.path(), &manufacturer).await?;
+    introduce_with(registrar.site(), folder.path(), &manufacturer, &plan.arguments).await?;
     let lab = Lab { manufacturer, masa, pebble: None, registrar };
     Ok(TestSite { lab, folder })
 }

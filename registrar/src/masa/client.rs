@@ -11,7 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE, HOST, RETRY_AFTER};
 use http::{Method, Request};
-use http_body_util::{BodyExt as _, Full, Limited};
+use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use rustls::crypto::CryptoProvider;
@@ -45,8 +45,10 @@ pub struct MasaRequest<'a> {
     pub anchors: &'a [CertificateDer<'static>],
     /// The operation, such as `requestvoucher`.
     pub operation: &'static str,
-    /// The media type of the request, which is also the one that is accepted.
+    /// The media type of the request.
     pub media_type: &'static str,
+    /// The media type of the answer.
+    pub accept: &'static str,
     /// The request.
     pub body: Bytes,
 }
@@ -123,9 +125,12 @@ pub enum MasaError {
     /// The request cannot be expressed in HTTP.
     #[error("the request is not HTTP: {0}")]
     Request(#[source] http::Error),
-    /// The answer is too long or broke off.
-    #[error("the answer is longer than {ANSWER_OCTETS} octets or broke off")]
-    Answer,
+    /// The answer is longer than any voucher or audit log.
+    #[error("the MASA's answer is longer than {ANSWER_OCTETS} octets")]
+    AnswerTooLong,
+    /// The answer broke off.
+    #[error("the MASA's answer broke off")]
+    AnswerBroken,
     /// It took too long.
     #[error("no answer within {0:?}")]
     Timeout(Duration),
@@ -143,6 +148,12 @@ impl MasaError {
                 | Self::Setup(_)
                 | Self::Request(_)
         )
+    }
+
+    /// Whether the MASA was heard, and what it says cannot be taken: asking again would cost as much.
+    #[must_use]
+    pub fn is_about_the_answer(&self) -> bool {
+        matches!(self, Self::AnswerTooLong)
     }
 }
 
@@ -216,7 +227,10 @@ impl MasaClient {
         let body = Limited::new(body, ANSWER_OCTETS)
             .collect()
             .await
-            .map_err(|_| MasaError::Answer)?
+            .map_err(|error| match error.is::<LengthLimitError>() {
+                true => MasaError::AnswerTooLong,
+                false => MasaError::AnswerBroken,
+            })?
             .to_bytes();
         connection.abort();
         let text = |name| {
@@ -314,7 +328,7 @@ fn message(request: &MasaRequest<'_>) -> Result<Request<Full<Bytes>>, MasaError>
         .uri(request.url.path(request.operation))
         .header(HOST, authority)
         .header(CONTENT_TYPE, request.media_type)
-        .header(ACCEPT, request.media_type)
+        .header(ACCEPT, request.accept)
         .body(Full::new(request.body.clone()))
         .map_err(MasaError::Request)
 }

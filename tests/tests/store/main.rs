@@ -13,6 +13,7 @@ mod rows;
 mod sqlite;
 mod suite;
 mod survey;
+mod vouchers;
 
 use brski_tests::postgres::Cluster;
 
@@ -97,4 +98,7 @@ behaviours! {
     keys::a_kept_key_is_removed_when_its_time_is_over,
     keys::ca_certificates_are_needed_while_a_live_certificate_is_below,
     chain::pruning_leaves_a_checkpoint_that_verifies,
+    vouchers::an_exchange_comes_back_in_its_encoding_and_with_its_audit_log,
+    vouchers::a_voucher_fetched_ahead_is_asked_for_by_one_node,
+    vouchers::a_voucher_fetched_ahead_stays_until_another_comes,
 }
