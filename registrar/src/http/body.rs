@@ -1,6 +1,6 @@
 //! Request bodies, bounded before anything reads them.
 
-use axum::body::Body;
+use axum::body::{Body, HttpBody as _};
 use http_body_util::BodyExt as _;
 
 use crate::config::BodyLimits;
@@ -13,6 +13,7 @@ const DRAIN: usize = 1024 * 1024;
 ///
 /// A body above the limit is read on and forgotten, up to 1 MiB: a client that is still sending
 /// when the connection closes would see a reset instead of the reason.
+/// One that says itself that it is longer than that is refused unread.
 ///
 /// # Errors
 /// [`Refusal::BodyTooLong`]; [`Refusal::BodyTooSlow`]; [`Refusal::BodyUnreadable`] if it breaks off.
@@ -24,6 +25,10 @@ pub async fn read(body: Body, limits: BodyLimits) -> Result<Vec<u8>, Refusal> {
 async fn whole(mut body: Body, limit: usize) -> Result<Vec<u8>, Refusal> {
     let mut octets = Vec::new();
     let mut total = 0_usize;
+    // The length that a header declares: nobody waits for what would be thrown away.
+    if usize::try_from(body.size_hint().lower()).map_or(true, |declared| declared > DRAIN) {
+        return Err(Refusal::BodyTooLong { limit });
+    }
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|_| Refusal::BodyUnreadable)?;
         let Ok(data) = frame.into_data() else {
@@ -53,12 +58,14 @@ mod tests {
 
     use axum::body::HttpBody;
     use bytes::Bytes;
-    use hyper::body::Frame;
+    use hyper::body::{Frame, SizeHint};
 
     use super::*;
 
-    /// A body whose sender neither sends nor goes away.
-    struct Silent;
+    /// A body of a declared length whose sender neither sends nor goes away.
+    struct Silent {
+        declared: u64,
+    }
 
     impl HttpBody for Silent {
         type Data = Bytes;
@@ -69,6 +76,10 @@ mod tests {
             _context: &mut Context<'_>,
         ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
             Poll::Pending
+        }
+
+        fn size_hint(&self) -> SizeHint {
+            SizeHint::with_exact(self.declared)
         }
     }
 
@@ -86,9 +97,18 @@ mod tests {
 
     #[tokio::test]
     async fn waits_no_longer_than_it_may() {
-        let body = Body::new(Silent);
+        let body = Body::new(Silent { declared: 1 });
         let limits = BodyLimits { timeout: Duration::from_millis(1), ..LIMITS };
         let refusal = read(body, limits).await.unwrap_err();
         assert!(matches!(refusal, Refusal::BodyTooSlow { .. }));
+    }
+
+    #[tokio::test]
+    async fn waits_for_no_body_that_says_that_it_is_too_long() {
+        for declared in [DRAIN + 1, usize::MAX] {
+            let body = Body::new(Silent { declared: u64::try_from(declared).unwrap() });
+            let refusal = read(body, LIMITS).await.unwrap_err();
+            assert!(matches!(refusal, Refusal::BodyTooLong { limit: OCTETS }));
+        }
     }
 }

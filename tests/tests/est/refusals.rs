@@ -346,6 +346,19 @@ async fn a_body_that_never_comes_ends_with_408_and_the_connection_with_it() -> a
 }
 
 #[tokio::test]
+async fn a_body_that_is_declared_far_too_long_is_refused_unread() -> anyhow::Result<()> {
+    let site = impatient().await?;
+    let mut stream = bare(&site).await?;
+    let head = "POST /.well-known/est/simpleenroll HTTP/1.1\r\nHost: localhost\r\n\
+                Content-Type: application/pkcs10\r\nContent-Length: 99999999999\r\n\r\n";
+    stream.write_all(head.as_bytes()).await?;
+    let answer = rest(&mut stream).await.to_ascii_lowercase();
+    assert!(answer.starts_with("http/1.1 413"), "{answer}");
+    assert!(answer.contains("\r\nconnection: close\r\n"), "{answer}");
+    Ok(())
+}
+
+#[tokio::test]
 async fn limits_are_the_configurations() -> anyhow::Result<()> {
     let site = impatient().await?;
     let mut connection = connect(&site, None).await?;
