@@ -66,6 +66,9 @@ pub async fn prepared(
     brski(Plan::default(), prepare).await
 }
 
+/// Stands in the arguments of a [`Plan`] for where its MASA is.
+pub const MASA_URL: &str = "{masa-url}";
+
 /// What a site is to be like whose MASA is not as any other.
 #[derive(Default)]
 pub struct Plan {
@@ -92,7 +95,13 @@ pub async fn brski(
     site.init(&["--domain", ZONE, "--listen", &listen]).await?;
     let launcher = prepare(site.folder())?;
     let registrar = site.under(launcher).serve().await?;
-    introduce_with(registrar.site(), folder.path(), &manufacturer, &plan.arguments).await?;
+    let url = OsString::from(masa.url());
+    let arguments: Vec<OsString> = plan
+        .arguments
+        .into_iter()
+        .map(|argument| if argument == MASA_URL { url.clone() } else { argument })
+        .collect();
+    introduce_with(registrar.site(), folder.path(), &manufacturer, &arguments).await?;
     let lab = Lab { manufacturer, masa, pebble: None, registrar };
     Ok(TestSite { lab, folder })
 }

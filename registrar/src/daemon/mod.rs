@@ -47,6 +47,7 @@ mod challenges;
 mod issuers;
 mod observer;
 mod observing;
+mod prefetch;
 pub(crate) mod probe;
 
 /// Connections to the admin listener at once.
@@ -100,6 +101,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         tasks.spawn(listener::run(listener, door, guarded, bounds, stopped.clone()));
     }
     tasks.spawn(Arc::clone(&daemon).follow(stopped.clone()));
+    tasks.spawn(prefetch::run(Arc::clone(&app), stopped.clone()));
     resume::approved(&app).await;
     let keeper = Arc::new(keeper(&app));
     let keeping = Arc::clone(&keeper);

@@ -14,10 +14,15 @@ use super::refusal::Refusal;
 use super::{Decision, Visit};
 use crate::clock::unix_time;
 use crate::identity::RegistrarIdentity;
-use crate::masa::client::{MasaAnswer, MasaError};
+use crate::masa::client::MasaAnswer;
+use crate::masa::error::{MasaError, Remedy};
+use crate::observe::log::with_sources;
 use crate::policy::admission::Admitted;
+use crate::policy::audit::NoncelessVouchers;
 use crate::store::Change;
-use crate::store::model::{Device, DeviceState, Event, Verdict, VoucherExchange, VoucherState};
+use crate::store::model::{
+    AuditTiming, Device, DeviceState, Event, Millis, Verdict, VoucherExchange, VoucherState,
+};
 
 /// When a pledge should come back while its MASA cannot be reached, in seconds.
 pub const MASA_RETRY_SECS: u32 = 30;
@@ -35,25 +40,135 @@ pub struct Outcome {
     pub reply: Result<Vec<u8>, Refusal>,
 }
 
-/// Judges the MASA's answer.
-#[must_use]
-pub fn receive(
-    visit: &Visit,
-    idevid: &Idevid,
-    admitted: &Admitted,
-    exchange: &VoucherExchange,
-    identity: &RegistrarIdentity,
-    answer: Result<MasaAnswer, MasaError>,
-) -> Outcome {
-    let checked = voucher(answer, exchange.encoding)
-        .and_then(|bytes| check(visit, idevid, exchange, identity, bytes));
-    match checked {
-        Ok(Checked { bytes, events }) => issued(visit, admitted, exchange, bytes, events),
-        Err(refusal) if is_end(&refusal) => {
-            let decision = failed(visit, admitted.device(), exchange, refusal.detail());
-            Outcome { decision, reply: Err(refusal) }
+/// What a voucher is judged by.
+#[derive(Clone, Copy, Debug)]
+pub struct Terms<'a> {
+    /// The pledge.
+    pub idevid: &'a Idevid,
+    /// This registrar, which the voucher must pin.
+    pub identity: &'a RegistrarIdentity,
+    /// Whether it may be one without a nonce.
+    pub nonceless: NoncelessVouchers,
+    /// When the device's audit log is judged: before that the voucher opens nothing.
+    pub timing: AuditTiming,
+}
+
+impl Terms<'_> {
+    /// Judges the MASA's answer.
+    #[must_use]
+    pub fn receive(
+        &self,
+        visit: &Visit,
+        admitted: &Admitted,
+        exchange: &VoucherExchange,
+        answer: Result<MasaAnswer, MasaError>,
+    ) -> Outcome {
+        let checked =
+            voucher(answer, exchange.encoding).and_then(|bytes| self.check(visit, exchange, bytes));
+        match checked {
+            Ok(checked) => self.issued(visit, admitted, exchange, checked),
+            Err(refusal) if is_end(&refusal) => {
+                let decision = failed(visit, admitted.device(), exchange, refusal.detail());
+                Outcome { decision, reply: Err(refusal) }
+            }
+            Err(refusal) => Outcome { decision: Decision::default(), reply: Err(refusal) },
         }
-        Err(refusal) => Outcome { decision: Decision::default(), reply: Err(refusal) },
+    }
+
+    /// Takes a voucher without a nonce that was fetched before, if it still passes every check.
+    #[must_use]
+    pub fn fetched_ahead(
+        &self,
+        visit: &Visit,
+        admitted: &Admitted,
+        exchange: &VoucherExchange,
+        voucher: &[u8],
+    ) -> Option<Outcome> {
+        let mut checked = self.check(visit, exchange, voucher.to_vec()).ok()?;
+        checked.events.push(visit.event(
+            "voucher-from-store",
+            Verdict::Done,
+            "RFC 8995 §5.5.4",
+            Some(&exchange.device),
+            "the MASA is away; the voucher was fetched ahead".to_owned(),
+        ));
+        Some(self.issued(visit, admitted, exchange, checked))
+    }
+
+    /// Checks a voucher before it is forwarded (RFC 8995 §5.6, transparency).
+    fn check(
+        &self,
+        visit: &Visit,
+        exchange: &VoucherExchange,
+        bytes: Vec<u8>,
+    ) -> Result<Checked, Refusal> {
+        let Self { idevid, identity, .. } = self;
+        let unusable = |reason: String| Refusal::VoucherUnusable { reason };
+        let time = ValidityTime::At(unix_time(visit.now));
+        let (encoding, strictness) =
+            (exchange.encoding, idevid.manufacturer.row.masa.dialect.strictness());
+        let request =
+            Unverified::<PledgeRequest>::parse_as(&exchange.pledge_request, encoding, strictness)
+                .map_err(|error| unusable(error.to_string()))?;
+        let voucher = Unverified::<Voucher>::parse_as(&bytes, encoding, strictness)
+            .map_err(|error| unusable(error.to_string()))?;
+        let nonce = request.content().nonce();
+        registrar::check_voucher(voucher.content(), &idevid.serial, nonce, identity.chain(), time)
+            .map_err(|refusal| unusable(refusal.to_string()))?;
+        if voucher.content().nonce().is_none() {
+            self.check_nonceless(voucher.content(), visit.now)?;
+        }
+        let mut events = Vec::new();
+        match &idevid.manufacturer.voucher_anchors {
+            Some(anchors) => {
+                voucher
+                    .verify_by_anchors(anchors, time)
+                    .map_err(|error| unusable(error.to_string()))?;
+            }
+            // The pledge knows its manufacturer's anchor; the registrar need not (RFC 8995 §5.6).
+            None => events.push(visit.event(
+                "voucher-signer-unknown",
+                Verdict::Done,
+                "RFC 8995 §5.6",
+                Some(&exchange.device),
+                "no anchor of the voucher's signer is known; forwarded as received".to_owned(),
+            )),
+        }
+        Ok(Checked { bytes, events })
+    }
+
+    /// A voucher without a nonce answers any request, so it must be one that the operator takes, and not be over.
+    fn check_nonceless(&self, voucher: &Voucher, now: Millis) -> Result<(), Refusal> {
+        let unusable = |reason: &str| Refusal::VoucherUnusable { reason: reason.to_owned() };
+        if self.nonceless == NoncelessVouchers::Refuse {
+            return Err(unusable("it has no nonce, and policy.nonceless is \"refuse\""));
+        }
+        match voucher.expires_on() {
+            Some(end) if end.seconds() <= now.seconds() => Err(unusable("it has ended already")),
+            _ => Ok(()),
+        }
+    }
+
+    fn issued(
+        &self,
+        visit: &Visit,
+        admitted: &Admitted,
+        exchange: &VoucherExchange,
+        checked: Checked,
+    ) -> Outcome {
+        let Checked { bytes, mut events } = checked;
+        let device = admitted.device();
+        let mut changes = vec![Change::SetVoucherState {
+            exchange: exchange.id.clone(),
+            state: VoucherState::Issued { voucher: bytes.clone() },
+            at: visit.now,
+        }];
+        // Where the audit log comes first, it opens EST, and it says that the voucher goes out.
+        if self.timing != AuditTiming::BeforeVoucher {
+            changes.extend(open(visit, device));
+            events.push(issued_event(visit, exchange, &bytes));
+        }
+        Outcome { decision: Decision { changes, events }, reply: Ok(bytes) }
     }
 }
 
@@ -99,14 +214,17 @@ pub fn open(visit: &Visit, device: &Device) -> Option<Change> {
 ///
 /// # Errors
 /// [`Refusal::MasaUnusable`], [`Refusal::MasaUnavailable`], [`Refusal::MasaWaiting`], [`Refusal::MasaUnauthorized`],
-/// [`Refusal::MasaRefused`].
+/// [`Refusal::MasaRefused`], [`Refusal::VoucherUnusable`], [`Refusal::Internal`].
 pub fn success(answer: Result<MasaAnswer, MasaError>) -> Result<MasaAnswer, Refusal> {
-    let answer = answer.map_err(|error| match error {
-        error if error.is_permanent() => Refusal::MasaUnusable { reason: error.to_string() },
-        error if error.is_about_the_answer() => {
-            Refusal::VoucherUnusable { reason: error.to_string() }
+    let answer = answer.map_err(|error| {
+        let reason = with_sources(&error);
+        match error.remedy() {
+            Remedy::Time => unavailable(reason),
+            Remedy::Operator => Refusal::MasaUnusable { reason },
+            // Where our files are is nobody's business.
+            Remedy::Administrator => Refusal::Internal { reason },
+            Remedy::Masa => Refusal::VoucherUnusable { reason },
         }
-        error => unavailable(error.to_string()),
     })?;
     match answer.status {
         200 => Ok(answer),
@@ -132,7 +250,10 @@ fn unavailable(reason: String) -> Refusal {
 }
 
 /// The voucher in an answer, which must be of the media type that was asked for.
-fn voucher(answer: Result<MasaAnswer, MasaError>, encoding: Encoding) -> Result<Vec<u8>, Refusal> {
+pub(super) fn voucher(
+    answer: Result<MasaAnswer, MasaError>,
+    encoding: Encoding,
+) -> Result<Vec<u8>, Refusal> {
     let answer = success(answer)?;
     if Encoding::of_media_type(&answer.content_type) != Some(encoding) {
         let received: String = answer.content_type.chars().take(MASA_TEXT_CHARACTERS).collect();
@@ -147,63 +268,11 @@ struct Checked {
     events: Vec<Event>,
 }
 
-/// Checks a voucher before it is forwarded (RFC 8995 §5.6, transparency).
-fn check(
-    visit: &Visit,
-    idevid: &Idevid,
-    exchange: &VoucherExchange,
-    identity: &RegistrarIdentity,
-    bytes: Vec<u8>,
-) -> Result<Checked, Refusal> {
-    let unusable = |reason: String| Refusal::VoucherUnusable { reason };
-    let time = ValidityTime::At(unix_time(visit.now));
-    let (encoding, strictness) =
-        (exchange.encoding, idevid.manufacturer.row.masa.dialect.strictness());
-    let request =
-        Unverified::<PledgeRequest>::parse_as(&exchange.pledge_request, encoding, strictness)
-            .map_err(|error| unusable(error.to_string()))?;
-    let voucher = Unverified::<Voucher>::parse_as(&bytes, encoding, strictness)
-        .map_err(|error| unusable(error.to_string()))?;
-    let nonce = request.content().nonce();
-    registrar::check_voucher(voucher.content(), &idevid.serial, nonce, identity.chain(), time)
-        .map_err(|refusal| unusable(refusal.to_string()))?;
-    let mut events = Vec::new();
-    match &idevid.manufacturer.voucher_anchors {
-        Some(anchors) => {
-            voucher
-                .verify_by_anchors(anchors, time)
-                .map_err(|error| unusable(error.to_string()))?;
-        }
-        // The pledge knows its manufacturer's anchor; the registrar need not (RFC 8995 §5.6).
-        None => events.push(visit.event(
-            "voucher-signer-unknown",
-            Verdict::Done,
-            "RFC 8995 §5.6",
-            Some(&exchange.device),
-            "no anchor of the voucher's signer is known; forwarded as received".to_owned(),
-        )),
-    }
-    Ok(Checked { bytes, events })
-}
-
-fn issued(
-    visit: &Visit,
-    admitted: &Admitted,
-    exchange: &VoucherExchange,
-    bytes: Vec<u8>,
-    mut events: Vec<Event>,
-) -> Outcome {
-    let device = admitted.device();
-    let mut changes = vec![Change::SetVoucherState {
-        exchange: exchange.id.clone(),
-        state: VoucherState::Issued { voucher: bytes.clone() },
-        at: visit.now,
-    }];
-    changes.extend(open(visit, device));
-    let detail = format!("voucher of {} octets in {}", bytes.len(), exchange.encoding.as_str());
-    let clause = "RFC 8995 §5.6";
-    events.push(visit.event("voucher-issued", Verdict::Done, clause, Some(&device.id), detail));
-    Outcome { decision: Decision { changes, events }, reply: Ok(bytes) }
+/// The event of a voucher that goes to the pledge.
+pub(super) fn issued_event(visit: &Visit, exchange: &VoucherExchange, voucher: &[u8]) -> Event {
+    let detail = format!("voucher of {} octets in {}", voucher.len(), exchange.encoding.as_str());
+    let device = Some(&exchange.device);
+    visit.event("voucher-issued", Verdict::Done, "RFC 8995 §5.6", device, detail)
 }
 
 /// The voucher as the pledge must get it: as received, but for COSE without the certificates beside the signature

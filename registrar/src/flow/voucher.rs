@@ -17,7 +17,7 @@ use crate::clock::unix_time;
 use crate::identity::RegistrarIdentity;
 use crate::policy::admission::Admitted;
 use crate::store::model::{
-    ApprovalReason, Event, Id, Millis, Sha256, Verdict, VoucherExchange, VoucherState,
+    ApprovalReason, Event, Id, Manufacturer, Millis, Sha256, Verdict, VoucherExchange, VoucherState,
 };
 
 /// The most issuers of an IDevID that go to the MASA with it.
@@ -56,12 +56,21 @@ pub fn read(
 /// # Errors
 /// [`Refusal::MasaUnusable`] if neither says anything legal.
 pub fn masa_url(idevid: &Idevid) -> Result<MasaUrl, Refusal> {
-    let text = idevid
-        .manufacturer
-        .row
+    masa_url_of(&idevid.manufacturer.row, Some(&idevid.certificate))
+}
+
+/// As [`masa_url`], of a device whose IDevID may not have been seen.
+///
+/// # Errors
+/// As [`masa_url`].
+pub fn masa_url_of(
+    manufacturer: &Manufacturer,
+    idevid: Option<&Certificate>,
+) -> Result<MasaUrl, Refusal> {
+    let text = manufacturer
         .masa_url
         .as_deref()
-        .or_else(|| idevid.certificate.masa_url_extension())
+        .or_else(|| idevid.and_then(Certificate::masa_url_extension))
         .ok_or_else(|| Refusal::MasaUnusable {
             reason:
                 "the IDevID names no MASA; set one with 'registrar manufacturer add --masa-url'"

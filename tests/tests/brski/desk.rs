@@ -6,7 +6,7 @@ use brski_lab::http::{Answer, Connection};
 use brski_lab::masa::MasaOptions;
 use brski_lab::pledge::Pledge;
 use brski_lab::pledge::tls::RetainedChain;
-use brski_tests::site::{self, Plan, TestSite, edit, event_kinds};
+use brski_tests::site::{self, Plan, TestSite, edit, event_kinds, json};
 use brski_voucher::artefact::Nonce;
 use brski_voucher::path;
 
@@ -71,4 +71,10 @@ pub(crate) async fn assert_refused(
     let kinds = event_kinds(site.site()).await?;
     assert_eq!(kinds.last().map(String::as_str), Some(event), "{kinds:?}");
     Ok(())
+}
+
+/// The state of a device.
+pub(crate) async fn state(site: &TestSite, serial: &str) -> anyhow::Result<String> {
+    let story = json(site.site(), "device show", &[serial]).await?;
+    Ok(story["device"]["state"].as_str().unwrap_or_default().to_owned())
 }

@@ -3,5 +3,11 @@
 // A panic is how a test fails.
 #![allow(clippy::indexing_slicing, clippy::expect_used, clippy::unwrap_used, clippy::panic)]
 
+mod audit;
 mod desk;
 mod encodings;
+mod login;
+mod masa;
+mod nonceless;
+mod telemetry;
+mod tls;

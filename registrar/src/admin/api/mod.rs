@@ -16,6 +16,7 @@ pub mod device;
 pub mod event;
 pub mod manufacturer;
 pub mod status;
+pub mod voucher;
 
 /// How many things a page has where nobody says how many.
 pub const PAGE: u32 = 100;

@@ -7,16 +7,19 @@ use std::sync::Arc;
 use acme_bridge::{Clock, RevocationReason};
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
+use brski_voucher::encoding::Encoding;
 
 use super::api::status::{Counters, Reloaded};
 use super::api::{MOST, PAGE};
 use super::problem::{Kind, Problem};
 use crate::config::{Config, IssuerConfig, Profile};
 use crate::flow::Decision;
+use crate::flow::nonceless::Subject;
 use crate::flow::operator::DeviceFacts;
+use crate::flow::refusal::Refusal;
 use crate::issue::acme::revocation;
-use crate::store::model::{Identity, KnownDevice, Millis};
-use crate::store::{Change, Store};
+use crate::store::model::{Identity, KnownDevice, Millis, NoncelessVoucher};
+use crate::store::{Change, Store, StoreError};
 
 mod approvals;
 mod certificates;
@@ -25,12 +28,28 @@ mod devices;
 mod events;
 mod import;
 mod manufacturers;
+mod vouchers;
 
 /// The daemon, which must hear of some changes at once.
 #[async_trait]
 pub trait Observer: Send + Sync + 'static {
     /// The manufacturers changed.
     async fn manufacturers_changed(&self);
+    /// Asks the MASA for a voucher without a nonce now; what came of it, `None` where no daemon runs.
+    ///
+    /// # Errors
+    /// If the store fails.
+    async fn fetch_voucher(
+        &self,
+        row: NoncelessVoucher,
+    ) -> Result<Option<NoncelessVoucher>, StoreError>;
+    /// Signs a request for a voucher without a nonce; `None` where no daemon runs. `issuer`: the idevid-issuer.
+    fn voucher_request(
+        &self,
+        subject: Subject<'_>,
+        issuer: Vec<u8>,
+        encoding: Encoding,
+    ) -> Option<Result<Vec<u8>, Refusal>>;
     /// How the daemon does; `None` where none runs.
     fn counters(&self) -> Option<Counters>;
     /// Reads the configuration again and applies what can be applied.
@@ -46,6 +65,22 @@ pub struct NoDaemon;
 #[async_trait]
 impl Observer for NoDaemon {
     async fn manufacturers_changed(&self) {}
+
+    async fn fetch_voucher(
+        &self,
+        _: NoncelessVoucher,
+    ) -> Result<Option<NoncelessVoucher>, StoreError> {
+        Ok(None)
+    }
+
+    fn voucher_request(
+        &self,
+        _: Subject<'_>,
+        _: Vec<u8>,
+        _: Encoding,
+    ) -> Option<Result<Vec<u8>, Refusal>> {
+        None
+    }
 
     fn counters(&self) -> Option<Counters> {
         None

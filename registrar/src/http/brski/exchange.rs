@@ -1,28 +1,24 @@
 //! One voucher exchange: policy is asked, the exchange is found or begun, the MASA is asked, the voucher goes out.
 
-use std::time::Duration;
-
 use brski_voucher::artefact::PledgeRequest;
 use brski_voucher::encoding::Encoding;
+use brski_voucher::idevid::MasaUrl;
 use brski_voucher::verify::Verified;
-use bytes::Bytes;
-use tokio::time::Instant;
 
+use super::ask::{Question, ask};
 use crate::entropy::random_id;
-use crate::flow::Decision;
-use crate::flow::issuance;
+use crate::flow::audit::{self, Court};
+use crate::flow::issuance::{self, Outcome, Terms};
 use crate::flow::peer::Idevid;
 use crate::flow::refusal::Refusal;
 use crate::flow::voucher::{self, Standing};
+use crate::flow::{Decision, Visit};
 use crate::http::admit::{Entries, entries};
 use crate::http::app::{App, Arrival, Refused};
-use crate::masa::client::{MasaAnswer, MasaError, MasaRequest};
+use crate::masa::client::Operation;
 use crate::policy::admission::{Admitted, Entry};
 use crate::store::model::{KnownDevice, Sha256, VoucherExchange};
 use crate::store::{Change, Conflict, StoreError};
-
-/// How long the registrar waits before it asks a MASA again, at first.
-const MASA_PAUSE: Duration = Duration::from_millis(250);
 
 /// Answers a pledge's request with its voucher.
 pub(super) async fn voucher(
@@ -38,23 +34,13 @@ pub(super) async fn voucher(
     let digest = Sha256::of(content);
     let _one_at_a_time = app.locks.lock(digest).await;
     let (admitted, exchange) = find(app, arrival, idevid, known, &request).await?;
+    let desk = Desk { app, idevid, admitted: &admitted, exchange: &exchange, url: &url };
+    let visit = &arrival.visit;
     let bytes = match voucher::standing(&exchange)? {
         Standing::Voucher(bytes) => bytes.to_vec(),
-        Standing::Ask => {
-            let row = &idevid.manufacturer.row;
-            let call = MasaRequest {
-                url: &url,
-                hosts: &row.masa_hosts,
-                anchors: &row.masa_anchors,
-                operation: "requestvoucher",
-                media_type: row.masa.dialect.media_type(exchange.encoding),
-                accept: row.masa.dialect.media_type(exchange.encoding),
-                body: Bytes::copy_from_slice(&exchange.registrar_request),
-            };
-            let answer = ask(app, call, app.profile(&admitted.device().profile)?.hold).await;
-            receive(app, arrival, idevid, &admitted, &exchange, answer).await?
-        }
+        Standing::Ask => desk.ask_for_voucher(visit).await?,
     };
+    let bytes = desk.ask_for_log(visit, bytes).await?;
     Ok(issuance::for_pledge(&bytes, &exchange, idevid)?)
 }
 
@@ -102,45 +88,81 @@ async fn find(
     Err(Refusal::Internal { reason }.into())
 }
 
-/// Calls the MASA, again and again within `hold` while it cannot be reached or fails.
-async fn ask(app: &App, call: MasaRequest<'_>, hold: Duration) -> Result<MasaAnswer, MasaError> {
-    let deadline = Instant::now() + hold;
-    let mut pause = MASA_PAUSE;
-    loop {
-        let outcome = app.masa.call(call.clone()).await;
-        let again = match &outcome {
-            Ok(answer) => answer.status >= 500,
-            Err(error) => !error.is_permanent(),
-        };
-        if !again || Instant::now() + pause >= deadline {
-            return outcome;
-        }
-        tokio::time::sleep(pause).await;
-        pause *= 2;
-    }
+/// An exchange whose device was let in, and whose MASA may have to be asked.
+struct Desk<'a> {
+    app: &'a App,
+    idevid: &'a Idevid,
+    admitted: &'a Admitted,
+    exchange: &'a VoucherExchange,
+    url: &'a MasaUrl,
 }
 
-/// Judges the MASA's answer and writes what becomes of the exchange, before the pledge hears of it.
-async fn receive(
-    app: &App,
-    arrival: &Arrival,
-    idevid: &Idevid,
-    admitted: &Admitted,
-    exchange: &VoucherExchange,
-    answer: Result<MasaAnswer, MasaError>,
-) -> Result<Vec<u8>, Refused> {
-    let mut visit = arrival.visit.clone();
-    visit.now = app.now();
-    let outcome = issuance::receive(&visit, idevid, admitted, exchange, &app.identity, answer);
-    match outcome.reply {
-        Ok(bytes) => {
-            app.commit(outcome.decision).await?;
-            Ok(bytes)
+impl Desk<'_> {
+    fn question(&self, operation: Operation) -> Question<'_> {
+        Question {
+            url: self.url,
+            manufacturer: &self.idevid.manufacturer.row,
+            operation,
+            encoding: self.exchange.encoding,
+            body: &self.exchange.registrar_request,
         }
-        Err(refusal) => Err(Refused {
-            refusal,
-            device: Some(admitted.device().id.clone()),
-            decision: outcome.decision,
-        }),
+    }
+
+    /// Asks the MASA for the voucher, and writes what becomes of the exchange before the pledge hears of it.
+    ///
+    /// While the MASA is away, a voucher that was fetched ahead will do.
+    async fn ask_for_voucher(&self, visit: &Visit) -> Result<Vec<u8>, Refused> {
+        let hold = self.app.profile(&self.admitted.device().profile)?.hold;
+        let answer = ask(self.app, self.question(Operation::RequestVoucher), hold).await;
+        let visit = &Visit { now: self.app.now(), ..visit.clone() };
+        let policy = &self.app.config.load().policy;
+        let terms = Terms {
+            idevid: self.idevid,
+            identity: &self.app.identity,
+            nonceless: policy.nonceless,
+            timing: audit::timing(self.idevid, &policy.audit_log),
+        };
+        let mut outcome = terms.receive(visit, self.admitted, self.exchange, answer);
+        if let Err(Refusal::MasaUnavailable { .. }) = &outcome.reply {
+            let device = &self.admitted.device().id;
+            let ahead = self.app.store.nonceless_voucher(device, self.exchange.encoding).await?;
+            let ahead = ahead.as_ref().and_then(|row| row.current(visit.now));
+            if let Some(ahead) = ahead
+                && let Some(instead) =
+                    terms.fetched_ahead(visit, self.admitted, self.exchange, ahead)
+            {
+                outcome = instead;
+            }
+        }
+        self.conclude(outcome).await
+    }
+
+    /// Has the audit log judged first, where that is what the operator wants.
+    async fn ask_for_log(&self, visit: &Visit, voucher: Vec<u8>) -> Result<Vec<u8>, Refused> {
+        let config = self.app.config.load();
+        let rules = &config.policy.audit_log;
+        if !audit::holds_voucher(self.exchange, audit::timing(self.idevid, rules)) {
+            return Ok(voucher);
+        }
+        let hold = self.app.profile(&self.admitted.device().profile)?.hold;
+        let answer = ask(self.app, self.question(Operation::RequestAuditLog), hold).await;
+        let visit = &Visit { now: self.app.now(), ..visit.clone() };
+        let court = Court { rules, identity: &self.app.identity, idevid: self.idevid };
+        let outcome = court.before_voucher(visit, self.admitted, self.exchange, voucher, answer);
+        self.conclude(outcome).await
+    }
+
+    async fn conclude(&self, outcome: Outcome) -> Result<Vec<u8>, Refused> {
+        match outcome.reply {
+            Ok(bytes) => {
+                self.app.commit(outcome.decision).await?;
+                Ok(bytes)
+            }
+            Err(refusal) => Err(Refused {
+                refusal,
+                device: Some(self.admitted.device().id.clone()),
+                decision: outcome.decision,
+            }),
+        }
     }
 }

@@ -18,7 +18,9 @@ use crate::store::StoreError;
 use crate::store::model::KnownDevice;
 use crate::tls::peer::Peer;
 
+pub(crate) mod ask;
 mod exchange;
+mod log;
 
 /// The media type of a status report.
 const STATUS_MEDIA_TYPE: &str = "application/json";
@@ -63,11 +65,13 @@ pub async fn voucher_status(
         let device = known.device.id.clone();
         let refused = |refusal| Refused::of(&device, refusal);
         let admitted = readmit(known, idevid).map_err(refused)?;
-        let status = telemetry::read(&content).map_err(refused)?;
+        let report = telemetry::read(&content).map_err(refused)?;
         let exchange = app.store.latest_voucher_exchange(&device).await?;
-        let decision = telemetry::voucher_status(&arrival.visit, &admitted, exchange, &status)
+        let visit = &arrival.visit;
+        let decision = telemetry::voucher_status(visit, &admitted, exchange.as_ref(), &report)
             .map_err(refused)?;
         app.commit(decision).await?;
+        log::after_status(app, visit, idevid, &device).await?;
         Ok(Response::new(Body::empty()))
     })
     .await
@@ -93,9 +97,9 @@ pub async fn enroll_status(
             }
         };
         headers::require_media_type(&parts.headers, STATUS_MEDIA_TYPE)?;
-        let status =
+        let report =
             telemetry::read(&content).map_err(|refusal| Refused::of(&known.device.id, refusal))?;
-        app.commit(telemetry::enroll_status(&arrival.visit, &known, &session, &status)).await?;
+        app.commit(telemetry::enroll_status(&arrival.visit, &known, &session, &report)).await?;
         Ok(Response::new(Body::empty()))
     })
     .await

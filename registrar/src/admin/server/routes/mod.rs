@@ -18,6 +18,7 @@ mod daemon;
 mod devices;
 mod events;
 mod manufacturers;
+mod vouchers;
 
 /// What a handler gives: JSON, or a problem.
 type Answer<T> = Result<axum::Json<T>, Problem>;
@@ -36,6 +37,8 @@ fn all(role: Role) -> OpenApiRouter<Arc<Service>> {
             .routes(routes!(certificates::show))
             .routes(routes!(approvals::list))
             .routes(routes!(credentials::list))
+            .routes(routes!(vouchers::list))
+            .routes(routes!(vouchers::show))
             .routes(routes!(events::list))
             .routes(routes!(events::tail))
             .routes(routes!(events::verify))
@@ -52,6 +55,7 @@ fn all(role: Role) -> OpenApiRouter<Arc<Service>> {
             .routes(routes!(devices::restore))
             .routes(routes!(devices::rename))
             .routes(routes!(devices::replace))
+            .routes(routes!(vouchers::prefetch))
             .routes(routes!(certificates::revoke))
             .routes(routes!(credentials::add))
             .routes(routes!(credentials::revoke))
