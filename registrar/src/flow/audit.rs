@@ -30,10 +30,13 @@ pub fn timing(idevid: &Idevid, rules: &AuditRules) -> AuditTiming {
     idevid.manufacturer.row.masa.audit_log.unwrap_or(rules.when)
 }
 
-/// Whether the voucher of an exchange may not go out yet: its device's log was not judged.
+/// Whether the voucher of an exchange may not go out yet: no log of its device was judged and found good enough.
+///
+/// One that was refused before is judged again, since the MASA or the operator may have changed something.
 #[must_use]
 pub fn holds_voucher(exchange: &VoucherExchange, timing: AuditTiming) -> bool {
-    timing == AuditTiming::BeforeVoucher && exchange.audit.is_none()
+    let is_passed = exchange.audit.as_ref().is_some_and(|audit| refused(audit).is_none());
+    timing == AuditTiming::BeforeVoucher && !is_passed
 }
 
 /// What a log is judged by.

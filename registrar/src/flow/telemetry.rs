@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use brski_voucher::telemetry::Status;
+use brski_voucher::telemetry::{MEMBERS, Status};
 use serde::de::IgnoredAny;
 
 use super::refusal::Refusal;
@@ -18,10 +18,6 @@ const REASON_CHARACTERS: usize = 500;
 /// How many members that are not known are told, and how much of each name, in characters.
 const UNKNOWN_MOST: usize = 5;
 const UNKNOWN_CHARACTERS: usize = 30;
-/// The members of a report (RFC 8995 §5.7).
-const MEMBERS: [&str; 4] = ["version", "status", "reason", "reason-context"];
-/// The version of reports that is known.
-const VERSION: u64 = 1;
 const VOUCHER_STATUS: &str = "RFC 8995 §5.7";
 const ENROLL_STATUS: &str = "RFC 8995 §5.9.4";
 
@@ -67,7 +63,7 @@ impl Report {
         let detail = format!("the report has version {version}; what was known of it was taken");
         let event =
             || visit.event("status-version-unknown", Verdict::Failed, clause, Some(device), detail);
-        (version > VERSION).then(event)
+        (!self.status.is_known_version()).then(event)
     }
 }
 

@@ -65,9 +65,9 @@ pub(crate) async fn assert_refused(
     words: &str,
     event: &str,
 ) -> anyhow::Result<()> {
+    assert_eq!(answer.content_type, "text/plain; charset=utf-8", "{}", answer.status);
     assert_eq!(answer.status, status, "{}", answer.text());
     assert!(answer.text().contains(words), "{}", answer.text());
-    assert_eq!(answer.content_type, "text/plain; charset=utf-8");
     let kinds = event_kinds(site.site()).await?;
     assert_eq!(kinds.last().map(String::as_str), Some(event), "{kinds:?}");
     Ok(())

@@ -50,13 +50,14 @@ async fn answers_that_are_no_vouchers_for_this_pledge_are_not_forwarded() -> any
 async fn a_masa_that_never_ends_its_answer_is_given_up_in_time() -> anyhow::Result<()> {
     let site = site().await?;
     site.lab.masa.behave(Misbehaviour::Slow);
+    let pledge = site.lab.pledge("SLOW-MASA")?;
     let begin = Instant::now();
-    let (answer, mut visit) = ask(&site, &site.lab.pledge("SLOW-MASA")?).await?;
+    let (answer, mut visit) = ask(&site, &pledge).await?;
     assert_refused(&site, &answer, 503, "cannot be reached", "masa-unavailable").await?;
     assert_eq!(answer.retry_after, "30");
     assert!(begin.elapsed() < Duration::from_secs(10), "{:?}", begin.elapsed());
     site.lab.masa.behave(Misbehaviour::None);
-    let answer = visit.ask(&site.lab.pledge("SLOW-MASA")?).await?;
+    let answer = visit.ask(&pledge).await?;
     assert_eq!(answer.status, 200, "{}", answer.text());
     Ok(())
 }

@@ -93,8 +93,9 @@ async fn one_is_renewed_before_it_ends_and_not_given_after() -> anyhow::Result<(
     let failed = failed.await.unwrap_or_default();
     assert!(failed.contains("sold to somebody else"), "{failed}");
     site.lab.masa.behave(Misbehaviour::Unavailable);
+    let pledge = site.lab.pledge("RENEWS")?;
     let over = process::until(Duration::from_secs(20), async || {
-        let (answer, _) = ask(&site, &site.lab.pledge("RENEWS").ok()?).await.ok()?;
+        let (answer, _) = ask(&site, &pledge).await.ok()?;
         (answer.status == 503).then_some(())
     });
     assert!(over.await.is_some(), "one that has ended is given");
