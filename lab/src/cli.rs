@@ -13,7 +13,7 @@ use clap::{Args, Parser, Subcommand};
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 
-use crate::masa::Masa;
+use crate::masa::{Masa, MasaOptions};
 use crate::pki::{self, Credential, Manufacturer};
 use crate::pledge::Pledge;
 use crate::pledge::journey::{self, Label};
@@ -248,8 +248,9 @@ async fn masa(arguments: &MasaArguments) -> anyhow::Result<ExitCode> {
     let folder = &arguments.dir;
     let authority = certificate(&folder.join("ca.pem"))?;
     let signer = credential(folder, "voucher-signer")?;
-    let masa =
-        Masa::of(arguments.listen, &authority, &signer, &credential(folder, "masa-tls")?).await?;
+    let tls = credential(folder, "masa-tls")?;
+    let options = MasaOptions::default();
+    let masa = Masa::of(arguments.listen, &authority, &signer, &tls, options).await?;
     eprintln!("brski-lab: MASA listens on https://{}", masa.address());
     tokio::signal::ctrl_c().await?;
     eprintln!("brski-lab: {} requests, {} vouchers", masa.requests(), masa.issued());

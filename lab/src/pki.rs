@@ -140,6 +140,21 @@ impl Authority {
         self.issue(&parameters)
     }
 
+    /// Makes a certificate for a TLS client.
+    ///
+    /// # Errors
+    /// If the library cannot make it.
+    pub fn client(&self, name: &str) -> Result<Credential, rcgen::Error> {
+        let mut parameters = CertificateParams::default();
+        parameters.distinguished_name = subject(name);
+        parameters.is_ca = IsCa::ExplicitNoCa;
+        parameters.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        parameters.use_authority_key_identifier_extension = true;
+        parameters.not_before = FOUNDED;
+        parameters.not_after = FOREVER;
+        self.issue(&parameters)
+    }
+
     /// Makes a certificate that signs vouchers.
     ///
     /// # Errors

@@ -146,9 +146,22 @@ pub async fn introduce(
     folder: &Path,
     manufacturer: &Manufacturer,
 ) -> anyhow::Result<()> {
+    introduce_with(site, folder, manufacturer, &[]).await
+}
+
+/// As [`introduce`], with more arguments of `registrar manufacturer add`.
+///
+/// # Errors
+/// What the registrar says.
+pub async fn introduce_with(
+    site: &Site,
+    folder: &Path,
+    manufacturer: &Manufacturer,
+    more: &[OsString],
+) -> anyhow::Result<()> {
     let anchor = folder.join("manufacturer-ca.pem");
     std::fs::write(&anchor, manufacturer.authority.pem())?;
-    let arguments: Vec<OsString> = vec![
+    let mut arguments: Vec<OsString> = vec![
         "--name".into(),
         manufacturer.name.as_str().into(),
         "--ca".into(),
@@ -158,6 +171,7 @@ pub async fn introduce(
         "--masa-host".into(),
         "localhost".into(),
     ];
+    arguments.extend_from_slice(more);
     site.command("manufacturer add", &arguments).await?;
     Ok(())
 }

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use brski_registrar::store::model::{
     Device, DeviceFilter, DevicePlace, DeviceState, Entry, Event, Id, Identity, KnownDevice,
-    Manufacturer, Millis, Verdict,
+    Manufacturer, MasaOptions, Millis, Verdict,
 };
 use brski_registrar::store::sqlite::SqliteStore;
 use brski_registrar::store::{Change, Store};
@@ -62,6 +62,7 @@ fn manufacturer() -> Manufacturer {
         masa_anchors: vec![],
         masa_hosts: vec![],
         voucher_anchors: vec![],
+        masa: MasaOptions::default(),
         entry: Entry::Voucher,
         created_at: Millis(0),
     }

@@ -7,12 +7,13 @@ CREATE TABLE settings (
 ) STRICT;
 INSERT INTO settings (name, value) VALUES ('generation', 0);
 
--- entry: 'voucher', or 'est' where its devices may enroll without one.
+-- entry: 'voucher', or 'est' where its devices may enroll without one. masa: its options as JSON (store/model/masa.rs).
 CREATE TABLE manufacturers (
     id TEXT PRIMARY KEY,
     name TEXT NOT NULL UNIQUE,
     masa_url TEXT,
     entry TEXT NOT NULL,
+    masa TEXT NOT NULL,
     created_at INTEGER NOT NULL
 ) STRICT;
 
@@ -94,19 +95,44 @@ CREATE TABLE credentials (
     revoked_at INTEGER
 ) STRICT;
 
+-- encoding: cms, jws or cose. audit_verdict: accepted, refused or missing; absent until the log was asked for.
 CREATE TABLE voucher_exchanges (
     id TEXT PRIMARY KEY,
     request_sha256 BLOB NOT NULL UNIQUE,
     device TEXT NOT NULL REFERENCES devices (id),
+    encoding TEXT NOT NULL,
     pledge_request BLOB NOT NULL,
     registrar_request BLOB NOT NULL,
     state TEXT NOT NULL,
     voucher BLOB,
     reason TEXT,
+    audit_log BLOB,
+    audit_verdict TEXT,
+    audit_reason TEXT,
+    audited_at INTEGER,
     created_at INTEGER NOT NULL,
     updated_at INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX voucher_exchanges_by_device ON voucher_exchanges (device, updated_at);
+
+-- Vouchers without a nonce, fetched ahead. voucher: absent until the MASA gave it. due: when the MASA is asked again.
+-- lease: which node asks, until when.
+CREATE TABLE nonceless_vouchers (
+    device TEXT NOT NULL REFERENCES devices (id),
+    encoding TEXT NOT NULL,
+    registrar_request BLOB NOT NULL,
+    voucher BLOB,
+    expires_at INTEGER,
+    attempts INTEGER NOT NULL,
+    due INTEGER NOT NULL,
+    problem TEXT,
+    created_at INTEGER NOT NULL,
+    updated_at INTEGER NOT NULL,
+    lease_node TEXT,
+    lease_until INTEGER,
+    PRIMARY KEY (device, encoding)
+) STRICT;
+CREATE INDEX nonceless_vouchers_by_due ON nonceless_vouchers (due);
 
 -- replaces: SHA-256 of the certificate that is being renewed.
 CREATE TABLE enrollments (

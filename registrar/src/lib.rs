@@ -15,6 +15,7 @@ pub mod masa;
 pub mod notify;
 pub mod observe;
 pub mod policy;
+pub mod secret;
 pub mod store;
 pub mod tls;
 pub mod trail;

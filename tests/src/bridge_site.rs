@@ -23,7 +23,7 @@ use brski_registrar::issue::orders::Orders;
 use brski_registrar::observe::metrics::Metrics;
 use brski_registrar::store::model::{
     Device, DeviceState, Enrollment, EnrollmentState, Entry, Event, Id, Identity, KnownDevice,
-    Manufacturer, Millis, Sha256,
+    Manufacturer, MasaOptions, Millis, Sha256,
 };
 use brski_registrar::store::sqlite::SqliteStore;
 use brski_registrar::store::watch::{Access, Watcher};
@@ -165,6 +165,7 @@ impl Dns {
             masa_anchors: Vec::new(),
             masa_hosts: Vec::new(),
             voucher_anchors: Vec::new(),
+            masa: MasaOptions::default(),
             entry: Entry::Voucher,
             created_at: Millis(1),
         };

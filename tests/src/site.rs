@@ -5,12 +5,14 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use brski_lab::masa::Masa;
+use brski_lab::masa::{Masa, MasaOptions};
 use brski_lab::pebble::{Pebble, PebbleOptions};
 use brski_lab::pki::Manufacturer;
 use brski_lab::process;
 use brski_lab::registrar::Site;
-use brski_lab::up::{Issuer, Lab, MANUFACTURER, SiteOptions, ZONE, acme_arguments, introduce};
+use brski_lab::up::{
+    Issuer, Lab, MANUFACTURER, SiteOptions, ZONE, acme_arguments, introduce, introduce_with,
+};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -98,16 +100,45 @@ async fn start(issuer: Issuer, pebble: PathBuf) -> anyhow::Result<TestSite> {
 pub async fn prepared(
     prepare: impl FnOnce(&Path) -> anyhow::Result<Vec<OsString>>,
 ) -> anyhow::Result<TestSite> {
+    brski(Plan::default(), prepare).await
+}
+
+/// Stands in the arguments of a [`Plan`] for where its MASA is.
+pub const MASA_URL: &str = "{masa-url}";
+
+/// What a site is to be like whose MASA is not as any other.
+#[derive(Default)]
+pub struct Plan {
+    /// What the MASA is like.
+    pub masa: MasaOptions,
+    /// More arguments of `registrar manufacturer add`.
+    pub arguments: Vec<OsString>,
+}
+
+/// As [`prepared`], with a MASA and a manufacturer to a plan.
+///
+/// # Errors
+/// What cannot be started.
+pub async fn brski(
+    plan: Plan,
+    prepare: impl FnOnce(&Path) -> anyhow::Result<Vec<OsString>>,
+) -> anyhow::Result<TestSite> {
     let folder = tempfile::tempdir()?;
     let loopback = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let manufacturer = Manufacturer::new(MANUFACTURER)?;
-    let masa = Masa::start(loopback, &manufacturer).await?;
+    let masa = Masa::start_with(loopback, &manufacturer, plan.masa).await?;
     let site = Site::new(&programs::ours("registrar")?, &folder.path().join("registrar"))?;
     let listen = format!("127.0.0.1:{}", process::free_port()?);
     site.init(&["--domain", ZONE, "--listen", &listen]).await?;
     let launcher = prepare(site.folder())?;
     let registrar = site.under(launcher).serve().await?;
-    introduce(registrar.site(), folder.path(), &manufacturer).await?;
+    let url = OsString::from(masa.url());
+    let arguments: Vec<OsString> = plan
+        .arguments
+        .into_iter()
+        .map(|argument| if argument == MASA_URL { url.clone() } else { argument })
+        .collect();
+    introduce_with(registrar.site(), folder.path(), &manufacturer, &arguments).await?;
     let lab = Lab { manufacturer, masa, pebble: None, registrar };
     Ok(TestSite { lab, folder })
 }

@@ -9,6 +9,8 @@ use crate::content::{ContentError, json};
 
 /// The version of the reports that this library knows.
 const VERSION: u64 = 1;
+/// The members of a report (RFC 8995 §5.7); any other is ignored.
+pub const MEMBERS: [&str; 4] = ["version", "status", "reason", "reason-context"];
 /// The longest report that is read, in octets.
 pub const STATUS_OCTETS: usize = 16 * 1024;
 
@@ -109,6 +111,12 @@ impl Status {
     #[must_use]
     pub fn version(&self) -> u64 {
         self.version
+    }
+
+    /// Whether this library knows the version.
+    #[must_use]
+    pub fn is_known_version(&self) -> bool {
+        self.version <= VERSION
     }
 
     /// Whether all is well.

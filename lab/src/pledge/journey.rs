@@ -9,9 +9,9 @@ use brski_est::csr_attributes::{ClientFacts, CsrPlan};
 use brski_est::csr_builder::{PrivateKey, Signer as _};
 use brski_est::path as est_path;
 use brski_voucher::certificate::Certificate;
+use brski_voucher::path;
 use brski_voucher::telemetry::Status;
 use brski_voucher::trust::{Anchors, ValidityTime, verify_chain};
-use brski_voucher::{media_type, path};
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use rustls_pki_types::{CertificateDer, UnixTime};
@@ -129,7 +129,7 @@ pub async fn bootstrap(
             &mut connection,
             "requestvoucher",
             path::REQUEST_VOUCHER,
-            media_type::VOUCHER_CMS,
+            pledge.media_type(),
             der.clone(),
         )
         .await?;

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use brski_voucher::artefact::{Assertion, Nonce, PledgeRequestFields, Voucher};
 use brski_voucher::certificate::Certificate;
+use brski_voucher::encoding::{Encoding, Strictness};
 use brski_voucher::idevid::{self, SerialNumber};
 use brski_voucher::pledge;
 use brski_voucher::signature::PrivateKey;
@@ -78,13 +79,15 @@ pub struct Pledge {
     serial: SerialNumber,
     key: PrivateKey,
     manufacturer: Anchors,
+    signers: Vec<Certificate>,
     versions: TlsVersions,
+    encoding: Encoding,
 }
 
 /// A voucher request and the nonce in it.
 #[derive(Clone, Debug)]
 pub struct SignedRequest {
-    /// CMS, DER.
+    /// The request as it is sent: CMS in DER, unless the pledge writes otherwise.
     pub der: Vec<u8>,
     /// The nonce.
     pub nonce: Nonce,
@@ -111,8 +114,33 @@ impl Pledge {
                 .map_err(|error| PledgeError::check(step, error))?,
             idevid,
             credential,
+            signers: Vec::new(),
             versions: TlsVersions::default(),
+            encoding: Encoding::default(),
         })
+    }
+
+    /// The same device, which writes its requests in this encoding.
+    #[must_use]
+    pub fn writing(self, encoding: Encoding) -> Self {
+        Self { encoding, ..self }
+    }
+
+    /// The same device, which knows the certificate of its MASA's voucher signer from the factory:
+    /// in COSE a voucher does not carry it (draft-ietf-anima-constrained-voucher §6.8).
+    ///
+    /// # Errors
+    /// [`PledgeError::Check`] if it cannot be read.
+    pub fn knowing(mut self, signer: &CertificateDer<'_>) -> Result<Self, PledgeError> {
+        let signer = Certificate::from_der(signer);
+        self.signers.push(signer.map_err(|error| PledgeError::check("factory", error))?);
+        Ok(self)
+    }
+
+    /// The media type of its requests.
+    #[must_use]
+    pub fn media_type(&self) -> &'static str {
+        self.encoding.media_type()
     }
 
     /// The same device, which speaks these versions of TLS only.
@@ -177,7 +205,7 @@ impl Pledge {
         };
         let chain = std::slice::from_ref(&self.idevid);
         let der = request
-            .sign(&self.key, chain, now())
+            .sign_as(self.encoding, &self.key, chain, now())
             .map_err(|error| PledgeError::check(step, error))?;
         Ok(SignedRequest { der, nonce })
     }
@@ -194,9 +222,9 @@ impl Pledge {
     ) -> Result<Certificate, PledgeError> {
         let step = "voucher";
         let time = ValidityTime::At(now());
-        let voucher = Unverified::<Voucher>::parse(voucher)
+        let voucher = Unverified::<Voucher>::parse_as(voucher, self.encoding, Strictness::Standard)
             .map_err(|error| PledgeError::check(step, error))?
-            .verify_by_anchors(&self.manufacturer, time)
+            .verify_by_anchors_among(&self.manufacturer, &self.signers, time)
             .map_err(|error| PledgeError::check(step, error))?;
         pledge::check_voucher(&voucher, &self.serial, nonce, &self.idevid, time)
             .map_err(|error| PledgeError::check(step, error))?;

@@ -7,14 +7,14 @@ use clap::{Args, Subcommand};
 use super::Failed;
 use super::options::{ConfigOption, ReadOptions, print_json, read};
 use super::table::render;
-use crate::admin::api::manufacturer::{ManufacturerView, NewManufacturer};
+use crate::admin::api::manufacturer::{ManufacturerView, NewManufacturer, NewMasaOptions};
 
 const PATH: &str = "/v1/manufacturers";
 
 #[derive(Debug, Subcommand)]
 pub(super) enum ManufacturerCommand {
     /// Let the devices of a manufacturer join; effective at once in a running registrar
-    Add(AddOptions),
+    Add(Box<AddOptions>),
     /// List the manufacturers
     List(ReadOptions),
 }
@@ -44,6 +44,61 @@ pub(super) struct AddOptions {
     /// Let its devices enroll with their IDevID alone, without a voucher, if an operator expects or approves them
     #[arg(long)]
     est_without_brski: bool,
+    #[command(flatten)]
+    masa: MasaArguments,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct MasaArguments {
+    /// The certificate that its MASA is shown in TLS, PEM; 'registrar' for the registrar's own, 'none' for none
+    #[arg(long, value_name = "FILE", default_value = "registrar")]
+    masa_client_certificate: String,
+    /// The key of that certificate, PKCS#8 PEM, mode 0600; or systemd:NAME
+    #[arg(long, value_name = "FILE")]
+    masa_client_key: Option<String>,
+    /// USER:PASSWORD for its MASA's HTTP Basic or Digest, mode 0600; or systemd:NAME
+    #[arg(long, value_name = "FILE")]
+    masa_credential: Option<String>,
+    /// When to ask its MASA for audit logs; as policy.audit_log.when says if left out
+    #[arg(long, value_name = "WHEN", value_parser = ["before-voucher", "after-status", "off"])]
+    audit_log: Option<String>,
+    /// Read more of what its pledges and its MASA encode wrong
+    #[arg(long)]
+    lenient: bool,
+    /// Write CMS with content type id-data, as before RFC 8366 was finished
+    #[arg(long)]
+    cms_id_data: bool,
+    /// Send COSE to its MASA as application/voucher-cose+cbor, its name until December 2023
+    #[arg(long)]
+    cose_old_name: bool,
+}
+
+impl MasaArguments {
+    fn options(self) -> Result<NewMasaOptions, Failed> {
+        let is_word = ["registrar", "none"].contains(&self.masa_client_certificate.as_str());
+        Ok(NewMasaOptions {
+            client_certificate: match is_word {
+                true => Some(self.masa_client_certificate),
+                false => Some(absolute(self.masa_client_certificate)?),
+            },
+            client_key: self.masa_client_key.map(absolute).transpose()?,
+            credential: self.masa_credential.map(absolute).transpose()?,
+            audit_log: self.audit_log,
+            lenient: self.lenient,
+            id_data: self.cms_id_data,
+            old_cose_name: self.cose_old_name,
+        })
+    }
+}
+
+/// The same file for a daemon that runs in another folder.
+fn absolute(file: String) -> Result<String, Failed> {
+    if file.starts_with("systemd:") {
+        return Ok(file);
+    }
+    let path =
+        std::path::absolute(&file).map_err(|error| Failed::new(format!("{file}: {error}")))?;
+    Ok(path.to_string_lossy().into_owned())
 }
 
 pub(super) async fn manufacturer(command: ManufacturerCommand) -> Result<(), Failed> {
@@ -57,6 +112,7 @@ pub(super) async fn manufacturer(command: ManufacturerCommand) -> Result<(), Fai
                 masa_hosts: options.masa_hosts,
                 voucher_ca: options.voucher_ca.as_deref().map(read).transpose()?,
                 est_without_brski: options.est_without_brski,
+                masa: options.masa.options()?,
             };
             let client = options.config.open().await?;
             let added: ManufacturerView = client.post(PATH, &new).await?;

@@ -27,6 +27,7 @@ mod order;
 mod own;
 mod story;
 mod table;
+mod voucher;
 
 /// A BRSKI registrar and EST server whose certificates come from any ACME CA.
 #[derive(Debug, Parser)]
@@ -53,6 +54,9 @@ enum Command {
     /// Devices that wait for a person
     #[command(subcommand)]
     Approval(approval::ApprovalCommand),
+    /// Vouchers: fetched ahead, or the last one of a device
+    #[command(subcommand)]
+    Voucher(voucher::VoucherCommand),
     /// Certificates that were issued
     #[command(subcommand)]
     Certificate(certificate::CertificateCommand),
@@ -94,6 +98,10 @@ struct Failed {
 impl Failed {
     fn new(message: impl Into<String>) -> Self {
         Self { code: 1, message: message.into() }
+    }
+
+    fn later(message: impl Into<String>) -> Self {
+        Self { code: 75, message: message.into() }
     }
 
     fn usage(message: impl Into<String>) -> Self {
@@ -155,6 +163,7 @@ async fn perform(command: Command) -> Result<(), Failed> {
         Command::Manufacturer(command) => manufacturer::manufacturer(command).await,
         Command::Device(command) => device::device(command).await,
         Command::Approval(command) => approval::approval(command).await,
+        Command::Voucher(command) => voucher::voucher(command).await,
         Command::Certificate(command) => certificate::certificate(command).await,
         Command::Order(command) => order::order(command).await,
         Command::Acme(command) => acme::acme(command).await,

@@ -11,7 +11,8 @@ use toml::value::Datetime;
 use super::raw;
 use super::reader::Reader;
 use crate::policy::admission::Unexpected;
-use crate::policy::audit::AuditRules;
+use crate::policy::audit::{AuditRules, MissingLog, NoncelessVouchers};
+use crate::store::model::AuditTiming;
 
 /// The longest domainID that is taken, in octets: a digest of today, and one of tomorrow.
 const DOMAIN_OCTETS: usize = 64;
@@ -21,6 +22,8 @@ const DOMAIN_OCTETS: usize = 64;
 pub struct Policy {
     /// What becomes of genuine devices that no operator expected.
     pub unexpected: Unexpected,
+    /// Whether a voucher may be one without a nonce.
+    pub nonceless: NoncelessVouchers,
     /// What of a device's past is accepted.
     pub audit_log: AuditRules,
 }
@@ -36,11 +39,22 @@ impl Reader {
                 ("refuse", Unexpected::Refuse),
             ],
         );
+        let nonceless = self.choose(
+            "policy.nonceless",
+            &policy.nonceless,
+            &[("accept", NoncelessVouchers::Accept), ("refuse", NoncelessVouchers::Refuse)],
+        );
         let audit_log = self.audit_log(policy.audit_log);
-        Some(Policy { unexpected: unexpected?, audit_log: audit_log? })
+        Some(Policy { unexpected: unexpected?, nonceless: nonceless?, audit_log: audit_log? })
     }
 
     fn audit_log(&mut self, raw: raw::AuditLog) -> Option<AuditRules> {
+        let when = self.choose("policy.audit_log.when", &raw.when, &AuditTiming::WORDS);
+        let missing = self.choose(
+            "policy.audit_log.missing",
+            &raw.missing,
+            &[("accept", MissingLog::Accept), ("refuse", MissingLog::Refuse)],
+        );
         let accepted = raw.domains.iter().map(|text| self.domain(text)).collect::<Vec<_>>();
         let nonceless = self.choose(
             "policy.audit_log.nonceless",
@@ -68,6 +82,8 @@ impl Reader {
             bought.push(date.map(|date| (manufacturer, date)));
         }
         Some(AuditRules {
+            when: when?,
+            missing: missing?,
             accepted: accepted.into_iter().collect::<Option<_>>()?,
             nonceless: nonceless?,
             truncation: truncation?,
@@ -170,7 +186,7 @@ mod tests {
     #[test]
     fn reads_every_rule_of_the_audit_log() {
         let rules = audit_log(
-            "domains = [\"AQIDBA==\"]\nnonceless = \"refuse\"\ntruncation = \"accept\"\n\
+            "when = \"before-voucher\"\nmissing = \"refuse\"\ndomains = [\"AQIDBA==\"]\nnonceless = \"refuse\"\ntruncation = \"accept\"\n\
              assertions = [\"proximity\", \"verified\"]\nsince = 2026-01-01\n\
              bought = { pumps = \"2026-05-01\", valves = 2026-05-01T02:00:00+02:00 }",
         );
@@ -179,6 +195,8 @@ mod tests {
             ("valves".to_owned(), 1_777_593_600),
         ]);
         let expected = AuditRules {
+            when: AuditTiming::BeforeVoucher,
+            missing: MissingLog::Refuse,
             accepted: vec![DomainId::new(vec![1, 2, 3, 4])],
             nonceless: NoncelessRule::Refused,
             assertions: AssertionRule::OneOf(vec![Assertion::Proximity, Assertion::Verified]),

@@ -83,8 +83,16 @@ const POLICY: &str = r#"[policy]
 # A genuine device that no operator imported: "admit", "ask" a person, or "refuse".
 unexpected = "admit"
 
+# Vouchers without a nonce, from the MASA or fetched ahead ('registrar voucher prefetch'): "accept" or "refuse".
+nonceless = "accept"
+
 # What the MASA's audit log may say of a device's past (RFC 8995, section 5.8.3); this domain's own events always may.
 [policy.audit_log]
+# When it is asked for: "before-voucher", "after-status" (of the voucher, RFC 8995's order), or "off".
+# Until a log that is against policy is mended and a new voucher succeeds, the device cannot enroll.
+when = "after-status"
+# A log that the MASA does not have, or that cannot be read: "accept" or "refuse".
+missing = "accept"
 # Other domains that devices may have been in, by their domainID as audit logs show it: base64.
 # domains = ["BduJhdHPpfhQLyponf48JzXSGZ8="]
 # Vouchers without a nonce: "refuse", "own-domain" or "accepted-domains".

@@ -57,6 +57,7 @@ mod issuers;
 mod manager;
 mod observer;
 mod observing;
+mod prefetch;
 pub(crate) mod probe;
 
 /// Connections to the admin listener at once.
@@ -118,6 +119,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     }
     tasks.spawn(Arc::clone(&daemon).follow(stopped.clone()));
     tasks.spawn(Arc::clone(&daemon.agreement).run(stopped.clone()));
+    tasks.spawn(prefetch::run(Arc::clone(&app), stopped.clone()));
     resume::approved(&app).await;
     let keeper = Arc::new(keeper(&app));
     let keeping = Arc::clone(&keeper);

@@ -7,6 +7,7 @@ use std::time::Duration;
 use acme_bridge::dns;
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
+use brski_voucher::encoding::Encoding;
 use tokio::sync::watch;
 use tracing::{error, info, warn};
 
@@ -18,9 +19,13 @@ use crate::admin::server::identity::ServerIdentity;
 use crate::admin::service::Observer;
 use crate::config::reload::{Reload, merge};
 use crate::config::{Config, Problem};
+use crate::flow::nonceless::{self, Subject};
+use crate::flow::refusal::Refusal;
 use crate::http::app::App;
 use crate::observe::log::Log;
 use crate::policy::manufacturers::ManufacturerDirectory;
+use crate::store::model::NoncelessVoucher;
+use crate::store::{Conflict, StoreError};
 
 /// How often the store is asked whether another node's operator changed something.
 const TICK: Duration = Duration::from_secs(1);
@@ -117,6 +122,29 @@ impl Observer for Daemon {
 
     async fn identity_changed(&self) {
         self.read_identity().await;
+    }
+
+    async fn fetch_voucher(
+        &self,
+        row: NoncelessVoucher,
+    ) -> Result<Option<NoncelessVoucher>, StoreError> {
+        let (device, encoding) = (row.device.clone(), row.encoding);
+        match super::prefetch::fetch(&self.app, row).await {
+            // Another node was quicker.
+            Ok(()) | Err(StoreError::Conflict(Conflict::VoucherLeased)) => {}
+            Err(error) => return Err(error),
+        }
+        self.app.store.nonceless_voucher(&device, encoding).await
+    }
+
+    fn voucher_request(
+        &self,
+        subject: Subject<'_>,
+        issuer: Vec<u8>,
+        encoding: Encoding,
+    ) -> Option<Result<Vec<u8>, Refusal>> {
+        let identities = self.app.identity.load();
+        Some(nonceless::request(identities.current(), subject, issuer, encoding, self.app.now()))
     }
 
     fn counters(&self) -> Option<Counters> {

@@ -38,6 +38,7 @@ impl Refusal {
             | Self::DeviceBarred { .. }
             | Self::LabelNotAllowed { .. }
             | Self::OrderCancelled { .. }
+            | Self::AuditLog { .. }
             // An operator names another MASA, or allows its host.
             | Self::MasaUnusable { .. } => Some(Fault::Policy),
             Self::MasaRefused { .. }

@@ -3,16 +3,19 @@
 //! Nothing here waits, reads a clock or touches the store; [`http`](crate::http) brings the facts and carries out
 //! what is decided: it commits changes and events together, before any effect and any answer.
 //!
-//! Order of a bootstrap: [`peer`] → [`voucher`] → [`telemetry`] → [`distribution`] → [`enroll`] → [`telemetry`].
+//! Order of a bootstrap: [`peer`] → [`voucher`] → [`issuance`] → [`audit`] → [`telemetry`] → [`distribution`] → [`enroll`] → [`telemetry`].
 
 use crate::store::Change;
 use crate::store::model::{Event, Id, Millis, Verdict};
 
+pub mod audit;
 pub mod distribution;
 pub mod enroll;
 pub mod fault;
 pub mod gate;
+pub mod issuance;
 pub mod keygen;
+pub mod nonceless;
 pub mod operator;
 pub mod peer;
 pub mod refusal;

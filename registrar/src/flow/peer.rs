@@ -21,6 +21,8 @@ pub struct Idevid {
     pub serial: SerialNumber,
     /// The IDevID.
     pub certificate: Certificate,
+    /// What the device sent beside it: its issuers, as far as it knows them.
+    pub intermediates: Vec<Certificate>,
 }
 
 /// What the client of a TLS session proved to be.
@@ -90,7 +92,12 @@ pub fn judge(
         Ok(manufacturer) => {
             let serial = idevid::serial_number(&certificate)
                 .map_err(|error| Refusal::SerialNumberUnusable { reason: error.to_string() })?;
-            Ok(PeerIdentity::Idevid(Box::new(Idevid { manufacturer, serial, certificate })))
+            Ok(PeerIdentity::Idevid(Box::new(Idevid {
+                manufacturer,
+                serial,
+                certificate,
+                intermediates,
+            })))
         }
     }
 }

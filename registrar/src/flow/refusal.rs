@@ -242,6 +242,12 @@ pub enum Refusal {
         /// What is wrong with it.
         reason: String,
     },
+    /// The device's past, as its MASA tells it, is against policy.
+    #[error("this device's history is not accepted here: {reason}")]
+    AuditLog {
+        /// What is against policy.
+        reason: String,
+    },
     /// The MASA wants more time.
     #[error("the MASA is still deciding; try again")]
     MasaWaiting {
@@ -401,6 +407,7 @@ impl Refusal {
             Self::MasaUnauthorized { .. } => "masa-unauthorized",
             Self::MasaUnavailable { .. } => "masa-unavailable",
             Self::VoucherUnusable { .. } => "voucher-unusable",
+            Self::AuditLog { .. } => "audit-log-refused",
             Self::MasaWaiting { .. } => "masa-waiting",
             Self::StatusUnreadable { .. } => "status-unreadable",
             Self::NothingToReport => "status-without-exchange",
@@ -462,6 +469,7 @@ impl Refusal {
             | Self::VoucherUnusable { .. }
             | Self::MasaWaiting { .. }
             | Self::MasaUnavailable { .. } => "RFC 8995 §5.6",
+            Self::AuditLog { .. } => "RFC 8995 §5.8.3",
             Self::MasaUnauthorized { .. } => "RFC 8995 §5.4",
             Self::StatusUnreadable { .. } | Self::NothingToReport => "RFC 8995 §5.7",
             Self::NoVoucher => "RFC 8995 §5.9",

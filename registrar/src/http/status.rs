@@ -61,6 +61,7 @@ pub fn status(refusal: &Refusal) -> StatusCode {
         Refusal::NotOffered { .. } => StatusCode::NOT_IMPLEMENTED,
         Refusal::MediaType { .. } => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         Refusal::NotAcceptable { .. }
+        | Refusal::AuditLog { .. }
         | Refusal::RequestUnreadable { .. }
         | Refusal::RequestEnded => StatusCode::NOT_ACCEPTABLE,
         Refusal::BodyTooLong { .. } => StatusCode::PAYLOAD_TOO_LARGE,

@@ -1,54 +1,80 @@
-//! The HTTPS client for MASAs: one request, one answer, both bounded in size and time.
+//! The HTTPS client for MASAs: one request, one answer, both bounded in size and time (RFC 8995 §5.4).
 //!
-//! The registrar authenticates with its own certificate (RFC 8995 §5.4.1), sends SNI and checks the name.
-//! Redirects are not followed.
+//! The registrar shows its own certificate, one that the manufacturer gave it, or none; a name and a password are sent
+//! only when the MASA asks for them, inside TLS. SNI is sent and the name checked. Redirects are not followed: of an
+//! audit log alone a MASA may say where it is, and that must be at the same host.
 
-use std::collections::HashMap;
+use std::fmt;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use brski_est::authentication::{Challenge, Credentials};
+use brski_voucher::idevid::MasaUrl;
 use bytes::Bytes;
-use http::header::{ACCEPT, CONTENT_TYPE, HOST, RETRY_AFTER};
-use http::{Method, Request};
-use http_body_util::{BodyExt as _, Full, Limited};
-use hyper::client::conn::http1;
+use http::header::{ACCEPT, CONTENT_TYPE, HOST, LOCATION, RETRY_AFTER};
+use http::{HeaderMap, Method, Request, Uri};
+use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
+use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
+use rustls::RootCertStore;
 use rustls::crypto::CryptoProvider;
-use rustls::{ClientConfig, RootCertStore};
-use rustls_pki_types::{CertificateDer, ServerName};
-use thiserror::Error;
+use rustls_pki_types::ServerName;
 use tokio::net::TcpStream;
+use tokio::task::AbortHandle;
 use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
 use tracing::{Instrument as _, debug_span};
 
-use brski_voucher::idevid::MasaUrl;
-
 use super::Masa;
 use super::address::{HostRule, host_rule, is_public};
+use super::error::{MasaError, Remedy};
+use super::tls::Configurations;
+use crate::entropy::random_bytes;
 use crate::flow::fault::Fault;
 use crate::identity::live::LiveIdentity;
 use crate::observe::metrics::Metrics;
 use crate::observe::metrics::labels::{Outcome, Phase};
+use crate::secret::{SecretFile, credentials_folder};
+use crate::store::model::Manufacturer;
 
 /// The longest answer that is read, in octets.
-const ANSWER_OCTETS: usize = 64 * 1024;
+pub(super) const ANSWER_OCTETS: usize = 64 * 1024;
+/// The longest Location that is read, in octets.
+const LOCATION_OCTETS: usize = 2048;
+
+/// What a MASA is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operation {
+    /// A voucher.
+    RequestVoucher,
+    /// The audit log of a device: the same request again (RFC 8995 §5.8).
+    RequestAuditLog,
+}
+
+impl Operation {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::RequestVoucher => "requestvoucher",
+            Self::RequestAuditLog => "requestauditlog",
+        }
+    }
+}
 
 /// One request to a MASA.
 #[derive(Clone, Debug)]
 pub struct MasaRequest<'a> {
     /// Where the MASA lives.
     pub url: &'a MasaUrl,
-    /// The hosts that the manufacturer's MASA may have; empty: any public address.
-    pub hosts: &'a [String],
-    /// The anchors of its TLS certificate; empty: the operating system's.
-    pub anchors: &'a [CertificateDer<'static>],
-    /// The operation, such as `requestvoucher`.
-    pub operation: &'static str,
-    /// The media type of the request, which is also the one that is accepted.
+    /// Its manufacturer: the hosts that it may have, its anchors, and how it is spoken to.
+    pub manufacturer: &'a Manufacturer,
+    /// What it is asked for.
+    pub operation: Operation,
+    /// The media type of the request.
     pub media_type: &'static str,
+    /// The media type of the answer.
+    pub accept: &'static str,
     /// The request.
     pub body: Bytes,
 }
@@ -66,97 +92,17 @@ pub struct MasaAnswer {
     pub body: Bytes,
 }
 
-/// Why there is no answer.
-#[derive(Debug, Error)]
-#[non_exhaustive]
-pub enum MasaError {
-    /// The host is not on the manufacturer's list.
-    #[error(
-        "host {host} is not among the hosts allowed for this manufacturer ({allowed}); allow it with 'registrar manufacturer add --masa-host'"
-    )]
-    HostRefused {
-        /// The host in the URL.
-        host: String,
-        /// The list.
-        allowed: String,
-    },
-    /// The host's addresses are not public and the operator has not allowed the host.
-    #[error(
-        "host {host} has the address {address}, which is not public; allow it with 'registrar manufacturer add --masa-host'"
-    )]
-    AddressRefused {
-        /// The host in the URL.
-        host: String,
-        /// Its address.
-        address: SocketAddr,
-    },
-    /// The host is not a name or an address.
-    #[error("host {host:?} is neither a DNS name nor an IP address")]
-    Host {
-        /// The host in the URL.
-        host: String,
-    },
-    /// The name does not resolve, or nobody listens there.
-    #[error("cannot reach {host}:{port}")]
-    Connect {
-        /// The host in the URL.
-        host: String,
-        /// The port in the URL.
-        port: u16,
-        /// What the system said.
-        #[source]
-        source: std::io::Error,
-    },
-    /// TLS failed, most likely on the MASA's certificate.
-    #[error("TLS with {host} failed: {source}")]
-    Tls {
-        /// The host in the URL.
-        host: String,
-        /// What failed.
-        #[source]
-        source: std::io::Error,
-    },
-    /// TLS cannot be set up on our side.
-    #[error("no TLS client can be made: {0}")]
-    Setup(#[source] rustls::Error),
-    /// HTTP failed.
-    #[error("HTTP failed: {0}")]
-    Http(#[source] hyper::Error),
-    /// The request cannot be expressed in HTTP.
-    #[error("the request is not HTTP: {0}")]
-    Request(#[source] http::Error),
-    /// The answer is too long or broke off.
-    #[error("the answer is longer than {ANSWER_OCTETS} octets or broke off")]
-    Answer,
-    /// It took too long.
-    #[error("no answer within {0:?}")]
-    Timeout(Duration),
-}
-
-impl MasaError {
-    /// Whether only an operator can change the outcome, so that trying again is of no use.
-    #[must_use]
-    pub fn is_permanent(&self) -> bool {
-        matches!(
-            self,
-            Self::HostRefused { .. }
-                | Self::AddressRefused { .. }
-                | Self::Host { .. }
-                | Self::Setup(_)
-                | Self::Request(_)
-        )
-    }
-}
-
-/// The client; it keeps one TLS configuration for each set of anchors, so that sessions are resumed.
-#[derive(Debug)]
+/// The client.
 pub struct MasaClient {
-    provider: Arc<CryptoProvider>,
-    identity: Arc<LiveIdentity>,
-    system_anchors: Arc<RootCertStore>,
+    configurations: Configurations,
     timeout: Duration,
     metrics: Arc<Metrics>,
-    configurations: Mutex<HashMap<Vec<CertificateDer<'static>>, Arc<ClientConfig>>>,
+}
+
+impl fmt::Debug for MasaClient {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("MasaClient").field("timeout", &self.timeout).finish_non_exhaustive()
+    }
 }
 
 impl MasaClient {
@@ -171,17 +117,29 @@ impl MasaClient {
         timeout: Duration,
         metrics: Arc<Metrics>,
     ) -> Self {
-        let configurations = Mutex::default();
-        Self { provider, identity, system_anchors, timeout, metrics, configurations }
+        let configurations = Configurations::new(provider, identity, system_anchors);
+        Self { configurations, timeout, metrics }
     }
 
     async fn exchange(&self, request: MasaRequest<'_>) -> Result<MasaAnswer, MasaError> {
-        let host = request.url.host();
-        let port = request.url.port();
+        let credentials = credentials(request.manufacturer)?;
+        let mut visit = Visit { client: self, request: &request, credentials, line: None };
+        let path = request.url.path(request.operation.as_str());
+        let (answer, headers) = visit.send(&Method::POST, &path).await?;
+        if answer.status != 201 || request.operation != Operation::RequestAuditLog {
+            return Ok(answer);
+        }
+        let path = place(&headers, request.url)?;
+        visit.send(&Method::GET, &path).await.map(|(answer, _)| answer)
+    }
+
+    /// Opens a connection to the MASA.
+    async fn open(&self, request: &MasaRequest<'_>) -> Result<Line, MasaError> {
+        let (host, port) = (request.url.host(), request.url.port());
         let name = ServerName::try_from(host.to_owned())
             .map_err(|_| MasaError::Host { host: host.to_owned() })?;
-        let addresses = resolve(host, port, request.hosts).await?;
-        let configuration = self.configuration(request.anchors)?;
+        let addresses = resolve(host, port, &request.manufacturer.masa_hosts).await?;
+        let configuration = self.configurations.of(request.manufacturer)?;
         let stream = TcpStream::connect(addresses.as_slice())
             .await
             .and_then(|stream| stream.set_nodelay(true).map(|()| stream))
@@ -190,55 +148,9 @@ impl MasaClient {
             .connect(name, stream)
             .await
             .map_err(|source| MasaError::Tls { host: host.to_owned(), source })?;
-        let (mut sender, connection) =
+        let (sender, connection) =
             http1::handshake(TokioIo::new(stream)).await.map_err(MasaError::Http)?;
-        let connection = tokio::spawn(connection);
-        let message = message(&request)?;
-        let response = sender.send_request(message).await.map_err(MasaError::Http)?;
-        let (parts, body) = response.into_parts();
-        let body = Limited::new(body, ANSWER_OCTETS)
-            .collect()
-            .await
-            .map_err(|_| MasaError::Answer)?
-            .to_bytes();
-        connection.abort();
-        let text = |name| {
-            let value: Option<&http::HeaderValue> = parts.headers.get(name);
-            value.and_then(|value| value.to_str().ok()).unwrap_or_default()
-        };
-        Ok(MasaAnswer {
-            status: parts.status.as_u16(),
-            content_type: text(CONTENT_TYPE).to_owned(),
-            retry_after_secs: text(RETRY_AFTER).trim().parse().ok(),
-            body,
-        })
-    }
-
-    fn configuration(
-        &self,
-        anchors: &[CertificateDer<'static>],
-    ) -> Result<Arc<ClientConfig>, MasaError> {
-        let mut configurations = self.configurations.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(configuration) = configurations.get(anchors) {
-            return Ok(Arc::clone(configuration));
-        }
-        let roots = if anchors.is_empty() {
-            Arc::clone(&self.system_anchors)
-        } else {
-            let mut roots = RootCertStore::empty();
-            for anchor in anchors {
-                roots.add(anchor.clone()).map_err(MasaError::Setup)?;
-            }
-            Arc::new(roots)
-        };
-        let configuration = ClientConfig::builder_with_provider(Arc::clone(&self.provider))
-            .with_safe_default_protocol_versions()
-            .map_err(MasaError::Setup)?
-            .with_root_certificates(roots)
-            .with_client_cert_resolver(Arc::<LiveIdentity>::clone(&self.identity));
-        let configuration = Arc::new(configuration);
-        configurations.insert(anchors.to_vec(), Arc::clone(&configuration));
-        Ok(configuration)
+        Ok(Line { sender, task: tokio::spawn(connection).abort_handle() })
     }
 }
 
@@ -250,13 +162,167 @@ impl Masa for MasaClient {
             "masa",
             otel.kind = "client",
             host = request.url.host(),
-            operation = request.operation,
+            operation = request.operation.as_str(),
         );
         let exchange = tokio::time::timeout(self.timeout, self.exchange(request));
         let answer =
             exchange.instrument(span).await.unwrap_or(Err(MasaError::Timeout(self.timeout)));
         self.metrics.phase(Phase::Masa, outcome(&answer), since.elapsed());
         answer
+    }
+}
+
+/// A connection, which ends with this.
+struct Line {
+    sender: SendRequest<Full<Bytes>>,
+    task: AbortHandle,
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// One call: a few messages over one connection, if the MASA keeps it open.
+struct Visit<'a> {
+    client: &'a MasaClient,
+    request: &'a MasaRequest<'a>,
+    credentials: Option<Credentials>,
+    line: Option<Line>,
+}
+
+impl Visit<'_> {
+    /// Sends a message, and again with name and password where the MASA asks for them.
+    async fn send(
+        &mut self,
+        method: &Method,
+        path: &str,
+    ) -> Result<(MasaAnswer, HeaderMap), MasaError> {
+        let message = self.message(method, path)?;
+        let (answer, headers) = self.exchange(message).await?;
+        let (401, Some(credentials)) = (answer.status, &self.credentials) else {
+            return Ok((answer, headers));
+        };
+        let mut message = self.message(method, path)?;
+        match authorize(credentials, &headers, &mut message)? {
+            true => self.exchange(message).await,
+            false => Ok((answer, headers)),
+        }
+    }
+
+    async fn exchange(
+        &mut self,
+        message: Request<Full<Bytes>>,
+    ) -> Result<(MasaAnswer, HeaderMap), MasaError> {
+        let mut kept = self.line.take();
+        if let Some(line) = &mut kept
+            && line.sender.ready().await.is_err()
+        {
+            kept = None;
+        }
+        let mut line = match kept {
+            Some(line) => line,
+            None => self.client.open(self.request).await?,
+        };
+        let response = line.sender.send_request(message).await.map_err(MasaError::Http)?;
+        let (parts, body) = response.into_parts();
+        let body = Limited::new(body, ANSWER_OCTETS).collect().await;
+        let body = body
+            .map_err(|error| match error.is::<LengthLimitError>() {
+                true => MasaError::AnswerTooLong,
+                false => MasaError::AnswerBroken,
+            })?
+            .to_bytes();
+        self.line = Some(line);
+        let text = |name| {
+            let value: Option<&http::HeaderValue> = parts.headers.get(name);
+            value.and_then(|value| value.to_str().ok()).unwrap_or_default()
+        };
+        let answer = MasaAnswer {
+            status: parts.status.as_u16(),
+            content_type: text(CONTENT_TYPE).to_owned(),
+            retry_after_secs: text(RETRY_AFTER).trim().parse().ok(),
+            body,
+        };
+        Ok((answer, parts.headers))
+    }
+
+    fn message(&self, method: &Method, path: &str) -> Result<Request<Full<Bytes>>, MasaError> {
+        let url = self.request.url;
+        let authority = match url.port() {
+            443 => url.host().to_owned(),
+            port => format!("{}:{port}", url.host()),
+        };
+        let message = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(HOST, authority)
+            .header(ACCEPT, self.request.accept);
+        let message = match *method {
+            Method::GET => message.body(Full::default()),
+            _ => message
+                .header(CONTENT_TYPE, self.request.media_type)
+                .body(Full::new(self.request.body.clone())),
+        };
+        message.map_err(MasaError::Request)
+    }
+}
+
+/// The name and the password for a manufacturer's MASA, read anew each time: an operator may replace them.
+fn credentials(manufacturer: &Manufacturer) -> Result<Option<Credentials>, MasaError> {
+    let Some(place) = &manufacturer.masa.credential else {
+        return Ok(None);
+    };
+    let text = SecretFile::parse(place)?.read(credentials_folder().as_deref())?;
+    let (user, password) = text.split_once(':').unwrap_or((&text, ""));
+    Ok(Some(Credentials::new(user, password)?))
+}
+
+/// Answers the challenge of a 401, by Digest where the MASA knows it; whether there was one to answer.
+fn authorize(
+    credentials: &Credentials,
+    headers: &HeaderMap,
+    message: &mut Request<Full<Bytes>>,
+) -> Result<bool, MasaError> {
+    let challenges = Challenge::all(headers);
+    let digest = challenges.iter().find_map(|challenge| match challenge {
+        Challenge::Digest(digest) => Some(digest),
+        _ => None,
+    });
+    let has_basic = challenges.iter().any(|each| matches!(each, Challenge::Basic { .. }));
+    match (digest, has_basic) {
+        (Some(digest), _) => {
+            credentials.authorize_digest(digest, message, random_bytes(), 1)?;
+            Ok(true)
+        }
+        (None, true) => {
+            credentials.authorize_basic(message);
+            Ok(true)
+        }
+        (None, false) => Ok(false),
+    }
+}
+
+/// The path that a Location names, which must be at the MASA's own host (RFC 8995 §5.8).
+fn place(headers: &HeaderMap, url: &MasaUrl) -> Result<String, MasaError> {
+    let location = headers.get(LOCATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let refused = || MasaError::Location { location: location.chars().take(200).collect() };
+    let place: Uri = match location.len() {
+        1..=LOCATION_OCTETS => location.parse().map_err(|_| refused())?,
+        _ => return Err(refused()),
+    };
+    let is_own = match (place.scheme_str(), place.host()) {
+        (Some("https"), Some(host)) => {
+            host.eq_ignore_ascii_case(url.host()) && place.port_u16().unwrap_or(443) == url.port()
+        }
+        // A path; two slashes would begin another host.
+        (None, None) => !location.starts_with("//"),
+        _ => false,
+    };
+    match place.path_and_query() {
+        Some(path) if is_own && path.as_str().starts_with('/') => Ok(path.as_str().to_owned()),
+        _ => Err(refused()),
     }
 }
 
@@ -268,13 +334,13 @@ fn outcome(answer: &Result<MasaAnswer, MasaError>) -> Outcome {
             200..300 => Outcome::Done,
             _ => Outcome::Error(Fault::Masa),
         },
-        Err(MasaError::HostRefused { .. } | MasaError::AddressRefused { .. }) => {
-            Outcome::Error(Fault::Policy)
-        }
-        Err(MasaError::Setup(_) | MasaError::Request(_)) => Outcome::Error(Fault::Local),
         // The MASA's address comes from the IDevID.
         Err(MasaError::Host { .. }) => Outcome::Error(Fault::Pledge),
-        Err(_) => Outcome::Error(Fault::Masa),
+        Err(error) => Outcome::Error(match error.remedy() {
+            Remedy::Operator => Fault::Policy,
+            Remedy::Administrator => Fault::Local,
+            Remedy::Time | Remedy::Masa => Fault::Masa,
+        }),
     }
 }
 
@@ -304,17 +370,68 @@ async fn resolve(host: &str, port: u16, allowed: &[String]) -> Result<Vec<Socket
     Ok(addresses)
 }
 
-fn message(request: &MasaRequest<'_>) -> Result<Request<Full<Bytes>>, MasaError> {
-    let authority = match request.url.port() {
-        443 => request.url.host().to_owned(),
-        port => format!("{}:{port}", request.url.host()),
-    };
-    Request::builder()
-        .method(Method::POST)
-        .uri(request.url.path(request.operation))
-        .header(HOST, authority)
-        .header(CONTENT_TYPE, request.media_type)
-        .header(ACCEPT, request.media_type)
-        .body(Full::new(request.body.clone()))
-        .map_err(MasaError::Request)
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    fn at(location: &str, url: &str) -> Result<String, MasaError> {
+        let mut headers = HeaderMap::new();
+        headers.insert(LOCATION, HeaderValue::try_from(location).unwrap());
+        place(&headers, &MasaUrl::parse(url).unwrap())
+    }
+
+    #[test]
+    fn an_audit_log_is_fetched_from_the_same_host_alone() {
+        let url = "masa.example.com:9443";
+        for (location, path) in [
+            ("/log/7", "/log/7"),
+            ("/log?device=7", "/log?device=7"),
+            ("https://masa.example.com:9443/log/7", "/log/7"),
+            ("https://MASA.example.com:9443/log/7?a=b", "/log/7?a=b"),
+        ] {
+            assert_eq!(at(location, url).unwrap(), path);
+        }
+        assert_eq!(at("https://masa.example.com/log", "masa.example.com").unwrap(), "/log");
+        let long = format!("/{}", "x".repeat(LOCATION_OCTETS));
+        for location in [
+            "",
+            "log/7",
+            "//evil.example.com/log",
+            "http://masa.example.com:9443/log",
+            "https://masa.example.com/log",
+            "https://evil.example.com:9443/log",
+            "https://masa.example.com.evil.example:9443/log",
+            "https://masa.example.com:9443@evil.example/log",
+            "file:///etc/passwd",
+            "mailto:somebody",
+            &long,
+        ] {
+            let error = at(location, url).unwrap_err();
+            assert!(matches!(error, MasaError::Location { .. }), "{location}: {error}");
+        }
+        assert!(place(&HeaderMap::new(), &MasaUrl::parse(url).unwrap()).is_err(), "there is none");
+    }
+
+    #[test]
+    fn digest_is_answered_before_basic_and_an_unknown_scheme_is_not() {
+        let credentials = Credentials::new("registrar", "secret").unwrap();
+        let answer = |challenge: &str| {
+            let mut headers = HeaderMap::new();
+            let name = http::header::WWW_AUTHENTICATE;
+            headers.insert(name, HeaderValue::try_from(challenge).unwrap());
+            let mut message = Request::post("/x").body(Full::default()).unwrap();
+            let is_answered = authorize(&credentials, &headers, &mut message);
+            let sent = message.headers().get(http::header::AUTHORIZATION);
+            is_answered.map(|_| sent.map(|value| value.to_str().unwrap().to_owned()))
+        };
+        let both =
+            "Basic realm=\"a\", Digest realm=\"a\", nonce=\"b\", qop=\"auth\", algorithm=SHA-256";
+        assert!(answer(both).unwrap().unwrap().starts_with("Digest username=\"registrar\""));
+        assert!(answer("Basic realm=\"a\"").unwrap().unwrap().starts_with("Basic "));
+        assert_eq!(answer("Bearer realm=\"a\"").unwrap(), None);
+        let unknown = "Digest realm=\"a\", nonce=\"b\", algorithm=SHA-512-256";
+        assert!(matches!(answer(unknown), Err(MasaError::Credentials(_))));
+    }
 }

@@ -4,9 +4,35 @@ use std::collections::BTreeMap;
 
 use brski_voucher::audit::{AssertionRule, AuditPolicy, DomainId, NoncelessRule, TruncationRule};
 
+use crate::store::model::AuditTiming;
+
+/// What becomes of a device whose audit log cannot be had or read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum MissingLog {
+    /// It goes on, with an event.
+    #[default]
+    Accept,
+    /// As one whose log is against policy.
+    Refuse,
+}
+
+/// Whether a voucher may be one without a nonce, which anybody may hold who ever saw it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum NoncelessVouchers {
+    /// It may: from the MASA, or fetched ahead.
+    #[default]
+    Accept,
+    /// It may not.
+    Refuse,
+}
+
 /// The section `[policy.audit_log]`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AuditRules {
+    /// When the log is asked for, unless the manufacturer's options say otherwise.
+    pub when: AuditTiming,
+    /// What becomes of a device whose log cannot be had.
+    pub missing: MissingLog,
     /// Other domains than this one that a device may have been in.
     pub accepted: Vec<DomainId>,
     /// Which vouchers without a nonce.

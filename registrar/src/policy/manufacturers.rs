@@ -7,7 +7,7 @@ use brski_voucher::trust::{Anchors, ValidityTime, verify_chain};
 use rustls_pki_types::CertificateDer;
 use thiserror::Error;
 
-use crate::store::model::Manufacturer;
+use crate::store::model::{Id, Manufacturer};
 
 /// A manufacturer with its anchors read.
 #[derive(Debug)]
@@ -60,6 +60,12 @@ impl ManufacturerDirectory {
             })
             .collect::<Result<_, _>>()?;
         Ok(Self { known })
+    }
+
+    /// The manufacturer with this identifier.
+    #[must_use]
+    pub fn by_id(&self, id: &Id) -> Option<Arc<KnownManufacturer>> {
+        self.known.iter().find(|known| known.row.id == *id).cloned()
     }
 
     /// Finds the manufacturer whose anchors the certificate chains to.

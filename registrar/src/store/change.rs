@@ -1,12 +1,13 @@
 //! What a commit may change, and what may stand in its way. Every change is named for what happened, not for a row.
 
 use acme_bridge::{AccountRecord, ChallengeAnswer, OrderId, OrderRecord, OrderState, Spending};
+use brski_voucher::encoding::Encoding;
 
 use super::model::{
-    Approval, ApprovalState, ChainCertificate, Checkpoint, Credential, DeviceState, Enrollment,
-    EnrollmentState, Id, IssuedCertificate, KnownDevice, Manufacturer, Millis, NodeSettings,
-    OwnCertificate, RevocationRow, RootChange, SealedKey, SeenIdevid, Sha256, VoucherExchange,
-    VoucherState,
+    Approval, ApprovalState, AuditRecord, ChainCertificate, Checkpoint, Credential, DeviceState,
+    Enrollment, EnrollmentState, Id, IssuedCertificate, KnownDevice, Manufacturer, Millis,
+    NodeSettings, NoncelessVoucher, OwnCertificate, RevocationRow, RootChange, SealedKey,
+    SeenIdevid, Sha256, VoucherExchange, VoucherState,
 };
 
 /// One change to what is known. A commit is a list of them, applied in order.
@@ -107,6 +108,36 @@ pub enum Change {
         state: VoucherState,
         /// Now.
         at: Millis,
+    },
+    /// Writes what the audit log of an exchange came to.
+    SetAudit {
+        /// The exchange.
+        exchange: Id,
+        /// The log and what policy says of it.
+        audit: AuditRecord,
+    },
+    /// Asks for a voucher without a nonce; one that is there for the device and encoding stays until a new one comes.
+    WantNoncelessVoucher(NoncelessVoucher),
+    /// Has a node ask the MASA for a voucher without a nonce; a lease of another node that still runs is a
+    /// [`Conflict::VoucherLeased`].
+    LeaseNoncelessVoucher {
+        /// The device.
+        device: Id,
+        /// The encoding.
+        encoding: Encoding,
+        /// The node.
+        node: String,
+        /// Until when.
+        until: Millis,
+        /// Now.
+        now: Millis,
+    },
+    /// Writes what came of an attempt to get a voucher without a nonce, and ends the lease.
+    KeepNoncelessVoucher(NoncelessVoucher),
+    /// Removes the vouchers without a nonce of a device.
+    RemoveNoncelessVouchers {
+        /// The device.
+        device: Id,
     },
     /// Inserts an enrollment; fails if another one with this key is approved or ordered.
     ApproveEnrollment(Enrollment),
@@ -317,6 +348,8 @@ pub enum Conflict {
     Enrollment,
     /// A key was made for the same wish.
     SealedKey,
+    /// Another node asks the MASA for the voucher.
+    VoucherLeased,
     /// Another node drives the order.
     OrderLeased,
     /// Another order took from the limit.

@@ -8,14 +8,15 @@ use std::error::Error;
 
 use acme_bridge::{AccountRecord, AnswerKind, ChallengeAnswer, OrderId, OrderRecord, Which};
 use async_trait::async_trait;
+use brski_voucher::encoding::Encoding;
 use thiserror::Error;
 
 use self::model::{
     Approval, ApprovalState, CertificateEnds, ChainCertificate, Checkpoint, Credential,
     DeviceFilter, DevicePlace, Enrollment, Event, EventFilter, EventPlace, Head, Id,
-    IssuedCertificate, KnownDevice, ListedOrder, Manufacturer, Millis, NodeSettings, OrderFilter,
-    OrderPlace, OrderTally, OwnRecords, Queues, RevocationRow, SealedKey, Sha256, StoredEvent,
-    VoucherExchange,
+    IssuedCertificate, KnownDevice, ListedOrder, Manufacturer, Millis, NodeSettings,
+    NoncelessVoucher, OrderFilter, OrderPlace, OrderTally, OwnRecords, Queues, RevocationRow,
+    SealedKey, Sha256, StoredEvent, VoucherExchange,
 };
 
 pub mod chain;
@@ -147,6 +148,28 @@ pub trait Store: Send + Sync + 'static {
         &self,
         device: &Id,
     ) -> Result<Option<VoucherExchange>, StoreError>;
+
+    /// The voucher without a nonce of this device in this encoding.
+    async fn nonceless_voucher(
+        &self,
+        device: &Id,
+        encoding: Encoding,
+    ) -> Result<Option<NoncelessVoucher>, StoreError>;
+
+    /// A page of the vouchers without a nonce, by device and encoding's word, after these; at most `limit`.
+    async fn nonceless_vouchers(
+        &self,
+        after: (&Id, &str),
+        limit: u32,
+    ) -> Result<Vec<NoncelessVoucher>, StoreError>;
+
+    /// The vouchers without a nonce that a MASA is to be asked for by now and that no node asks for,
+    /// the longest due first, at most `limit`.
+    async fn nonceless_vouchers_due(
+        &self,
+        now: Millis,
+        limit: u32,
+    ) -> Result<Vec<NoncelessVoucher>, StoreError>;
 
     /// The enrollment with this identifier.
     async fn enrollment(&self, id: &Id) -> Result<Option<Enrollment>, StoreError>;

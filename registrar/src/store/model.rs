@@ -8,7 +8,9 @@ use std::fmt;
 use rustls_pki_types::CertificateDer;
 use serde::{Deserialize, Serialize};
 
+pub use self::masa::{AuditTiming, Dialect, MasaClientCertificate, MasaOptions};
 pub use self::node::NodeSettings;
+pub use self::nonceless::NoncelessVoucher;
 pub use self::operator::{Approval, ApprovalReason, ApprovalState, Credential};
 pub use self::order::{ListedOrder, OrderFilter, OrderPlace, OrderTally, RevocationRow};
 pub use self::own::{OwnCertificate, OwnRecords, RootChange};
@@ -16,8 +18,11 @@ pub use self::page::{DeviceFilter, DevicePlace, EventFilter, EventPlace};
 pub use self::sealed_key::SealedKey;
 pub use self::survey::{CertificateEnds, OrderQueue, Queues};
 pub use self::trail::{Checkpoint, CheckpointKind, Event, Head, StoredEvent, Verdict};
+pub use self::voucher::{AuditRecord, AuditVerdict, VoucherExchange, VoucherState};
 
+mod masa;
 mod node;
+mod nonceless;
 mod operator;
 mod order;
 mod own;
@@ -25,6 +30,7 @@ mod page;
 mod sealed_key;
 mod survey;
 mod trail;
+mod voucher;
 
 /// An identifier of ours: 16 random bytes as 32 lower-case hexadecimal digits.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -175,6 +181,8 @@ pub struct Manufacturer {
     pub voucher_anchors: Vec<CertificateDer<'static>>,
     /// What its devices need before they may enroll.
     pub entry: Entry,
+    /// How its MASA is spoken to.
+    pub masa: MasaOptions,
     /// When it was added.
     pub created_at: Millis,
 }
@@ -332,54 +340,6 @@ pub struct KnownDevice {
     pub device: Device,
     /// What it proves itself with.
     pub identity: Identity,
-}
-
-/// Where a voucher exchange stands.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum VoucherState {
-    /// The registrar's request is written and may have been sent.
-    Asked,
-    /// The MASA answered with this voucher, which passed the registrar's checks.
-    Issued {
-        /// The voucher as received.
-        voucher: Vec<u8>,
-    },
-    /// The pledge said that it accepts the voucher.
-    Accepted {
-        /// The voucher as received.
-        voucher: Vec<u8>,
-    },
-    /// The pledge said that it rejects the voucher.
-    Rejected {
-        /// The pledge's reason, as it sent it.
-        reason: String,
-    },
-    /// No voucher can come of this exchange.
-    Failed {
-        /// Why.
-        reason: String,
-    },
-}
-
-/// One pledge voucher request and what became of it; known by the SHA-256 of its bytes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct VoucherExchange {
-    /// Identifier of ours.
-    pub id: Id,
-    /// SHA-256 of the pledge's request.
-    pub request_sha256: Sha256,
-    /// The device that asked.
-    pub device: Id,
-    /// The pledge's request as received.
-    pub pledge_request: Vec<u8>,
-    /// The registrar's request as sent to the MASA.
-    pub registrar_request: Vec<u8>,
-    /// Where it stands.
-    pub state: VoucherState,
-    /// When it began.
-    pub created_at: Millis,
-    /// When it changed last.
-    pub updated_at: Millis,
 }
 
 /// Where an enrollment stands.

@@ -16,7 +16,7 @@ use brski_registrar::observe::metrics::Metrics;
 use brski_registrar::policy::admission::readmit_stored;
 use brski_registrar::store::model::{
     Device, DeviceState, Enrollment, EnrollmentState, Entry, Id, Identity, IssuedCertificate,
-    KnownDevice, Manufacturer, Millis, SeenIdevid, Sha256, hex,
+    KnownDevice, Manufacturer, MasaOptions, Millis, SeenIdevid, Sha256, hex,
 };
 use brski_registrar::store::sqlite::SqliteStore;
 use brski_registrar::store::{Change, Store};
@@ -209,6 +209,7 @@ async fn store(folder: &Path, leaf: &CertificateDer<'static>) -> anyhow::Result<
         masa_anchors: vec![],
         masa_hosts: vec![],
         voucher_anchors: vec![],
+        masa: MasaOptions::default(),
         entry: Entry::Voucher,
         created_at: Millis(1),
     };

@@ -18,6 +18,7 @@ mod rows;
 mod sqlite;
 mod suite;
 mod survey;
+mod vouchers;
 
 use brski_tests::postgres::Cluster;
 
@@ -121,6 +122,9 @@ behaviours! {
         keys::one_key_is_kept_for_one_wish,
         keys::a_kept_key_is_removed_when_its_time_is_over,
         keys::ca_certificates_are_needed_while_a_live_certificate_is_below,
+        vouchers::an_exchange_comes_back_in_its_encoding_and_with_its_audit_log,
+        vouchers::a_voucher_fetched_ahead_is_asked_for_by_one_node,
+        vouchers::a_voucher_fetched_ahead_stays_until_another_comes,
     }
     on_databases: {
         opening::a_newer_database_is_refused_and_left_as_it_is,

@@ -4,6 +4,7 @@ use brski_registrar::store::model::{
     Millis, OwnCertificate, RootChange, Sha256, VoucherExchange, VoucherState,
 };
 use brski_registrar::store::{Change, Conflict, Store, StoreError};
+use brski_voucher::encoding::Encoding;
 use rustls_pki_types::CertificateDer;
 
 use super::place::Place;
@@ -77,6 +78,8 @@ pub(super) async fn exchanges_that_need_an_earlier_root_are_found(place: Place) 
         device: id(10),
         pledge_request: vec![1],
         registrar_request: vec![2],
+        encoding: Encoding::Cms,
+        audit: None,
         state,
         created_at: Millis(100),
         updated_at: Millis(200),

@@ -4,9 +4,11 @@ use acme_bridge::{
     AnswerKind, ChallengeAnswer, Csr, IssuerName, OrderId, OrderRecord, OrderTerms, Place,
 };
 use brski_registrar::store::model::{
-    Device, DeviceState, Enrollment, EnrollmentState, Entry, Event, Id, Identity, KnownDevice,
-    Manufacturer, Millis, SeenIdevid, Sha256, Verdict, VoucherExchange, VoucherState,
+    AuditTiming, Device, DeviceState, Enrollment, EnrollmentState, Entry, Event, Id, Identity,
+    KnownDevice, Manufacturer, MasaClientCertificate, MasaOptions, Millis, SeenIdevid, Sha256,
+    Verdict, VoucherExchange, VoucherState,
 };
+use brski_voucher::encoding::Encoding;
 use rustls_pki_types::CertificateDer;
 
 pub(super) fn id(number: u8) -> Id {
@@ -22,6 +24,12 @@ pub(super) fn manufacturer() -> Manufacturer {
         masa_anchors: vec![CertificateDer::from(vec![3])],
         masa_hosts: vec!["b.example".into(), "a.example".into()],
         voucher_anchors: vec![],
+        masa: MasaOptions {
+            client: MasaClientCertificate::None,
+            credential: Some("systemd:pumps".into()),
+            audit_log: Some(AuditTiming::BeforeVoucher),
+            ..MasaOptions::default()
+        },
         entry: Entry::Voucher,
         created_at: Millis(7),
     }
@@ -55,8 +63,10 @@ pub(super) fn exchange(number: u8) -> VoucherExchange {
         request_sha256: Sha256([number; 32]),
         device: id(10),
         pledge_request: vec![1],
+        encoding: Encoding::Cms,
         registrar_request: vec![2],
         state: VoucherState::Asked,
+        audit: None,
         created_at: Millis(1),
         updated_at: Millis(i64::from(number)),
     }

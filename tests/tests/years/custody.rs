@@ -13,14 +13,15 @@ use brski_registrar::identity::domain;
 use brski_registrar::identity::live::{Identities, LiveIdentity};
 use brski_registrar::observe::metrics::Metrics;
 use brski_registrar::store::model::{
-    Device, DeviceState, Entry, EventFilter, Id, Identity, KnownDevice, Manufacturer, Millis,
-    RootChange, Sha256, VoucherExchange, VoucherState,
+    Device, DeviceState, Entry, EventFilter, Id, Identity, KnownDevice, Manufacturer, MasaOptions,
+    Millis, RootChange, Sha256, VoucherExchange, VoucherState,
 };
 use brski_registrar::store::sqlite::SqliteStore;
 use brski_registrar::store::{Change, Store};
 use brski_tests::programs;
 use brski_voucher::artefact::{Assertion, Binding, VoucherFields};
 use brski_voucher::certificate::Certificate;
+use brski_voucher::encoding::Encoding;
 use brski_voucher::idevid::SerialNumber;
 use brski_voucher::signature::PrivateKey;
 use rustls_pki_types::pem::PemObject as _;
@@ -206,6 +207,7 @@ async fn exchange(domain: &Domain, state: VoucherState, at: Millis) {
         masa_hosts: vec![],
         voucher_anchors: vec![],
         entry: Entry::Voucher,
+        masa: MasaOptions::default(),
         created_at: at,
     };
     let exchange = VoucherExchange {
@@ -214,6 +216,8 @@ async fn exchange(domain: &Domain, state: VoucherState, at: Millis) {
         device: id("device"),
         pledge_request: vec![1],
         registrar_request: vec![2],
+        encoding: Encoding::Cms,
+        audit: None,
         state: VoucherState::Asked,
         created_at: at,
         updated_at: at,

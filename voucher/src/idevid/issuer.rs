@@ -22,6 +22,22 @@ pub fn issuer(idevid: &Certificate) -> Vec<u8> {
     tagged(OCTET_STRING, &tagged(SEQUENCE, &tagged(KEY_IDENTIFIER, sha1.as_ref())))
 }
 
+/// The idevid-issuer of the IDevIDs that an authority issues, as far as its own certificate tells: by its subject key
+/// identifier, or by the SHA-1 of its public key where it has none.
+///
+/// For requests about a device whose IDevID was not seen; one with another authority key identifier has another.
+///
+/// RFC 5280 §4.2.1.1.
+#[must_use]
+pub fn issuer_of(authority: &Certificate) -> Vec<u8> {
+    let sha1 = || digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, authority.public_key());
+    let identifier = match authority.subject_key_identifier() {
+        Some(identifier) => tagged(KEY_IDENTIFIER, identifier),
+        None => tagged(KEY_IDENTIFIER, sha1().as_ref()),
+    };
+    tagged(OCTET_STRING, &tagged(SEQUENCE, &identifier))
+}
+
 /// The ways in which an idevid-issuer is found in the field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IssuerForm {

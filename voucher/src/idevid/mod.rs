@@ -4,7 +4,7 @@ mod issuer;
 mod masa_url;
 mod serial;
 
-pub use issuer::{IssuerForm, issuer, issuer_form};
+pub use issuer::{IssuerForm, issuer, issuer_form, issuer_of};
 pub use masa_url::{MasaUrl, MasaUrlError};
 pub use serial::{
     Pattern, PatternError, SerialNumber, SerialNumberError, SerialRule, SerialRules, serial_number,

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::moment;
-use crate::store::model::{Entry, Manufacturer};
+use crate::store::model::{Dialect, Entry, Manufacturer, MasaClientCertificate, MasaOptions};
 
 /// A manufacturer to add.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
@@ -27,6 +27,30 @@ pub struct NewManufacturer {
     /// Whether its devices may enroll with their IDevID alone, if an operator expects or approves them.
     #[serde(default)]
     pub est_without_brski: bool,
+    /// How its MASA is spoken to.
+    #[serde(default)]
+    pub masa: NewMasaOptions,
+}
+
+/// How a MASA is spoken to.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct NewMasaOptions {
+    /// The certificate that it is shown in TLS: "registrar" (also if left out), "none", or a PEM file on the
+    /// registrar's machine.
+    pub client_certificate: Option<String>,
+    /// The file with the key of that certificate: PKCS#8 PEM, mode 0600; or `systemd:NAME`.
+    pub client_key: Option<String>,
+    /// The file with `USER:PASSWORD` for HTTP Basic and Digest, mode 0600; or `systemd:NAME`.
+    pub credential: Option<String>,
+    /// When the audit log is asked for: "before-voucher", "after-status" or "off"; as the configuration says if left out.
+    pub audit_log: Option<String>,
+    /// Whether more of what encoders do wrong is read all the same.
+    pub lenient: bool,
+    /// Whether CMS is written with content type id-data.
+    pub id_data: bool,
+    /// Whether COSE is sent as application/voucher-cose+cbor.
+    pub old_cose_name: bool,
 }
 
 /// A manufacturer as it is shown.
@@ -46,8 +70,45 @@ pub struct ManufacturerView {
     pub voucher_anchors: usize,
     /// Whether its devices may enroll with their IDevID alone, if an operator expects or approves them.
     pub est_without_brski: bool,
+    /// How its MASA is spoken to.
+    pub masa: MasaView,
     /// When it was added.
     pub created_at: String,
+}
+
+/// How a MASA is spoken to, as it is shown; of secrets, where they are kept.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct MasaView {
+    /// The certificate that it is shown in TLS: "registrar", "none", or a file.
+    pub client_certificate: String,
+    /// Where the name and password for it are kept.
+    pub credential: Option<String>,
+    /// When the audit log is asked for, if the operator says so for this manufacturer.
+    pub audit_log: Option<String>,
+    /// Whether more of what encoders do wrong is read all the same.
+    pub lenient: bool,
+    /// Whether CMS is written with content type id-data.
+    pub id_data: bool,
+    /// Whether COSE is sent as application/voucher-cose+cbor.
+    pub old_cose_name: bool,
+}
+
+impl From<&MasaOptions> for MasaView {
+    fn from(options: &MasaOptions) -> Self {
+        let Dialect { lenient, id_data, old_cose_name } = options.dialect;
+        Self {
+            client_certificate: match &options.client {
+                MasaClientCertificate::Registrar => "registrar".to_owned(),
+                MasaClientCertificate::None => "none".to_owned(),
+                MasaClientCertificate::Files { certificate, .. } => certificate.clone(),
+            },
+            credential: options.credential.clone(),
+            audit_log: options.audit_log.map(|timing| timing.as_str().to_owned()),
+            lenient,
+            id_data,
+            old_cose_name,
+        }
+    }
 }
 
 impl From<&Manufacturer> for ManufacturerView {
@@ -60,6 +121,7 @@ impl From<&Manufacturer> for ManufacturerView {
             masa_hosts: row.masa_hosts.clone(),
             voucher_anchors: row.voucher_anchors.len(),
             est_without_brski: row.entry == Entry::Est,
+            masa: (&row.masa).into(),
             created_at: moment(row.created_at),
         }
     }

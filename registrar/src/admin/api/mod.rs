@@ -19,6 +19,7 @@ pub mod manufacturer;
 pub mod order;
 pub mod own;
 pub mod status;
+pub mod voucher;
 
 /// How many things a page has where nobody says how many.
 pub const PAGE: u32 = 100;

@@ -1,5 +1,7 @@
 //! Manufacturers whose devices may join.
 
+use std::path::Path;
+
 use brski_voucher::idevid::MasaUrl;
 use brski_voucher::trust::Anchors;
 use rustls_pki_types::CertificateDer;
@@ -7,11 +9,14 @@ use rustls_pki_types::pem::PemObject as _;
 
 use super::Service;
 use crate::admin::actor::Actor;
-use crate::admin::api::manufacturer::{ManufacturerView, NewManufacturer};
+use crate::admin::api::manufacturer::{ManufacturerView, NewManufacturer, NewMasaOptions};
 use crate::admin::problem::Problem;
 use crate::entropy::random_id;
+use crate::secret::{SecretFile, credentials_folder};
 use crate::store::Change;
-use crate::store::model::{Entry, Id, Manufacturer, Millis};
+use crate::store::model::{
+    AuditTiming, Dialect, Entry, Id, Manufacturer, MasaClientCertificate, MasaOptions, Millis,
+};
 
 /// The longest name of a manufacturer, in octets.
 const NAME_OCTETS: usize = 64;
@@ -84,7 +89,49 @@ fn manufacturer(new: NewManufacturer, id: Id, now: Millis) -> Result<Manufacture
             true => Entry::Est,
             false => Entry::Voucher,
         },
+        masa: masa_options(new.masa)?,
         created_at: now,
+    })
+}
+
+fn masa_options(new: NewMasaOptions) -> Result<MasaOptions, Problem> {
+    let client = match (new.client_certificate.as_deref(), new.client_key) {
+        (None | Some("registrar"), None) => MasaClientCertificate::Registrar,
+        (Some("none"), None) => MasaClientCertificate::None,
+        (Some(certificate), Some(key)) if Path::new(certificate).is_absolute() => {
+            secret("--masa-client-key", &key)?;
+            MasaClientCertificate::Files { certificate: certificate.to_owned(), key }
+        }
+        (certificate, _) => {
+            let certificate = certificate.unwrap_or_default();
+            let error = format!("{certificate:?} is no certificate to show a MASA");
+            let hint = "give --masa-client-certificate as registrar, none, or a file with --masa-client-key";
+            return Err(Problem::invalid(error, hint));
+        }
+    };
+    if let Some(place) = &new.credential {
+        secret("--masa-credential", place)?;
+    }
+    let audit_log = match new.audit_log.as_deref().map(|word| (word, AuditTiming::parse(word))) {
+        None => None,
+        Some((_, Some(timing))) => Some(timing),
+        Some((word, None)) => {
+            let words = AuditTiming::WORDS.map(|(word, _)| word).join(", ");
+            let error = format!("{word:?} is no time to ask for an audit log");
+            return Err(Problem::invalid(error, format!("give --audit-log as one of {words}")));
+        }
+    };
+    let dialect =
+        Dialect { lenient: new.lenient, id_data: new.id_data, old_cose_name: new.old_cose_name };
+    Ok(MasaOptions { client, credential: new.credential, audit_log, dialect })
+}
+
+/// Checks that a secret can be read, so that its absence is not found out by a device.
+fn secret(option: &str, place: &str) -> Result<(), Problem> {
+    let read = SecretFile::parse(place).and_then(|file| file.read(credentials_folder().as_deref()));
+    read.map(|_| ()).map_err(|error| {
+        let hint = format!("give {option} a file of mode 0600, or systemd:NAME");
+        Problem::invalid(error.to_string(), hint)
     })
 }
 

@@ -8,17 +8,20 @@ use std::sync::Arc;
 use acme_bridge::{Clock, RevocationReason};
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
+use brski_voucher::encoding::Encoding;
 
 use super::api::status::{Counters, Reloaded};
 use super::api::{MOST, PAGE};
 use super::problem::{Kind, Problem};
 use crate::config::{Config, IssuerConfig, Profile};
 use crate::flow::Decision;
+use crate::flow::nonceless::Subject;
 use crate::flow::operator::DeviceFacts;
+use crate::flow::refusal::Refusal;
 use crate::issue::acme::revocation;
 use crate::issue::desk::{CaAccount, OrderDesk};
-use crate::store::model::{Identity, KnownDevice, Millis};
-use crate::store::{Change, Store};
+use crate::store::model::{Identity, KnownDevice, Millis, NoncelessVoucher};
+use crate::store::{Change, Store, StoreError};
 
 mod approvals;
 mod certificates;
@@ -29,6 +32,7 @@ mod import;
 mod manufacturers;
 mod orders;
 mod own;
+mod vouchers;
 
 /// The daemon, which must hear of some changes at once.
 #[async_trait]
@@ -37,6 +41,21 @@ pub trait Observer: Send + Sync + 'static {
     async fn manufacturers_changed(&self);
     /// The registrar's own certificate or the root of its domain changed.
     async fn identity_changed(&self);
+    /// Asks the MASA for a voucher without a nonce now; what came of it, `None` where no daemon runs.
+    ///
+    /// # Errors
+    /// If the store fails.
+    async fn fetch_voucher(
+        &self,
+        row: NoncelessVoucher,
+    ) -> Result<Option<NoncelessVoucher>, StoreError>;
+    /// Signs a request for a voucher without a nonce; `None` where no daemon runs. `issuer`: the idevid-issuer.
+    fn voucher_request(
+        &self,
+        subject: Subject<'_>,
+        issuer: Vec<u8>,
+        encoding: Encoding,
+    ) -> Option<Result<Vec<u8>, Refusal>>;
     /// How the daemon does; `None` where none runs.
     fn counters(&self) -> Option<Counters>;
     /// Reads the configuration again and applies what can be applied.
@@ -54,6 +73,21 @@ impl Observer for NoDaemon {
     async fn manufacturers_changed(&self) {}
 
     async fn identity_changed(&self) {}
+    async fn fetch_voucher(
+        &self,
+        _: NoncelessVoucher,
+    ) -> Result<Option<NoncelessVoucher>, StoreError> {
+        Ok(None)
+    }
+
+    fn voucher_request(
+        &self,
+        _: Subject<'_>,
+        _: Vec<u8>,
+        _: Encoding,
+    ) -> Option<Result<Vec<u8>, Refusal>> {
+        None
+    }
 
     fn counters(&self) -> Option<Counters> {
         None

@@ -9,18 +9,25 @@ use toml::value::Datetime;
 #[serde(deny_unknown_fields, default)]
 pub(in crate::config) struct Policy {
     pub(in crate::config) unexpected: String,
+    pub(in crate::config) nonceless: String,
     pub(in crate::config) audit_log: AuditLog,
 }
 
 impl Default for Policy {
     fn default() -> Self {
-        Self { unexpected: "admit".to_owned(), audit_log: AuditLog::default() }
+        Self {
+            unexpected: "admit".to_owned(),
+            nonceless: "accept".to_owned(),
+            audit_log: AuditLog::default(),
+        }
     }
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(in crate::config) struct AuditLog {
+    pub(in crate::config) when: String,
+    pub(in crate::config) missing: String,
     pub(in crate::config) domains: Vec<String>,
     pub(in crate::config) nonceless: String,
     pub(in crate::config) assertions: Option<Vec<String>>,
@@ -32,6 +39,8 @@ pub(in crate::config) struct AuditLog {
 impl Default for AuditLog {
     fn default() -> Self {
         Self {
+            when: "after-status".to_owned(),
+            missing: "accept".to_owned(),
             domains: Vec::new(),
             nonceless: "own-domain".to_owned(),
             assertions: None,

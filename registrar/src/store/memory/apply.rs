@@ -5,7 +5,7 @@ use super::rows::{conflict, found, reference};
 use super::tables::{Rows, Tables, is_open};
 use crate::store::model::{
     Approval, ApprovalState, DeviceState, Enrollment, EnrollmentState, Id, Identity,
-    IssuedCertificate, KnownDevice, Manufacturer, SealedKey, VoucherExchange,
+    IssuedCertificate, KnownDevice, Manufacturer, SealedKey,
 };
 use crate::store::{Change, Conflict};
 
@@ -28,9 +28,13 @@ impl Tables {
             Change::AddCredential(_)
             | Change::RevokeCredential { .. }
             | Change::SpendCredential { .. } => rows.apply_to_credential(change),
-            Change::BeginVoucherExchange(_) | Change::SetVoucherState { .. } => {
-                rows.apply_to_exchange(change)
-            }
+            Change::BeginVoucherExchange(_)
+            | Change::SetVoucherState { .. }
+            | Change::SetAudit { .. }
+            | Change::WantNoncelessVoucher(_)
+            | Change::LeaseNoncelessVoucher { .. }
+            | Change::KeepNoncelessVoucher(_)
+            | Change::RemoveNoncelessVouchers { .. } => rows.apply_to_voucher(change),
             Change::ApproveEnrollment(_)
             | Change::SetEnrollmentState { .. }
             | Change::ReopenEnrollment { .. }
@@ -217,28 +221,6 @@ impl Rows {
                         Ok(())
                     }
                 }
-            }
-            _ => Ok(()),
-        }
-    }
-
-    fn apply_to_exchange(&mut self, change: Change) -> Result<()> {
-        match change {
-            Change::BeginVoucherExchange(row) => {
-                reference(self.devices.contains_key(&row.device))?;
-                let is_same = |each: &VoucherExchange| {
-                    each.request_sha256 == row.request_sha256 || each.id == row.id
-                };
-                if self.exchanges.values().any(is_same) {
-                    return Err(conflict(Conflict::VoucherExchange));
-                }
-                self.exchanges.insert(row.id.clone(), row);
-                Ok(())
-            }
-            Change::SetVoucherState { exchange, state, at } => {
-                let row = found(self.exchanges.get_mut(&exchange))?;
-                (row.state, row.updated_at) = (state, at);
-                Ok(())
             }
             _ => Ok(()),
         }

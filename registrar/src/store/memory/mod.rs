@@ -25,6 +25,7 @@ mod rows;
 mod store;
 mod tables;
 mod trail;
+mod vouchers;
 
 type Result<T> = std::result::Result<T, StoreError>;
 

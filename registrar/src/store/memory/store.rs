@@ -2,6 +2,7 @@
 
 use acme_bridge::{AccountRecord, AnswerKind, ChallengeAnswer, OrderId, OrderRecord, Which};
 use async_trait::async_trait;
+use brski_voucher::encoding::Encoding;
 
 use super::orders::Claim;
 use super::tables::{at_most, sorted};
@@ -10,8 +11,8 @@ use crate::store::model::{
     Approval, ApprovalState, CertificateEnds, ChainCertificate, Checkpoint, Credential,
     DeviceFilter, DevicePlace, Enrollment, EnrollmentState, Event, EventFilter, EventPlace, Head,
     Id, Identity, IssuedCertificate, KnownDevice, ListedOrder, Manufacturer, Millis, NodeSettings,
-    OrderFilter, OrderPlace, OrderTally, OwnRecords, Queues, RevocationRow, SealedKey, Sha256,
-    StoredEvent, VoucherExchange, VoucherState,
+    NoncelessVoucher, OrderFilter, OrderPlace, OrderTally, OwnRecords, Queues, RevocationRow,
+    SealedKey, Sha256, StoredEvent, VoucherExchange, VoucherState,
 };
 use crate::store::{Change, Store};
 
@@ -163,6 +164,30 @@ impl Store for MemoryStore {
             rows.max_by_key(|row| (row.updated_at, row.created_at)).cloned()
         })
         .await
+    }
+
+    async fn nonceless_voucher(
+        &self,
+        device: &Id,
+        encoding: Encoding,
+    ) -> Result<Option<NoncelessVoucher>> {
+        self.read(|tables| tables.rows.nonceless(device, encoding)).await
+    }
+
+    async fn nonceless_vouchers(
+        &self,
+        after: (&Id, &str),
+        limit: u32,
+    ) -> Result<Vec<NoncelessVoucher>> {
+        self.read(|tables| tables.rows.nonceless_page(after, limit)).await
+    }
+
+    async fn nonceless_vouchers_due(
+        &self,
+        now: Millis,
+        limit: u32,
+    ) -> Result<Vec<NoncelessVoucher>> {
+        self.read(|tables| tables.rows.nonceless_due(now, limit)).await
     }
 
     async fn enrollment(&self, id: &Id) -> Result<Option<Enrollment>> {

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use acme_bridge::{AccountRecord, ChallengeAnswer, OrderId, OrderRecord};
 
+use super::vouchers::NoncelessRow;
 use crate::store::model::{
     Approval, CertificateEnds, ChainCertificate, Checkpoint, CheckpointKind, Credential, Device,
     Enrollment, EnrollmentState, Id, Identity, IssuedCertificate, KnownDevice, Manufacturer,
@@ -32,6 +33,8 @@ pub(super) struct Rows {
     pub(super) approvals: BTreeMap<Id, Approval>,
     pub(super) credentials: BTreeMap<String, Credential>,
     pub(super) exchanges: BTreeMap<Id, VoucherExchange>,
+    /// By device and encoding's word.
+    pub(super) nonceless: BTreeMap<(Id, &'static str), NoncelessRow>,
     pub(super) enrollments: BTreeMap<Id, Enrollment>,
     pub(super) certificates: BTreeMap<Sha256, IssuedCertificate>,
     /// By SHA-256 and issuer.

@@ -3,10 +3,10 @@
 use rustls_pki_types::CertificateDer;
 
 use super::session::{Result, Session, SessionError, Value};
-use super::{answers, orders, own, rows, sealed, trail};
+use super::{answers, orders, own, rows, sealed, trail, vouchers};
 use crate::store::model::{
     Approval, Credential, DeviceState, Enrollment, Id, Identity, IssuedCertificate, KnownDevice,
-    Manufacturer, Millis, SeenIdevid, VoucherExchange,
+    Manufacturer, Millis, SeenIdevid,
 };
 use crate::store::{Change, Conflict, StoreError};
 
@@ -58,15 +58,13 @@ pub(super) async fn apply(session: &mut dyn Session, change: &Change) -> Result<
         Change::AddCredential(_)
         | Change::RevokeCredential { .. }
         | Change::SpendCredential { .. } => apply_to_credential(session, change).await,
-        Change::BeginVoucherExchange(exchange) => begin_exchange(session, exchange).await,
-        Change::SetVoucherState { exchange, state, at } => {
-            let (word, voucher, reason) = rows::voucher_columns(state);
-            let sql = "UPDATE voucher_exchanges SET state = $2, voucher = $3, reason = $4, \
-                       updated_at = $5 WHERE id = $1";
-            let values =
-                [exchange.into(), word.into(), voucher.into(), reason.into(), (*at).into()];
-            update(session, sql, &values).await
-        }
+        Change::BeginVoucherExchange(_)
+        | Change::SetVoucherState { .. }
+        | Change::SetAudit { .. }
+        | Change::WantNoncelessVoucher(_)
+        | Change::LeaseNoncelessVoucher { .. }
+        | Change::KeepNoncelessVoucher(_)
+        | Change::RemoveNoncelessVouchers { .. } => vouchers::apply(session, change).await,
         Change::ApproveEnrollment(enrollment) => approve(session, enrollment).await,
         Change::SetEnrollmentState { enrollment, state, at } => {
             let (word, certificate, reason) = rows::enrollment_columns(state);
@@ -145,13 +143,16 @@ async fn apply_to_credential(session: &mut dyn Session, change: &Change) -> Resu
 }
 
 async fn add_manufacturer(session: &mut dyn Session, row: &Manufacturer) -> Result<()> {
-    let sql = "INSERT INTO manufacturers (id, name, masa_url, entry, created_at) \
-               VALUES ($1, $2, $3, $4, $5)";
+    let sql = "INSERT INTO manufacturers (id, name, masa_url, entry, masa, created_at) \
+               VALUES ($1, $2, $3, $4, $5, $6)";
+    let options =
+        serde_json::to_string(&row.masa).map_err(|error| StoreError::Database(Box::new(error)))?;
     let values = [
         Value::from(&row.id),
         Value::from(&row.name),
         row.masa_url.as_deref().into(),
         row.entry.as_str().into(),
+        Value::from(&options),
         row.created_at.into(),
     ];
     insert(session, sql, &values, Conflict::ManufacturerName(row.name.clone())).await?;
@@ -320,26 +321,6 @@ async fn add_credential(session: &mut dyn Session, row: &Credential) -> Result<(
         row.revoked_at.into(),
     ];
     insert(session, sql, &values, Conflict::CredentialName(row.name.clone())).await
-}
-
-async fn begin_exchange(session: &mut dyn Session, exchange: &VoucherExchange) -> Result<()> {
-    let (word, voucher, reason) = rows::voucher_columns(&exchange.state);
-    let sql = "INSERT INTO voucher_exchanges (id, request_sha256, device, pledge_request, \
-               registrar_request, state, voucher, reason, created_at, updated_at) \
-               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
-    let values = [
-        Value::from(&exchange.id),
-        Value::from(&exchange.request_sha256),
-        Value::from(&exchange.device),
-        Value::from(&exchange.pledge_request),
-        Value::from(&exchange.registrar_request),
-        word.into(),
-        voucher.into(),
-        reason.into(),
-        exchange.created_at.into(),
-        exchange.updated_at.into(),
-    ];
-    insert(session, sql, &values, Conflict::VoucherExchange).await
 }
 
 async fn approve(session: &mut dyn Session, enrollment: &Enrollment) -> Result<()> {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use acme_bridge::{AccountRecord, AnswerKind, ChallengeAnswer, OrderId, OrderRecord, Which};
 use async_trait::async_trait;
+use brski_voucher::encoding::Encoding;
 use thiserror::Error;
 
 use self::session::{Engine, Pending, Session};
@@ -12,9 +13,9 @@ use self::writer::{Answer, Claim, Work};
 use super::model::{
     Approval, ApprovalState, CertificateEnds, ChainCertificate, Checkpoint, Credential,
     DeviceFilter, DevicePlace, Enrollment, Event, EventFilter, EventPlace, Head, Id,
-    IssuedCertificate, KnownDevice, ListedOrder, Manufacturer, Millis, NodeSettings, OrderFilter,
-    OrderPlace, OrderTally, OwnRecords, Queues, RevocationRow, SealedKey, Sha256, StoredEvent,
-    VoucherExchange,
+    IssuedCertificate, KnownDevice, ListedOrder, Manufacturer, Millis, NodeSettings,
+    NoncelessVoucher, OrderFilter, OrderPlace, OrderTally, OwnRecords, Queues, RevocationRow,
+    SealedKey, Sha256, StoredEvent, VoucherExchange,
 };
 use super::watch::{Access, Watcher};
 use super::{Change, Store, StoreError};
@@ -31,6 +32,7 @@ mod sealed;
 pub(super) mod session;
 mod survey;
 mod trail;
+mod vouchers;
 pub(super) mod writer;
 
 /// Why a database cannot be opened.
@@ -220,7 +222,7 @@ impl<E: Engine> Store for SqlStore<E> {
         request_sha256: &Sha256,
     ) -> Result<Option<VoucherExchange>, StoreError> {
         let digest = *request_sha256;
-        query!(self, read::voucher_exchange, &digest)
+        query!(self, vouchers::exchange, &digest)
     }
 
     async fn is_exchange_open(&self, before: Millis, active: Millis) -> Result<bool, StoreError> {
@@ -242,7 +244,33 @@ impl<E: Engine> Store for SqlStore<E> {
         device: &Id,
     ) -> Result<Option<VoucherExchange>, StoreError> {
         let device = device.clone();
-        query!(self, read::latest_voucher_exchange, &device)
+        query!(self, vouchers::latest_exchange, &device)
+    }
+
+    async fn nonceless_voucher(
+        &self,
+        device: &Id,
+        encoding: Encoding,
+    ) -> Result<Option<NoncelessVoucher>, StoreError> {
+        let device = device.clone();
+        query!(self, vouchers::nonceless, &device, encoding)
+    }
+
+    async fn nonceless_vouchers(
+        &self,
+        after: (&Id, &str),
+        limit: u32,
+    ) -> Result<Vec<NoncelessVoucher>, StoreError> {
+        let (device, encoding) = (after.0.clone(), after.1.to_owned());
+        query!(self, vouchers::nonceless_page, (&device, &encoding), limit)
+    }
+
+    async fn nonceless_vouchers_due(
+        &self,
+        now: Millis,
+        limit: u32,
+    ) -> Result<Vec<NoncelessVoucher>, StoreError> {
+        query!(self, vouchers::nonceless_due, now, limit)
     }
 
     async fn enrollment(&self, id: &Id) -> Result<Option<Enrollment>, StoreError> {

@@ -7,7 +7,7 @@ use super::rows;
 use super::session::{Result, Row, Session, all, corrupt, one};
 use crate::store::model::{
     Approval, ApprovalState, ChainCertificate, Credential, Enrollment, Entry, Id,
-    IssuedCertificate, KnownDevice, Manufacturer, Millis, Sha256, VoucherExchange,
+    IssuedCertificate, KnownDevice, Manufacturer, Millis, Sha256,
 };
 
 /// A device with its identity, as the columns of [`rows::known_device`].
@@ -21,9 +21,10 @@ pub(super) async fn generation(session: &mut dyn Session) -> Result<i64> {
 }
 
 pub(super) async fn manufacturers(session: &mut dyn Session) -> Result<Vec<Manufacturer>> {
-    let sql = "SELECT id, name, masa_url, entry, created_at FROM manufacturers ORDER BY name";
+    let sql = "SELECT id, name, masa_url, entry, masa, created_at FROM manufacturers ORDER BY name";
     let read = |row: &mut Row| {
         let entry = row.text("entry")?;
+        let masa = row.text("masa")?;
         Ok(Manufacturer {
             id: row.id("id")?,
             name: row.text("name")?,
@@ -33,6 +34,7 @@ pub(super) async fn manufacturers(session: &mut dyn Session) -> Result<Vec<Manuf
             masa_hosts: Vec::new(),
             voucher_anchors: Vec::new(),
             entry: Entry::parse(&entry).ok_or_else(|| corrupt("entry", &entry))?,
+            masa: serde_json::from_str(&masa).map_err(|_| corrupt("masa", &masa))?,
             created_at: row.millis("created_at")?,
         })
     };
@@ -141,23 +143,6 @@ pub(super) async fn credential(
 ) -> Result<Option<Credential>> {
     one(session, "SELECT * FROM credentials WHERE name = $1", &[name.into()], rows::credential)
         .await
-}
-
-pub(super) async fn voucher_exchange(
-    session: &mut dyn Session,
-    request_sha256: &Sha256,
-) -> Result<Option<VoucherExchange>> {
-    let sql = "SELECT * FROM voucher_exchanges WHERE request_sha256 = $1";
-    one(session, sql, &[request_sha256.into()], rows::voucher_exchange).await
-}
-
-pub(super) async fn latest_voucher_exchange(
-    session: &mut dyn Session,
-    device: &Id,
-) -> Result<Option<VoucherExchange>> {
-    let sql = "SELECT * FROM voucher_exchanges WHERE device = $1 \
-               ORDER BY updated_at DESC, created_at DESC LIMIT 1";
-    one(session, sql, &[device.into()], rows::voucher_exchange).await
 }
 
 pub(super) async fn enrollment(session: &mut dyn Session, id: &Id) -> Result<Option<Enrollment>> {

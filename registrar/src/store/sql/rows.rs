@@ -3,14 +3,15 @@
 use acme_bridge::{
     Csr, IssuerName, Lease, OrderId, OrderRecord, OrderState, OrderTerms, Problem, RevocationReason,
 };
+use brski_voucher::encoding::Encoding;
 use rustls_pki_types::CertificateDer;
 
 use super::session::{Result, Row, corrupt};
 use crate::store::StoreError;
 use crate::store::model::{
-    Approval, ApprovalReason, ApprovalState, ChainCertificate, Credential, Device, DeviceState,
-    Enrollment, EnrollmentState, Identity, IssuedCertificate, KnownDevice, Millis, RevocationRow,
-    SeenIdevid, VoucherExchange, VoucherState,
+    Approval, ApprovalReason, ApprovalState, AuditRecord, AuditVerdict, ChainCertificate,
+    Credential, Device, DeviceState, Enrollment, EnrollmentState, Identity, IssuedCertificate,
+    KnownDevice, Millis, RevocationRow, SeenIdevid, VoucherExchange, VoucherState,
 };
 
 fn certificate(row: &mut Row, name: &'static str) -> Result<CertificateDer<'static>> {
@@ -72,12 +73,37 @@ pub(super) fn voucher_exchange(row: &mut Row) -> Result<VoucherExchange> {
         id: row.id("id")?,
         request_sha256: row.sha256("request_sha256")?,
         device: row.id("device")?,
+        encoding: encoding(row)?,
         pledge_request: row.blob("pledge_request")?,
         registrar_request: row.blob("registrar_request")?,
         state,
+        audit: audit(row)?,
         created_at: row.millis("created_at")?,
         updated_at: row.millis("updated_at")?,
     })
+}
+
+/// How an artefact is encoded.
+pub(super) fn encoding(row: &mut Row) -> Result<Encoding> {
+    let word = row.text("encoding")?;
+    [Encoding::Cms, Encoding::Jws, Encoding::Cose]
+        .into_iter()
+        .find(|encoding| encoding.as_str() == word)
+        .ok_or_else(|| corrupt("encoding", &word))
+}
+
+fn audit(row: &mut Row) -> Result<Option<AuditRecord>> {
+    let Some(word) = row.optional_text("audit_verdict")? else {
+        return Ok(None);
+    };
+    let verdict = match (word.as_str(), row.optional_text("audit_reason")?) {
+        ("accepted", _) => AuditVerdict::Accepted,
+        ("refused", Some(reason)) => AuditVerdict::Refused { reason },
+        ("missing", Some(reason)) => AuditVerdict::Missing { reason },
+        _ => return Err(corrupt("audit_verdict", &word)),
+    };
+    let at = row.millis("audited_at")?;
+    Ok(Some(AuditRecord { log: row.optional_blob("audit_log")?, verdict, at }))
 }
 
 /// The columns of an enrollment's state: its word, its certificate, its reason.

@@ -21,6 +21,7 @@ mod events;
 mod manufacturers;
 mod orders;
 mod own;
+mod vouchers;
 
 /// What a handler gives: JSON, or a problem.
 type Answer<T> = Result<axum::Json<T>, Problem>;
@@ -42,6 +43,8 @@ fn all(role: Role) -> OpenApiRouter<Arc<Service>> {
             .routes(routes!(orders::list))
             .routes(routes!(orders::show))
             .routes(routes!(accounts::show))
+            .routes(routes!(vouchers::list))
+            .routes(routes!(vouchers::show))
             .routes(routes!(events::list))
             .routes(routes!(events::tail))
             .routes(routes!(events::verify))
@@ -59,6 +62,7 @@ fn all(role: Role) -> OpenApiRouter<Arc<Service>> {
             .routes(routes!(devices::restore))
             .routes(routes!(devices::rename))
             .routes(routes!(devices::replace))
+            .routes(routes!(vouchers::prefetch))
             .routes(routes!(certificates::revoke))
             .routes(routes!(credentials::add))
             .routes(routes!(credentials::revoke))
