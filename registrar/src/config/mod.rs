@@ -155,7 +155,7 @@ impl Reader {
             self.challenge_listeners(&zones, &raw.listen);
         }
         let profiles = self.profiles(raw.profile, &issuers, &zones);
-        let policy = self.policy(raw.policy);
+        let policy = self.policy(raw.policy, &profiles);
         let store = self.store(&raw.store);
         let log = self.log(raw.log);
         let metrics = self.metrics(&raw.metrics);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-pub(super) use self::policy::{AuditLog, Date, Policy};
+pub(super) use self::policy::{Approval, AuditLog, Date, Policy, Quota, Quotas, Rule};
 
 mod policy;
 

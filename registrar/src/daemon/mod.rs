@@ -42,6 +42,7 @@ use crate::observe::log::Log;
 use crate::observe::metrics::labels::Listener;
 use crate::policy::attempts::Attempts;
 use crate::policy::manufacturers::ManufacturerDirectory;
+use crate::policy::told::Told;
 use crate::tls::door::Door;
 use crate::tls::server::server_config;
 use crate::trail::keeper::Keeper;
@@ -180,6 +181,7 @@ async fn app(
         masa,
         issuers,
         attempts: Attempts::default(),
+        told: Told::default(),
         locks: Locks::default(),
         requests: AtomicU64::new(0),
         metrics: Arc::clone(&base.observing.metrics),

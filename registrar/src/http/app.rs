@@ -25,6 +25,7 @@ use crate::observe::log::with_sources;
 use crate::observe::metrics::Metrics;
 use crate::policy::attempts::Attempts;
 use crate::policy::manufacturers::ManufacturerDirectory;
+use crate::policy::told::Told;
 use crate::store::model::{Id, IssuedCertificate, KnownDevice, Millis, Sha256};
 use crate::store::{Store, StoreError};
 use crate::tls::peer::Peer;
@@ -47,6 +48,8 @@ pub struct App {
     pub issuers: BTreeMap<String, Arc<dyn Issuer>>,
     /// Failed attempts with credentials.
     pub attempts: Attempts<Attempt>,
+    /// What the trail was told a moment ago.
+    pub told: Told,
     /// One request at a time for the same exchange or enrollment.
     pub locks: Locks,
     /// Requests answered since the start.
@@ -142,6 +145,15 @@ impl App {
     /// As [`Store::commit`]; then nothing was written.
     pub async fn commit(&self, decision: Decision) -> Result<(), StoreError> {
         self.store.commit(decision.changes, decision.events).instrument(debug_span!("commit")).await
+    }
+
+    /// The refusal of something that many requests meet: the trail is told of it once in a while.
+    pub(super) fn refused_once(&self, visit: &Visit, thing: &str, refusal: Refusal) -> Refused {
+        let mut refused = Refused::from(refusal);
+        if self.told.is_new(thing, visit.now) {
+            refused.decision.events.push(visit.refused(&refused.refusal, None));
+        }
+        refused
     }
 
     async fn refuse(&self, visit: &Visit, refused: Refused) -> Response {

@@ -13,7 +13,7 @@ use http::HeaderValue;
 use http::header::CONTENT_TYPE;
 use tokio::time::Instant;
 
-use super::admit::{Entries, entries};
+use super::admit::{Entries, ask_again, entries, overtaken, take};
 use super::app::{App, Arrival, Refused};
 use super::{body, headers};
 use crate::entropy::random_id;
@@ -24,6 +24,7 @@ use crate::flow::telemetry::{self, StatusSession};
 use crate::flow::voucher::{self, Standing};
 use crate::masa::client::{MasaAnswer, MasaError, MasaRequest};
 use crate::policy::admission::{Admitted, Entry, readmit};
+use crate::policy::quota::Wish;
 use crate::store::model::{KnownDevice, Sha256, VoucherExchange};
 use crate::store::{Change, Conflict, StoreError};
 use crate::tls::peer::Peer;
@@ -146,6 +147,7 @@ async fn exchange(
         Some(exchange) => {
             let known =
                 app.store.device(&exchange.device).await?.ok_or(Refusal::NothingToReport)?;
+            ask_again(app, &arrival.visit, idevid, &known)?;
             (readmit(known, idevid)?, exchange)
         }
     };
@@ -180,8 +182,7 @@ async fn begin(
 ) -> Result<(Admitted, VoucherExchange), Refused> {
     let visit = &arrival.visit;
     let registrar_request = voucher::registrar_request(&app.identity, request, idevid, visit.now)?;
-    let unexpected = app.config.load().policy.unexpected;
-    let Entries { entries, is_new } = entries(app, visit, idevid, known, unexpected).await?;
+    let Entries { entries, is_new } = entries(app, visit, idevid, known).await?;
     for Entry { admitted, changes } in entries {
         let mut decision = Decision { changes, events: Vec::new() };
         if is_new {
@@ -189,11 +190,16 @@ async fn begin(
         }
         let exchange =
             voucher::begin(visit, &admitted, request, registrar_request.clone(), random_id());
+        let taken = take(app, visit, Wish::Voucher, admitted.known()).await?;
+        decision.changes.extend(taken.changes.iter().cloned());
         decision.changes.push(Change::BeginVoucherExchange(exchange.clone()));
         decision.events.push(voucher::asked_event(visit, &exchange));
         match app.commit(decision).await {
             Ok(()) => return Ok((admitted, exchange)),
             Err(StoreError::Conflict(Conflict::DeviceName(_))) => {}
+            Err(StoreError::Conflict(Conflict::Quota)) => {
+                return Err(overtaken(Wish::Voucher).into());
+            }
             Err(error) => return Err(error.into()),
         }
     }

@@ -15,6 +15,7 @@ use self::model::{
     DeviceFilter, DevicePlace, Enrollment, Event, EventFilter, EventPlace, Head, Id,
     IssuedCertificate, KnownDevice, ListedOrder, Manufacturer, Millis, OrderFilter, OrderPlace,
     OrderTally, Queues, RevocationRow, SealedKey, Sha256, StoredEvent, VoucherExchange,
+    WaitingDevices,
 };
 
 pub mod chain;
@@ -108,6 +109,9 @@ pub trait Store: Send + Sync + 'static {
         after: (Millis, Id),
         limit: u32,
     ) -> Result<Vec<Approval>, StoreError>;
+
+    /// The open questions about the devices of a manufacturer.
+    async fn waiting_devices(&self, manufacturer: &Id) -> Result<WaitingDevices, StoreError>;
 
     /// All credentials, by name.
     async fn credentials(&self) -> Result<Vec<Credential>, StoreError>;

@@ -8,7 +8,7 @@ use std::fmt;
 use rustls_pki_types::CertificateDer;
 use serde::{Deserialize, Serialize};
 
-pub use self::operator::{Approval, ApprovalReason, ApprovalState, Credential};
+pub use self::operator::{Approval, ApprovalReason, ApprovalState, Credential, WaitingDevices};
 pub use self::order::{ListedOrder, OrderFilter, OrderPlace, OrderTally, RevocationRow};
 pub use self::page::{DeviceFilter, DevicePlace, EventFilter, EventPlace};
 pub use self::sealed_key::SealedKey;

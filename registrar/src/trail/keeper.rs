@@ -90,7 +90,7 @@ impl Keeper {
             sent_until: now.plus(-keygen::SENT_MILLIS),
             made_until: now.plus(-keygen::WAITING_MILLIS),
         };
-        self.store.commit(vec![keys], Vec::new()).await?;
+        self.store.commit(vec![keys, Change::PruneQuotas { now }], Vec::new()).await?;
         let before = days(retention.orders_days);
         loop {
             let orders = self.store.ended_orders(before, STEP).await?;

@@ -14,6 +14,7 @@ use super::model::{
     DeviceFilter, DevicePlace, Enrollment, Event, EventFilter, EventPlace, Head, Id,
     IssuedCertificate, KnownDevice, ListedOrder, Manufacturer, Millis, OrderFilter, OrderPlace,
     OrderTally, Queues, RevocationRow, SealedKey, Sha256, StoredEvent, VoucherExchange,
+    WaitingDevices,
 };
 use super::watch::{Access, Watcher};
 use super::{Change, Store, StoreError};
@@ -29,6 +30,7 @@ mod sealed;
 pub(super) mod session;
 mod survey;
 mod trail;
+mod waiting;
 pub(super) mod writer;
 
 /// Why a database cannot be opened.
@@ -193,6 +195,11 @@ impl<E: Engine> Store for SqlStore<E> {
         limit: u32,
     ) -> Result<Vec<Approval>, StoreError> {
         query!(self, read::approvals_page, state, (after.0, &after.1), limit)
+    }
+
+    async fn waiting_devices(&self, manufacturer: &Id) -> Result<WaitingDevices, StoreError> {
+        let manufacturer = manufacturer.clone();
+        query!(self, waiting::of_manufacturer, &manufacturer)
     }
 
     async fn credentials(&self) -> Result<Vec<Credential>, StoreError> {
