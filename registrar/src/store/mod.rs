@@ -20,6 +20,7 @@ use self::model::{
 
 pub mod chain;
 mod change;
+pub mod memory;
 pub mod model;
 mod open;
 pub mod postgres;
