@@ -77,12 +77,14 @@ async fn a_reload_changes_the_rules_for_devices_old_and_new() -> anyhow::Result<
     journey::run(&waits, site.lab.registrar.address(), &Label::default()).await?;
     let waiting = json(site.site(), "approval list", &[]).await?;
     assert_eq!(waiting, serde_json::json!([]));
-    edit(folder, "decision = \"admit\"", "devices = \"all\"\ndecision = \"refuse\"")?;
+    let (admit, refuse) =
+        ("]]\ndecision = \"admit\"", "]]\ndevices = \"all\"\ndecision = \"refuse\"");
+    edit(folder, admit, refuse)?;
     site.site().command::<&str>("reload", &[]).await?;
     let answer = ask(&site, &waits).await?;
     assert_eq!(answer.status, 404, "{}", answer.text());
     // A rule whose profile is not there changes nothing.
-    edit(folder, "serial = [\"SN-1\"]", "serial = [\"SN-1\"]\nprofile = \"none\"")?;
+    edit(folder, "\nserial = [\"SN-1\"]", "\nserial = [\"SN-1\"]\nprofile = \"none\"")?;
     let told = site.site().command::<&str>("reload", &[]).await.unwrap_err().to_string();
     assert!(told.contains("policy.rule[1].profile: there is no [profile.none]"), "{told}");
     assert_eq!(ask(&site, &waits).await?.status, 404);

@@ -258,6 +258,35 @@ mod tests {
         assert!(matches!(&second.serials, Serials::Listed(listed) if listed.len() == 2));
     }
 
+    /// The sample is the manual: what its comments show must be right as well.
+    #[test]
+    fn the_commented_keys_of_the_sample_are_right() {
+        let choices = Choices {
+            listen: "127.0.0.1:0".into(),
+            dns: None,
+            domain: "iot.example.org".into(),
+            acme: None,
+        };
+        let sample = file(&choices);
+        let (_, rest) = sample.split_once("[policy]").unwrap();
+        let (section, _) = rest.split_once("[limits]").unwrap();
+        let uncomment = |line: &str| {
+            let bare = line.strip_prefix("# ").unwrap_or(line);
+            let is_key = bare.split_once(" = ").is_some_and(|(key, _)| !key.contains(' '));
+            // A rule has a list or a pattern.
+            let is_left_out = bare.starts_with("serial = ");
+            let text = if (is_key || bare.starts_with("[[")) && !is_left_out { bare } else { line };
+            format!("{text}\n")
+        };
+        let policy = policy(&section.lines().map(uncomment).collect::<String>()).unwrap();
+        assert_eq!(policy.rules.rules.len(), 1);
+        assert_eq!(policy.rules.rules[0].name, "rule 1 (delivery of May)");
+        assert!(policy.rules.rules[0].made.until.is_some());
+        assert!(policy.quotas.manufacturer_enrollments.is_some());
+        assert_eq!(policy.audit_log.accepted.len(), 1);
+        assert!(policy.audit_log.bought.contains_key("pumps"));
+    }
+
     #[test]
     fn who_says_nothing_about_unexpected_devices_is_asked() {
         assert_eq!(policy("").unwrap().rules.unexpected, Ruling::Ask);
