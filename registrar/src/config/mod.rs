@@ -32,7 +32,7 @@ mod zone;
 pub use self::admin::{Admin, AdminClient, AdminToken, Recognised, ServerFiles};
 pub use self::identity::{IdentityFiles, Pin};
 pub use self::issuer::{AcmeConfig, IssuerConfig, LocalConfig};
-pub use self::limits::{BodyLimits, Limits, Timeouts};
+pub use self::limits::{BodyLimits, ConnectionLimits, Limits, Timeouts};
 pub use self::listen::Listen;
 pub use self::log::{LogConfig, LogFormat};
 pub use self::notify::{Chosen, NotifyConfig, PostConfig, ProgramConfig};

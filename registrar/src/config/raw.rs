@@ -217,6 +217,8 @@ fn serial() -> String {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Limits {
     pub(super) connections: u32,
+    pub(super) connections_per_address: Option<u32>,
+    pub(super) handshakes: Option<u32>,
     pub(super) masa_timeout_secs: u32,
     pub(super) dns_answers_per_second: u32,
     pub(super) handshake_timeout_secs: u32,
@@ -229,6 +231,8 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections: 1000,
+            connections_per_address: None,
+            handshakes: None,
             masa_timeout_secs: 10,
             dns_answers_per_second: 1000,
             handshake_timeout_secs: 10,

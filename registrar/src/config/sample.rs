@@ -111,8 +111,11 @@ truncation = "duplicates"
 
 /// The section `[limits]`.
 const LIMITS: &str = r#"[limits]
-# Connections of pledges at once; more wait.
+# Connections of pledges at once, those of one IPv4 address (or one IPv6 network of 64 bits), and those that shake hands;
+# half of all if left out. Above these, whoever has most connections and proved nothing makes room; known devices stay.
 connections = 1000
+# connections_per_address = 500
+# handshakes = 500
 # How long one call to a MASA may take, in seconds.
 masa_timeout_secs = 10
 # DNS answers a second over UDP to one network (IPv4 /24, IPv6 /56); above that, it is told to ask over TCP.

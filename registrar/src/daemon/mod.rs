@@ -24,7 +24,7 @@ use self::observing::MetricsListener;
 use crate::admin::registry::Registry;
 use crate::admin::server::{self, socket, tls};
 use crate::admin::service::{Observer as _, Service};
-use crate::config::Config;
+use crate::config::{Config, ConnectionLimits};
 use crate::http::app::App;
 use crate::http::crl::{self, Lists};
 use crate::http::listener::{self, Bounds};
@@ -51,7 +51,8 @@ mod observing;
 pub(crate) mod probe;
 
 /// Connections to the admin listener at once.
-const ADMIN_CONNECTIONS: usize = 64;
+const ADMIN_CONNECTIONS: ConnectionLimits =
+    ConnectionLimits { all: 64, of_one_address: 48, handshakes: 32 };
 
 /// Runs the registrar until SIGTERM or SIGINT.
 ///

@@ -113,6 +113,15 @@ impl PeerIdentity {
         }
     }
 
+    /// Whether it proved to be a device that somebody here vouches for.
+    #[must_use]
+    pub fn is_known(&self) -> bool {
+        match self {
+            Self::Idevid(_) | Self::Issued { .. } | Self::Credential { .. } => true,
+            Self::None | Self::Unknown { .. } | Self::Revoked => false,
+        }
+    }
+
     /// The certificate of its session, where somebody here vouches for it.
     #[must_use]
     pub fn certificate(&self) -> Option<&CertificateDer<'static>> {

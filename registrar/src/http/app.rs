@@ -108,6 +108,9 @@ impl App {
         let outcome = match judged {
             Err(refusal) => Err(Refused::from(refusal)),
             Ok(identity) => {
+                if identity.is_known() {
+                    peer.recognise();
+                }
                 visit.peer = format!("{} {}", peer.address, identity.describe());
                 Span::current().record("peer", visit.peer.as_str());
                 let arrival = Arrival { visit: visit.clone(), identity, exporter: peer.exporter };

@@ -1,9 +1,10 @@
-//! Who may join and who must wait, against the real process: rules, approvals, quotas (RFC 8995 §5.3).
+//! Who may join and who must wait, against the real process: rules, approvals, quotas, floods (RFC 8995 §5.3).
 
 // A panic is how a test fails.
 #![allow(clippy::indexing_slicing, clippy::expect_used, clippy::unwrap_used, clippy::panic)]
 
 mod approvals;
+mod flood;
 mod quotas;
 mod rules;
 
