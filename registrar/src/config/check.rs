@@ -13,7 +13,8 @@ use brski_voucher::certificate::Certificate;
 use brski_voucher::trust::ValidityTime;
 
 use super::{
-    AcmeConfig, Config, IssuerConfig, PostConfig, Problem, ProgramConfig, ServerFiles, SolverConfig,
+    AcmeConfig, Config, IssuerConfig, PostConfig, Problem, ProgramConfig, ServerFiles,
+    SolverConfig, danger,
 };
 use crate::admin::registry::Registry;
 use crate::clock::unix_time;
@@ -70,9 +71,19 @@ pub fn check(config: &Config, daemon: Daemon, now: Millis) -> Vec<Problem> {
     problems.found
 }
 
-/// What `serve` would take, and somebody may regret.
+/// What `serve` would take, or a lab alone, and somebody may regret.
 #[must_use]
 pub fn warnings(config: &Config) -> Vec<Problem> {
+    let mut warnings = danger::lab_certificates(config);
+    for (key, reason) in danger::warnings(&config.danger) {
+        warnings.push(Problem { file: config.file.clone(), key: key.to_owned(), reason });
+    }
+    warnings.extend(long_ca_certificates(config));
+    warnings
+}
+
+/// Whether `/cacerts` is longer than some clients read.
+fn long_ca_certificates(config: &Config) -> Option<Problem> {
     let roots = configured_roots(config);
     let body = certs_only::encode(&roots.iter().map(Certificate::der).collect::<Vec<_>>());
     let characters = transfer::encode(&body, Folding::Never).len();
@@ -81,10 +92,7 @@ pub fn warnings(config: &Config) -> Vec<Problem> {
          some clients read {CA_CERTS_CHARACTERS} at most: leave roots out that no issued chain ends at"
     );
     let file = config.file.clone();
-    match characters > CA_CERTS_CHARACTERS {
-        true => vec![Problem { file, key: "issuer".to_owned(), reason }],
-        false => Vec::new(),
-    }
+    (characters > CA_CERTS_CHARACTERS).then_some(Problem { file, key: "issuer".to_owned(), reason })
 }
 
 /// What `/cacerts` serves whatever was issued; what cannot be read is [`check`]'s business.

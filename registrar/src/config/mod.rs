@@ -12,6 +12,7 @@ use crate::observe::survey::Intervals;
 
 mod admin;
 pub mod check;
+pub mod danger;
 mod identity;
 mod issuer;
 pub mod limits;
@@ -19,6 +20,7 @@ mod listen;
 mod log;
 mod metrics;
 mod notify;
+mod place;
 mod policy;
 mod profile;
 mod raw;
@@ -30,6 +32,7 @@ pub mod usage;
 mod zone;
 
 pub use self::admin::{Admin, AdminClient, AdminToken, Recognised, ServerFiles};
+pub use self::danger::{Danger, LabAnchors};
 pub use self::identity::{IdentityFiles, Pin};
 pub use self::issuer::{AcmeConfig, IssuerConfig, LocalConfig};
 pub use self::limits::{BodyLimits, ConnectionLimits, Limits, Timeouts};
@@ -69,6 +72,8 @@ pub struct Config {
     pub profiles: BTreeMap<String, Arc<Profile>>,
     /// Which devices may join.
     pub policy: Policy,
+    /// What makes this registrar weaker than it should be.
+    pub danger: Danger,
     /// How much is too much.
     pub limits: Limits,
     /// What is logged, and as what.
@@ -125,12 +130,19 @@ impl Config {
             toml::from_str(text).map_err(|error| fatal(with_nearest(&error.to_string())))?;
         let table: toml::Table = toml::from_str(text).map_err(|error| fatal(error.to_string()))?;
         let file = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
-        Reader {
+        let reader = Reader {
             folder: file.parent().unwrap_or(Path::new("/")).to_owned(),
             file,
             problems: vec![],
-        }
-        .read(raw, reload::flatten(&table))
+        };
+        reader.read(raw, reload::flatten(&table)).map_err(|mut problems| {
+            for problem in &mut problems {
+                if let Some(line) = place::line(text, &problem.key) {
+                    problem.reason.push_str(&format!(" (line {line})"));
+                }
+            }
+            problems
+        })
     }
 
     /// The admin socket.
@@ -176,6 +188,7 @@ impl Reader {
             zones,
             profiles,
             policy,
+            danger: raw.danger.into(),
             limits,
             log,
             metrics,

@@ -26,6 +26,8 @@ pub(super) struct File {
     #[serde(default)]
     pub(super) policy: Policy,
     #[serde(default)]
+    pub(super) danger: Danger,
+    #[serde(default)]
     pub(super) limits: Limits,
     #[serde(default)]
     pub(super) log: Log,
@@ -211,6 +213,13 @@ pub(super) struct Profile {
 
 fn serial() -> String {
     "{serial}".to_owned()
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Danger {
+    pub(super) allow_lab_anchors: bool,
+    pub(super) accept_any_device_as: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -109,6 +109,17 @@ truncation = "duplicates"
 
 "#;
 
+/// The section `[danger]`.
+const DANGER: &str = r#"# What makes a registrar weaker than it should be; said at each start.
+[danger]
+# Certificates of a lab, which say LAB ONLY: their keys are guarded by nobody. A registrar that finds one does not start.
+allow_lab_anchors = false
+# Whoever comes with any certificate that no manufacturer vouches for counts as a device of this one, which must be added;
+# the serial number is what the certificate says. Only where nobody but expected devices can reach the registrar.
+# accept_any_device_as = "pumps"
+
+"#;
+
 /// The section `[limits]`.
 const LIMITS: &str = r#"[limits]
 # Connections of pledges at once, those of one IPv4 address (or one IPv6 network of 64 bits), and those that shake hands;
@@ -200,7 +211,7 @@ pub fn file(choices: &Choices) -> String {
     }
     write_zone(&mut text, &choices.domain);
     text.push_str(&profile(choices));
-    for section in [POLICY, LIMITS, LOG, METRICS, NOTIFY] {
+    for section in [POLICY, LIMITS, DANGER, LOG, METRICS, NOTIFY] {
         text.push_str(section);
     }
     text

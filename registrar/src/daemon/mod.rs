@@ -24,7 +24,7 @@ use self::observing::MetricsListener;
 use crate::admin::registry::Registry;
 use crate::admin::server::{self, socket, tls};
 use crate::admin::service::{Observer as _, Service};
-use crate::config::{Config, ConnectionLimits};
+use crate::config::{Config, ConnectionLimits, LabAnchors, danger};
 use crate::http::app::App;
 use crate::http::crl::{self, Lists};
 use crate::http::listener::{self, Bounds};
@@ -62,6 +62,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let log = Arc::new(Log::start(&config.log)?);
     let (stop, stopped) = watch::channel(false);
     let base = Base::open(&config, stopped.clone()).await?;
+    refuse_lab_anchors(&config, &base).await?;
     let metrics = &base.observing.metrics;
     let listener = bind(config.listen.est, "listen.est").await?;
     let address = listener.local_addr()?;
@@ -130,6 +131,21 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     }
     remove_socket(&socket_path);
     log.end().await;
+    Ok(())
+}
+
+/// Says what makes this registrar weak; one that trusts a lab by accident does not start.
+async fn refuse_lab_anchors(config: &Config, base: &Base) -> anyhow::Result<()> {
+    for (key, reason) in danger::warnings(&config.danger) {
+        warn!("{key} {reason}");
+    }
+    if config.danger.lab_anchors == LabAnchors::Allowed {
+        return Ok(());
+    }
+    let mut found = danger::lab_certificates(config);
+    found.extend(danger::lab_manufacturers(config, &base.store.manufacturers().await?));
+    let lines: Vec<String> = found.iter().map(ToString::to_string).collect();
+    anyhow::ensure!(lines.is_empty(), lines.join("\n"));
     Ok(())
 }
 

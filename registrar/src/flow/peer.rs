@@ -95,6 +95,19 @@ pub fn judge(
     }
 }
 
+/// Takes a client at its word whose certificate nobody vouches for: it is a device of this manufacturer.
+///
+/// Only where an administrator says that nobody but expected devices can come (RFC 8995 §7.3).
+#[must_use]
+pub fn unproven(
+    certificates: &[CertificateDer<'_>],
+    manufacturer: Arc<KnownManufacturer>,
+) -> Option<PeerIdentity> {
+    let certificate = Certificate::from_der(certificates.first()?).ok()?;
+    let serial = idevid::serial_number(&certificate).ok()?;
+    Some(PeerIdentity::Idevid(Box::new(Idevid { manufacturer, serial, certificate })))
+}
+
 impl PeerIdentity {
     /// The IDevID, which BRSKI's requests need.
     ///

@@ -14,7 +14,7 @@ use super::locks::Locks;
 use super::status;
 use crate::config::{BodyLimits, Config, Profile};
 use crate::entropy::random_id;
-use crate::flow::peer::{PeerIdentity, judge};
+use crate::flow::peer::{PeerIdentity, judge, unproven};
 use crate::flow::refusal::Refusal;
 use crate::flow::{Decision, Visit};
 use crate::identity::RegistrarIdentity;
@@ -128,7 +128,16 @@ impl App {
             Some(own) => self.issued(own).await?,
             None => None,
         };
-        judge(&peer.certificates, issued, &self.manufacturers.load(), now)
+        let manufacturers = self.manufacturers.load();
+        let identity = judge(&peer.certificates, issued, &manufacturers, now)?;
+        let PeerIdentity::Unknown { .. } = &identity else {
+            return Ok(identity);
+        };
+        let config = self.config.load();
+        let manufacturer = config.danger.any_device_as.as_ref();
+        let manufacturer = manufacturer.and_then(|name| manufacturers.named(name));
+        let taken = manufacturer.and_then(|it| unproven(&peer.certificates, it));
+        Ok(taken.unwrap_or(identity))
     }
 
     async fn issued(

@@ -4,6 +4,7 @@
 #![allow(clippy::indexing_slicing, clippy::expect_used, clippy::unwrap_used, clippy::panic)]
 
 mod approvals;
+mod danger;
 mod flood;
 mod quotas;
 mod rules;
