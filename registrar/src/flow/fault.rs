@@ -40,6 +40,7 @@ impl Refusal {
             | Self::QuotaSpent(_)
             | Self::DeviceBarred { .. }
             | Self::LabelNotAllowed { .. }
+            | Self::OrderCancelled { .. }
             // An operator names another MASA, or allows its host.
             | Self::MasaUnusable { .. } => Some(Fault::Policy),
             Self::MasaRefused { .. }

@@ -2,7 +2,7 @@
 
 use brski_lab::pki::Manufacturer;
 use brski_lab::pledge::Pledge;
-use brski_tests::site::{self, edit};
+use brski_tests::site::{self, TestSite, edit};
 
 use super::{ask, restarted};
 
@@ -14,9 +14,10 @@ async fn anchors_of_a_lab_are_refused_unless_the_configuration_says_so() -> anyh
     let process = site.site().clone();
     let log = std::fs::read_to_string(process.folder().join("registrar.log"))?;
     assert!(log.contains("danger.allow_lab_anchors is true"), "said at each start: {log}");
-    let refused =
-        restarted(site, async |_| edit(process.folder(), ALLOWED, "allow_lab_anchors = false"));
-    let told = refused.await.err().expect("it does not start").to_string();
+    let TestSite { lab, folder: _kept } = site;
+    lab.registrar.stop().await;
+    edit(process.folder(), ALLOWED, "allow_lab_anchors = false")?;
+    let told = process.serve().await.err().expect("it does not start").to_string();
     assert!(
         told.contains("manufacturer \"lab-devices\" has an anchor that is good for a lab"),
         "{told}"
