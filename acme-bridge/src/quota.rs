@@ -120,7 +120,12 @@ impl LimitLeft {
 }
 
 /// Takes from all buckets, or says when there will be enough in each.
-pub(crate) fn take(
+///
+/// `before`: when each would be full again, as it was kept; `now`: Unix milliseconds.
+///
+/// # Errors
+/// When there will be enough: Unix milliseconds.
+pub fn take(
     buckets: &[(String, Rate)],
     before: &[Option<i64>],
     now: i64,

@@ -14,7 +14,7 @@ use brski_voucher::trust::ValidityTime;
 
 use super::{
     AcmeConfig, Config, Database, IssuerConfig, PostConfig, Problem, ProgramConfig, ServerFiles,
-    ServerKeygen, SolverConfig,
+    ServerKeygen, SolverConfig, danger,
 };
 use crate::admin::registry::Registry;
 use crate::clock::unix_time;
@@ -77,10 +77,23 @@ pub fn check(config: &Config, daemon: Daemon, now: Millis) -> Vec<Problem> {
     problems.found
 }
 
-/// What `serve` would take, and somebody may regret.
+/// What `serve` would take, or a lab alone, and somebody may regret.
 #[must_use]
 pub fn warnings(config: &Config) -> Vec<Problem> {
-    narrow_certificate(config).into_iter().chain(other_warnings(config)).collect()
+    let mut warnings: Vec<Problem> = narrow_certificate(config).into_iter().collect();
+    warnings.extend(danger::lab_certificates(config));
+    for (key, reason) in danger::warnings(&config.danger) {
+        warnings.push(Problem { file: config.file.clone(), key: key.to_owned(), reason });
+    }
+    warnings.extend(long_ca_certificates(config));
+    warnings.extend(usage::warnings(config));
+    if let Database::File(path) = &config.store.database
+        && !path.exists()
+    {
+        let reason = format!("there is no {}: 'serve' makes an empty database", path.display());
+        warnings.push(Problem { file: config.file.clone(), key: "store.path".to_owned(), reason });
+    }
+    warnings
 }
 
 /// A registrar's certificate that clients of TLS do not take for a server's.
@@ -95,8 +108,8 @@ fn narrow_certificate(config: &Config) -> Option<Problem> {
     (!own.has_extended_key_usage(SERVER_AUTH)).then_some(problem)
 }
 
-/// What is about more than the registrar's own certificate.
-fn other_warnings(config: &Config) -> Vec<Problem> {
+/// Whether `/cacerts` is longer than some clients read.
+fn long_ca_certificates(config: &Config) -> Option<Problem> {
     let roots = configured_roots(config);
     let body = certs_only::encode(&roots.iter().map(Certificate::der).collect::<Vec<_>>());
     let characters = transfer::encode(&body, Folding::Never).len();
@@ -105,18 +118,7 @@ fn other_warnings(config: &Config) -> Vec<Problem> {
          some clients read {CA_CERTS_CHARACTERS} at most: leave roots out that no issued chain ends at"
     );
     let file = config.file.clone();
-    let mut found = match characters > CA_CERTS_CHARACTERS {
-        true => vec![Problem { file, key: "issuer".to_owned(), reason }],
-        false => Vec::new(),
-    };
-    found.extend(usage::warnings(config));
-    if let Database::File(path) = &config.store.database
-        && !path.exists()
-    {
-        let reason = format!("there is no {}: 'serve' makes an empty database", path.display());
-        found.push(Problem { file: config.file.clone(), key: "store.path".to_owned(), reason });
-    }
-    found
+    (characters > CA_CERTS_CHARACTERS).then_some(Problem { file, key: "issuer".to_owned(), reason })
 }
 
 /// What `/cacerts` serves whatever was issued; what cannot be read is [`check`]'s business.

@@ -9,7 +9,7 @@ use super::reader::Reader;
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// Connections of pledges and EST clients at once.
-    pub connections: usize,
+    pub connections: ConnectionLimits,
     /// How long one call to a MASA may take.
     pub masa_timeout: Duration,
     /// How many DNS answers a second go over UDP to one network.
@@ -18,6 +18,17 @@ pub struct Limits {
     pub timeouts: Timeouts,
     /// How long and how slow a request's body may be.
     pub body: BodyLimits,
+}
+
+/// How many connections there may be at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConnectionLimits {
+    /// All of them.
+    pub all: usize,
+    /// Those of one IPv4 address, or one IPv6 network of 64 bits.
+    pub of_one_address: usize,
+    /// Those whose TLS handshake is not done.
+    pub handshakes: usize,
 }
 
 /// How slow a connection may be.
@@ -55,7 +66,7 @@ pub const BODY_OCTETS_MOST: u32 = 64 * 1024;
 
 impl Reader {
     pub(super) fn limits(&mut self, limits: &raw::Limits) -> Limits {
-        let connections = self.bounded("limits.connections", limits.connections, 1, 100_000);
+        let connections = self.connections(limits);
         let octets = self.bounded("limits.body_octets", limits.body_octets, 4096, BODY_OCTETS_MOST);
         let answers = limits.dns_answers_per_second;
         let dns_answers_per_second =
@@ -64,7 +75,7 @@ impl Reader {
             Duration::from_secs(u64::from(self.bounded(&format!("limits.{key}"), value, 1, 300)))
         };
         Limits {
-            connections: whole(connections),
+            connections,
             dns_answers_per_second,
             masa_timeout: seconds("masa_timeout_secs", limits.masa_timeout_secs),
             timeouts: Timeouts {
@@ -76,6 +87,23 @@ impl Reader {
                 octets: whole(octets),
                 timeout: seconds("body_timeout_secs", limits.body_timeout_secs),
             },
+        }
+    }
+}
+
+impl Reader {
+    fn connections(&mut self, limits: &raw::Limits) -> ConnectionLimits {
+        let all = self.bounded("limits.connections", limits.connections, 1, 100_000);
+        // Half of all, if nothing is said: one address never takes every place.
+        let half = all.div_ceil(2);
+        let mut part = |key: &str, value: Option<u32>| match value {
+            None => half,
+            Some(value) => self.bounded(&format!("limits.{key}"), value, 1, all.max(1)),
+        };
+        ConnectionLimits {
+            of_one_address: whole(part("connections_per_address", limits.connections_per_address)),
+            handshakes: whole(part("handshakes", limits.handshakes)),
+            all: whole(all),
         }
     }
 }

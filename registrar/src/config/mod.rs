@@ -14,6 +14,7 @@ use crate::observe::survey::Intervals;
 mod admin;
 pub mod agreement;
 pub mod check;
+pub mod danger;
 mod discovery;
 mod identity;
 mod issuer;
@@ -22,6 +23,7 @@ mod listen;
 mod log;
 mod metrics;
 mod notify;
+mod place;
 mod policy;
 mod profile;
 mod raw;
@@ -33,10 +35,11 @@ pub mod usage;
 mod zone;
 
 pub use self::admin::{Admin, AdminClient, AdminToken, Recognised, ServerFiles};
+pub use self::danger::{Danger, LabAnchors};
 pub use self::discovery::DiscoveryConfig;
 pub use self::identity::{IdentityFiles, Pin};
 pub use self::issuer::{AcmeConfig, IssuerConfig, LocalConfig};
-pub use self::limits::{BodyLimits, Limits, Timeouts};
+pub use self::limits::{BodyLimits, ConnectionLimits, Limits, Timeouts};
 pub use self::listen::Listen;
 pub use self::log::{LogConfig, LogFormat};
 pub use self::notify::{Chosen, NotifyConfig, PostConfig, ProgramConfig};
@@ -76,6 +79,8 @@ pub struct Config {
     pub profiles: BTreeMap<String, Arc<Profile>>,
     /// Which devices may join.
     pub policy: Policy,
+    /// What makes this registrar weaker than it should be.
+    pub danger: Danger,
     /// How much is too much.
     pub limits: Limits,
     /// What is logged, and as what.
@@ -137,12 +142,19 @@ impl Config {
             toml::from_str(text).map_err(|error| fatal(with_nearest(&error.to_string())))?;
         let table: toml::Table = toml::from_str(text).map_err(|error| fatal(error.to_string()))?;
         let file = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
-        Reader {
+        let reader = Reader {
             folder: file.parent().unwrap_or(Path::new("/")).to_owned(),
             file,
             problems: vec![],
-        }
-        .read(raw, reload::flatten(&table))
+        };
+        reader.read(raw, reload::flatten(&table)).map_err(|mut problems| {
+            for problem in &mut problems {
+                if let Some(line) = place::line(text, &problem.key) {
+                    problem.reason.push_str(&format!(" (line {line})"));
+                }
+            }
+            problems
+        })
     }
 
     /// The admin socket.
@@ -167,7 +179,7 @@ impl Reader {
             self.challenge_listeners(&zones, &raw.listen);
         }
         let profiles = self.profiles(raw.profile, &issuers, &zones);
-        let policy = self.policy(raw.policy);
+        let policy = self.policy(raw.policy, &profiles);
         let store = self.store(&raw.store);
         let discovery = self.discovery(raw.discovery, &store.node);
         let log = self.log(raw.log);
@@ -190,6 +202,7 @@ impl Reader {
             zones,
             profiles,
             policy,
+            danger: raw.danger.into(),
             limits,
             log,
             metrics,

@@ -171,7 +171,7 @@ impl Reader {
         }
     }
 
-    fn template(&mut self, key: &str, template: &str) {
+    pub(super) fn template(&mut self, key: &str, template: &str) {
         let plain = ["{serial}", "{manufacturer}", "{opaque}"]
             .iter()
             .fold(template.to_owned(), |text, placeholder| text.replace(placeholder, ""));

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-pub(super) use self::policy::{AuditLog, Date, Policy};
+pub(super) use self::policy::{Approval, AuditLog, Date, Policy, Quota, Quotas, Rule};
 
 mod policy;
 
@@ -26,6 +26,8 @@ pub(super) struct File {
     pub(super) profile: BTreeMap<String, Profile>,
     #[serde(default)]
     pub(super) policy: Policy,
+    #[serde(default)]
+    pub(super) danger: Danger,
     #[serde(default)]
     pub(super) limits: Limits,
     #[serde(default)]
@@ -235,10 +237,19 @@ fn serial() -> String {
     "{serial}".to_owned()
 }
 
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Danger {
+    pub(super) allow_lab_anchors: bool,
+    pub(super) accept_any_device_as: Option<String>,
+}
+
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Limits {
     pub(super) connections: u32,
+    pub(super) connections_per_address: Option<u32>,
+    pub(super) handshakes: Option<u32>,
     pub(super) masa_timeout_secs: u32,
     pub(super) dns_answers_per_second: u32,
     pub(super) handshake_timeout_secs: u32,
@@ -252,6 +263,8 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections: 1000,
+            connections_per_address: None,
+            handshakes: None,
             masa_timeout_secs: 10,
             dns_answers_per_second: 1000,
             handshake_timeout_secs: 10,

@@ -40,7 +40,7 @@ pub struct Reload {
 #[must_use]
 pub fn merge(running: &Config, new: Config) -> Reload {
     let mut config = running.clone();
-    let mut late_profiles = BTreeSet::new();
+    let mut late = BTreeSet::new();
     let mut profiles = BTreeMap::new();
     for (name, profile) in new.profiles {
         let runs = running.issuers.contains_key(&profile.issuer)
@@ -48,14 +48,21 @@ pub fn merge(running: &Config, new: Config) -> Reload {
         if runs {
             profiles.insert(name, profile);
         } else {
-            late_profiles.insert(format!("profile.{name}."));
+            late.insert(format!("profile.{name}."));
             if let Some(old) = running.profiles.get(&name) {
                 profiles.insert(name, old.clone());
             }
         }
     }
+    // Rules that name a profile which has to wait, wait with it.
+    let mut named = new.policy.rules.rules.iter().filter_map(|rule| rule.profile.as_ref());
+    let policy_waits = named.any(|name| !profiles.contains_key(name));
     config.profiles = profiles;
-    config.policy = new.policy;
+    if policy_waits {
+        late.insert("policy.".to_owned());
+    } else {
+        config.policy = new.policy;
+    }
     config.log.level = new.log.level;
     config.store.retention = new.store.retention;
     // The key stays: the trail and MASAs know it.
@@ -66,7 +73,7 @@ pub fn merge(running: &Config, new: Config) -> Reload {
     config.admin.tokens = new.admin.tokens;
     let (mut applied, mut needs_restart) = (Vec::new(), Vec::new());
     for key in changed(&running.written, &new.written) {
-        let is_late = late_profiles.iter().any(|profile| key.starts_with(profile.as_str()));
+        let is_late = late.iter().any(|section| key.starts_with(section.as_str()));
         if !is_late && AT_ONCE.iter().any(|begin| key.starts_with(begin)) {
             match new.written.get(&key) {
                 Some(value) => config.written.insert(key.clone(), value.clone()),

@@ -80,11 +80,41 @@ validity_days = 365
 
 /// The section `[policy]`.
 const POLICY: &str = r#"[policy]
-# A genuine device that no operator imported: "admit", "ask" a person, or "refuse".
+# A genuine device of a manufacturer that was added, which no operator imported and no rule below speaks of:
+# "admit", "ask" a person, or "refuse"; "ask" if left out. Devices of no such manufacturer never get in.
 unexpected = "admit"
 
 # Vouchers without a nonce, from the MASA or fetched ahead ('registrar voucher prefetch'): "accept" or "refuse".
 nonceless = "accept"
+# Rules, asked in this order: the first one whose every condition fits decides. Each condition may be left out.
+# [[policy.rule]]
+# decision = "admit"                  # "admit", "ask" or "refuse"
+# note = "delivery of May"            # what the trail calls the rule
+# devices = "unexpected"              # or those that an operator imported or allowed ("expected"), or "all": also those
+#                                     # that were let in before, which get no voucher any more if it refuses them
+# manufacturer = "pumps"              # as it is called here
+# serial = ["SN-1001", "SN-1002"]     # these serial numbers; or all that match, as wholes:
+# serial_pattern = "SN-1[0-9]{3}"     # a regular expression
+# made_from = 2026-01-01              # whose IDevID begins to be valid on this day or later,
+# made_until = 2026-12-31             # and on this day or earlier
+# not_before = 2026-05-01             # the rule holds from this day on,
+# not_after = 2026-05-31              # and to the end of this one; days are UTC
+# profile = "default"                 # what it gets, where no operator said something else of it:
+# name = "{manufacturer}-{serial}"    # a profile, a name template, and a place
+# site = "hall 3"
+
+# Devices that wait for a person.
+[policy.approval]
+# So many of one manufacturer wait; more are told to come back (503). One that has not asked for so long may be forgotten.
+waiting_per_manufacturer = 100
+silent_secs = 600
+
+# How much a device may ask for, and all of one manufacturer together; more is told to come back (429, 503).
+[policy.quota]
+device_vouchers = { most = 60, secs = 3600 }
+# device_enrollments = { most = 20, secs = 86400 }
+# manufacturer_vouchers = { most = 5000, secs = 3600 }
+# manufacturer_enrollments = { most = 5000, secs = 3600 }
 
 # What the MASA's audit log may say of a device's past (RFC 8995, section 5.8.3); this domain's own events always may.
 [policy.audit_log]
@@ -107,10 +137,24 @@ truncation = "duplicates"
 
 "#;
 
+/// The section `[danger]`.
+const DANGER: &str = r#"# What makes a registrar weaker than it should be; said at each start.
+[danger]
+# Certificates of a lab, which say LAB ONLY: their keys are guarded by nobody. A registrar that finds one does not start.
+allow_lab_anchors = false
+# Whoever comes with any certificate that no manufacturer vouches for counts as a device of this one, which must be added;
+# the serial number is what the certificate says. Only where nobody but expected devices can reach the registrar.
+# accept_any_device_as = "pumps"
+
+"#;
+
 /// The section `[limits]`.
 const LIMITS: &str = r#"[limits]
-# Connections of pledges at once; more wait.
+# Connections of pledges at once, those of one IPv4 address (or one IPv6 network of 64 bits), and those that shake hands;
+# half of all if left out. Above these, whoever has most connections and proved nothing makes room; known devices stay.
 connections = 1000
+# connections_per_address = 500
+# handshakes = 500
 # How long one call to a MASA may take, in seconds.
 masa_timeout_secs = 10
 # DNS answers a second over UDP to one network (IPv4 /24, IPv6 /56); above that, it is told to ask over TCP.
@@ -232,7 +276,7 @@ pub fn file(choices: &Choices) -> String {
     }
     write_zone(&mut text, &choices.domain);
     text.push_str(&profile(choices));
-    for section in [POLICY, LIMITS, LOG, METRICS, NOTIFY] {
+    for section in [POLICY, LIMITS, DANGER, LOG, METRICS, NOTIFY] {
         text.push_str(section);
     }
     text

@@ -29,7 +29,7 @@ use crate::admin::registry::Registry;
 use crate::admin::server::identity::ServerIdentity;
 use crate::admin::server::{self, socket, tls};
 use crate::admin::service::{Observer as _, Service};
-use crate::config::Config;
+use crate::config::{Config, ConnectionLimits, LabAnchors, danger};
 use crate::http::app::App;
 use crate::http::crl::{self, Lists};
 use crate::http::listener::{self, Bounds};
@@ -44,6 +44,7 @@ use crate::observe::log::Log;
 use crate::observe::metrics::labels::Listener;
 use crate::policy::attempts::Attempts;
 use crate::policy::manufacturers::ManufacturerDirectory;
+use crate::policy::told::Told;
 use crate::tls::door::Door;
 use crate::tls::server::server_config;
 use crate::trail::keeper::Keeper;
@@ -61,7 +62,8 @@ mod prefetch;
 pub(crate) mod probe;
 
 /// Connections to the admin listener at once.
-const ADMIN_CONNECTIONS: usize = 64;
+const ADMIN_CONNECTIONS: ConnectionLimits =
+    ConnectionLimits { all: 64, of_one_address: 48, handshakes: 32 };
 
 /// Runs the registrar until SIGTERM or SIGINT.
 ///
@@ -71,6 +73,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let log = Arc::new(Log::start(&config.log)?);
     let (stop, stopped) = watch::channel(false);
     let base = Base::open(&config, stopped.clone()).await?;
+    refuse_lab_anchors(&config, &base).await?;
     let metrics = &base.observing.metrics;
     let listener = bind(config.listen.est, "listen.est").await?;
     let address = listener.local_addr()?;
@@ -169,6 +172,21 @@ async fn finish(mut tasks: JoinSet<()>, limit: Duration) {
     }
 }
 
+/// Says what makes this registrar weak; one that trusts a lab by accident does not start.
+async fn refuse_lab_anchors(config: &Config, base: &Base) -> anyhow::Result<()> {
+    for (key, reason) in danger::warnings(&config.danger) {
+        warn!("{key} {reason}");
+    }
+    if config.danger.lab_anchors == LabAnchors::Allowed {
+        return Ok(());
+    }
+    let mut found = danger::lab_certificates(config);
+    found.extend(danger::lab_manufacturers(config, &base.store.manufacturers().await?));
+    let lines: Vec<String> = found.iter().map(ToString::to_string).collect();
+    anyhow::ensure!(lines.is_empty(), lines.join("\n"));
+    Ok(())
+}
+
 /// Starts what makes certificates.
 fn start_issuers(config: &Config, base: &Base, tasks: &mut JoinSet<()>) -> anyhow::Result<Issuers> {
     let solvers =
@@ -214,6 +232,7 @@ async fn app(
         masa: Arc::new(masa),
         issuers,
         attempts: Attempts::default(),
+        told: Told::default(),
         locks: Locks::default(),
         requests: AtomicU64::new(0),
         metrics: Arc::clone(&base.observing.metrics),

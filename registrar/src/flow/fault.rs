@@ -35,6 +35,9 @@ impl Refusal {
             | Self::NameTaken { .. }
             | Self::KeyChanged { .. }
             | Self::Unexpected
+            | Self::RuleRefused { .. }
+            | Self::TooManyWaiting { .. }
+            | Self::QuotaSpent(_)
             | Self::DeviceBarred { .. }
             | Self::LabelNotAllowed { .. }
             | Self::OrderCancelled { .. }

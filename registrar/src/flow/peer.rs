@@ -102,6 +102,25 @@ pub fn judge(
     }
 }
 
+/// Takes a client at its word whose certificate nobody vouches for: it is a device of this manufacturer.
+///
+/// Only where an administrator says that nobody but expected devices can come (RFC 8995 §7.3).
+#[must_use]
+pub fn unproven(
+    certificates: &[CertificateDer<'_>],
+    manufacturer: Arc<KnownManufacturer>,
+) -> Option<PeerIdentity> {
+    let certificate = Certificate::from_der(certificates.first()?).ok()?;
+    let serial = idevid::serial_number(&certificate).ok()?;
+    let intermediates = Vec::new();
+    Some(PeerIdentity::Idevid(Box::new(Idevid {
+        manufacturer,
+        serial,
+        certificate,
+        intermediates,
+    })))
+}
+
 impl PeerIdentity {
     /// The IDevID, which BRSKI's requests need.
     ///
@@ -117,6 +136,15 @@ impl PeerIdentity {
             Self::Issued { .. } => Err(Refusal::IdevidNeeded),
             Self::Revoked => Err(Refusal::CertificateRevoked),
             Self::Credential { .. } => Err(Refusal::NoClientCertificate),
+        }
+    }
+
+    /// Whether it proved to be a device that somebody here vouches for.
+    #[must_use]
+    pub fn is_known(&self) -> bool {
+        match self {
+            Self::Idevid(_) | Self::Issued { .. } | Self::Credential { .. } => true,
+            Self::None | Self::Unknown { .. } | Self::Revoked => false,
         }
     }
 

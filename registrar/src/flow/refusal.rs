@@ -8,6 +8,7 @@ use brski_est::csr::check::CsrFault;
 use brski_est::server_keygen::ProtectionError;
 use thiserror::Error;
 
+use crate::policy::quota::Spent;
 use crate::store::StoreError;
 use crate::store::model::{DeviceState, Verdict};
 
@@ -98,12 +99,29 @@ pub enum Refusal {
         "this registrar lets in only devices that its operator expects; 'registrar device import' or 'registrar device allow' adds one"
     )]
     Unexpected,
+    /// A rule of the configuration keeps the device out.
+    #[error("a rule of this registrar's policy does not let this device in")]
+    RuleRefused {
+        /// The rule's name, for the trail.
+        rule: String,
+    },
     /// A person is asked whether the device may join.
     #[error("an operator is asked whether this device may join; try again")]
     ApprovalWaiting {
         /// When to try again.
         retry_after_secs: u32,
     },
+    /// Too many devices of the manufacturer wait for a person.
+    #[error("too many devices of this manufacturer wait for an operator; try again later")]
+    TooManyWaiting {
+        /// How many wait.
+        waiting: u64,
+        /// When to try again.
+        retry_after_secs: u32,
+    },
+    /// The device, or its manufacturer's devices together, asked for too much.
+    #[error("{0}; try again later")]
+    QuotaSpent(Spent),
     /// The device is retired or blocked.
     #[error("this device is {}", .state.as_str())]
     DeviceBarred {
@@ -384,7 +402,10 @@ impl Refusal {
             Self::SerialNumberUnusable { .. } => "serial-number-unusable",
             Self::KeyChanged { .. } => "identity-key-changed",
             Self::Unexpected => "device-unexpected",
+            Self::RuleRefused { .. } => "device-refused-by-rule",
             Self::ApprovalWaiting { .. } => "approval-waiting",
+            Self::TooManyWaiting { .. } => "approvals-full",
+            Self::QuotaSpent(_) => "quota-spent",
             Self::DeviceBarred { .. } => "device-barred",
             Self::UnknownPath => "unknown-path",
             Self::UnknownLabel { .. } => "unknown-label",
@@ -448,9 +469,12 @@ impl Refusal {
             | Self::CredentialSpent { .. }
             | Self::NameTaken { .. } => "RFC 7030 §3.2.3",
             Self::SerialNumberUnusable { .. } | Self::KeyChanged { .. } => "RFC 8995 §2.3.1",
-            Self::DeviceBarred { .. } | Self::Unexpected | Self::ApprovalWaiting { .. } => {
-                "RFC 8995 §5.3"
-            }
+            Self::DeviceBarred { .. }
+            | Self::Unexpected
+            | Self::RuleRefused { .. }
+            | Self::TooManyWaiting { .. }
+            | Self::QuotaSpent(_)
+            | Self::ApprovalWaiting { .. } => "RFC 8995 §5.3",
             Self::UnknownPath
             | Self::UnknownCertificate
             | Self::UnknownLabel { .. }
@@ -517,6 +541,9 @@ impl Refusal {
                 | Self::TooManyAttempts { .. }
                 | Self::CertificateWaiting { .. }
                 | Self::ApprovalWaiting { .. }
+                // The first of them is told with its decision.
+                | Self::TooManyWaiting { .. }
+                | Self::QuotaSpent(_)
         )
     }
 
@@ -531,6 +558,8 @@ impl Refusal {
             | Self::Internal { reason } => format!("{self}: {reason}"),
             Self::CredentialRefused { reason } => format!("{self}: {reason}"),
             Self::MasaUnauthorized { text } => format!("{self}: {text}"),
+            Self::RuleRefused { rule } => format!("{self}: {rule}"),
+            Self::TooManyWaiting { waiting, .. } => format!("{self}: {waiting} wait"),
             Self::Store(error) => format!("{self}: {error}"),
             _ => self.to_string(),
         }

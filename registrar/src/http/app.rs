@@ -15,7 +15,7 @@ use super::locks::Locks;
 use super::status;
 use crate::config::{BodyLimits, Config, Profile};
 use crate::entropy::random_id;
-use crate::flow::peer::{PeerIdentity, judge};
+use crate::flow::peer::{PeerIdentity, judge, unproven};
 use crate::flow::refusal::Refusal;
 use crate::flow::{Decision, Visit};
 use crate::identity::live::LiveIdentity;
@@ -26,6 +26,7 @@ use crate::observe::log::with_sources;
 use crate::observe::metrics::Metrics;
 use crate::policy::attempts::Attempts;
 use crate::policy::manufacturers::ManufacturerDirectory;
+use crate::policy::told::Told;
 use crate::store::model::{Id, IssuedCertificate, KnownDevice, Millis, Sha256};
 use crate::store::{Store, StoreError};
 use crate::tls::peer::Peer;
@@ -48,6 +49,8 @@ pub struct App {
     pub issuers: BTreeMap<String, Arc<dyn Issuer>>,
     /// Failed attempts with credentials.
     pub attempts: Attempts<Attempt>,
+    /// What the trail was told a moment ago.
+    pub told: Told,
     /// One request at a time for the same exchange or enrollment.
     pub locks: Locks,
     /// Requests answered since the start.
@@ -114,6 +117,9 @@ impl App {
         let outcome = match judged {
             Err(refusal) => Err(Refused::from(refusal)),
             Ok(identity) => {
+                if identity.is_known() {
+                    peer.recognise();
+                }
                 visit.peer = format!("{} {}", peer.address, identity.describe());
                 Span::current().record("peer", visit.peer.as_str());
                 let arrival = Arrival { visit: visit.clone(), identity, exporter: peer.exporter };
@@ -131,7 +137,16 @@ impl App {
             Some(own) => self.issued(own).await?,
             None => None,
         };
-        judge(&peer.certificates, issued, &self.manufacturers.load(), now)
+        let manufacturers = self.manufacturers.load();
+        let identity = judge(&peer.certificates, issued, &manufacturers, now)?;
+        let PeerIdentity::Unknown { .. } = &identity else {
+            return Ok(identity);
+        };
+        let config = self.config.load();
+        let manufacturer = config.danger.any_device_as.as_ref();
+        let manufacturer = manufacturer.and_then(|name| manufacturers.named(name));
+        let taken = manufacturer.and_then(|it| unproven(&peer.certificates, it));
+        Ok(taken.unwrap_or(identity))
     }
 
     async fn issued(
@@ -151,6 +166,15 @@ impl App {
     /// As [`Store::commit`]; then nothing was written.
     pub async fn commit(&self, decision: Decision) -> Result<(), StoreError> {
         self.store.commit(decision.changes, decision.events).instrument(debug_span!("commit")).await
+    }
+
+    /// The refusal of something that many requests meet: the trail is told of it once in a while.
+    pub(super) fn refused_once(&self, visit: &Visit, thing: &str, refusal: Refusal) -> Refused {
+        let mut refused = Refused::from(refusal);
+        if self.told.is_new(thing, visit.now) {
+            refused.decision.events.push(visit.refused(&refused.refusal, None));
+        }
+        refused
     }
 
     async fn refuse(&self, visit: &Visit, refused: Refused) -> Response {

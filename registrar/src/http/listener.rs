@@ -1,8 +1,12 @@
 //! The pledge-facing accept loop: a bounded number of connections, a bounded handshake, one [`Peer`] each.
 //!
+//! Where there are too many connections, [`crowd`](super::crowd) says which one goes; a client that a request proves to
+//! be a known device keeps its connection.
+//!
 //! The peer travels with every request of its connection as a request extension.
 
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,13 +16,15 @@ use hyper::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{Semaphore, watch};
+use tokio::time::{Instant, timeout};
 use tower::ServiceExt as _;
 use tracing::debug;
 
-use crate::config::Timeouts;
+use super::crowd::{Crowd, Place, Source};
+use crate::config::{ConnectionLimits, Timeouts};
 use crate::observe::metrics::Metrics;
 use crate::observe::metrics::labels::{HandshakeFailure, Listener};
 use crate::tls::door::Door;
@@ -27,10 +33,19 @@ use crate::tls::peer::Peer;
 /// The longest header that is read, in octets.
 const HEADER_OCTETS: usize = 16 * 1024;
 
+/// The most octets that are read ahead of one connection.
+const BUFFER_OCTETS: usize = 64 * 1024;
+/// How long nothing is accepted after the machine ran out of something.
+const PAUSE: Duration = Duration::from_millis(100);
+
 /// How many connections there may be at once, how slow each may be, and where they are counted.
 #[derive(Clone, Debug)]
 pub struct Bounds {
-    connections: usize,
+    crowd: Arc<Crowd>,
+    /// Those of them that shake hands.
+    shaking: Arc<Crowd>,
+    /// Those beside them that wait until there is room.
+    waiting: Arc<Semaphore>,
     metrics: Arc<Metrics>,
     listener: Listener,
     timeouts: Timeouts,
@@ -40,13 +55,42 @@ impl Bounds {
     /// So many connections, each no slower than this, counted as this listener's.
     #[must_use]
     pub fn new(
-        connections: usize,
+        limits: ConnectionLimits,
         timeouts: Timeouts,
         metrics: &Arc<Metrics>,
         listener: Listener,
     ) -> Self {
-        Self { connections, timeouts, metrics: Arc::clone(metrics), listener }
+        let ConnectionLimits { all, of_one_address, handshakes } = limits;
+        Self {
+            crowd: Crowd::new(all, of_one_address),
+            shaking: Crowd::new(handshakes, handshakes),
+            waiting: Arc::new(Semaphore::new(all / 2)),
+            metrics: Arc::clone(metrics),
+            listener,
+            timeouts,
+        }
     }
+
+    fn failed(&self, reason: HandshakeFailure) {
+        self.metrics.handshake_failed(self.listener, reason);
+    }
+
+    /// A place for a connection, at once or as soon as there is one; none if too many wait for theirs already.
+    async fn place(&self, source: Source) -> Option<Place> {
+        if let Ok(place) = self.crowd.enter(source, Instant::now()) {
+            return Some(place);
+        }
+        let _waits = self.waiting.try_acquire().ok()?;
+        timeout(self.timeouts.handshake, self.crowd.wait(source)).await.ok()
+    }
+}
+
+/// What every connection of a listener is served with.
+#[derive(Clone)]
+struct Server {
+    door: Door,
+    router: Router,
+    bounds: Bounds,
 }
 
 /// Accepts connections until `shutdown` turns true, then lets open requests end.
@@ -57,60 +101,75 @@ pub async fn run(
     bounds: Bounds,
     mut shutdown: watch::Receiver<bool>,
 ) {
-    let permits = Arc::new(Semaphore::new(bounds.connections));
+    let limit = bounds.timeouts.shutdown;
+    let server = Server { door, router, bounds };
     let graceful = GracefulShutdown::new();
     loop {
-        // The permit comes first, so that above the limit clients wait in the kernel's queue.
         let accepted = tokio::select! {
-            accepted = accept(&listener, &permits) => accepted,
+            accepted = listener.accept() => accepted,
             _ = shutdown.wait_for(|stop| *stop) => break,
         };
-        let Some((stream, address, permit)) = accepted else {
-            continue;
-        };
-        let door = door.clone();
-        let router = router.clone();
-        let bounds = bounds.clone();
-        let watcher = graceful.watcher();
-        tokio::spawn(async move {
-            let _permit = permit;
-            let Some(connection) = handshake(&door, stream, address, &bounds).await else {
-                return;
-            };
-            let peer = Arc::new(Peer::capture(address, connection.get_ref().1));
-            let _open = bounds.metrics.connected(bounds.listener, peer.session);
-            let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
-                request.extensions_mut().insert(Arc::clone(&peer));
-                router.clone().oneshot(request.map(Body::new))
-            });
-            let connection = http1::Builder::new()
-                .timer(TokioTimer::new())
-                .header_read_timeout(bounds.timeouts.header)
-                .max_header_size(HEADER_OCTETS)
-                .serve_connection(TokioIo::new(connection), service);
-            if let Err(error) = watcher.watch(connection).await {
-                debug!(%address, %error, "connection ended early");
+        match accepted {
+            Ok((stream, address)) => {
+                tokio::spawn(server.clone().admit(stream, address, graceful.watcher()));
             }
-        });
+            Err(error) => {
+                // Out of file descriptors, most likely: some connection must end first.
+                debug!(%error, "cannot accept a connection");
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
     }
     drop(listener);
-    if tokio::time::timeout(bounds.timeouts.shutdown, graceful.shutdown()).await.is_err() {
+    if timeout(limit, graceful.shutdown()).await.is_err() {
         debug!("some requests did not end in time");
     }
 }
 
-async fn accept(
-    listener: &TcpListener,
-    permits: &Arc<Semaphore>,
-) -> Option<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
-    let permit = Arc::clone(permits).acquire_owned().await.ok()?;
-    match listener.accept().await {
-        Ok((stream, address)) => Some((stream, address, permit)),
-        Err(error) => {
-            // Out of file descriptors, most likely: some connection must end first.
-            debug!(%error, "cannot accept a connection");
-            tokio::time::sleep(Duration::from_millis(100)).await;
-            None
+impl Server {
+    /// Serves a connection for as long as it has a place.
+    async fn admit(self, stream: TcpStream, address: SocketAddr, watcher: Watcher) {
+        let source = Source::from(address.ip());
+        let Some(place) = self.bounds.place(source).await else {
+            debug!(%address, "there is no room for this connection");
+            return self.bounds.failed(HandshakeFailure::Crowded);
+        };
+        tokio::select! {
+            () = self.serve(stream, address, &place, watcher) => {}
+            () = place.taken() => {
+                debug!(%address, "the connection made room for another one");
+                self.bounds.failed(HandshakeFailure::Shed);
+            }
+        }
+    }
+
+    async fn serve(&self, stream: TcpStream, address: SocketAddr, place: &Place, watcher: Watcher) {
+        let Some(connection) = handshake(&self.door, stream, address, &self.bounds).await else {
+            return;
+        };
+        let peer = Arc::new(Peer::capture(address, connection.get_ref().1));
+        let _open = self.bounds.metrics.connected(self.bounds.listener, peer.session);
+        let (known, router) = (Arc::clone(&peer), self.router.clone());
+        let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(Arc::clone(&peer));
+            router.clone().oneshot(request.map(Body::new))
+        });
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(self.bounds.timeouts.header)
+            .max_header_size(HEADER_OCTETS)
+            .max_buf_size(BUFFER_OCTETS)
+            .serve_connection(TokioIo::new(connection), service);
+        let mut connection = pin!(watcher.watch(connection));
+        let ended = tokio::select! {
+            ended = &mut connection => ended,
+            () = known.recognised() => {
+                place.prove();
+                connection.await
+            }
+        };
+        if let Err(error) = ended {
+            debug!(%address, %error, "connection ended early");
         }
     }
 }
@@ -125,16 +184,28 @@ async fn handshake(
     if let Err(error) = stream.set_nodelay(true) {
         debug!(%address, %error, "cannot set TCP_NODELAY");
     }
-    match tokio::time::timeout(bounds.timeouts.handshake, door.open(stream)).await {
-        Ok(Ok(connection)) => connection,
-        Ok(Err(error)) => {
+    let shaking = async {
+        let place = bounds.shaking.wait(Source::from(address.ip())).await;
+        tokio::select! {
+            opened = door.open(stream) => Some(opened),
+            () = place.taken() => None,
+        }
+    };
+    match timeout(bounds.timeouts.handshake, shaking).await {
+        Ok(Some(Ok(connection))) => connection,
+        Ok(Some(Err(error))) => {
             debug!(%address, %error, "TLS handshake failed");
-            bounds.metrics.handshake_failed(bounds.listener, HandshakeFailure::Failed);
+            bounds.failed(HandshakeFailure::Failed);
+            None
+        }
+        Ok(None) => {
+            debug!(%address, "TLS handshake made room for another one");
+            bounds.failed(HandshakeFailure::Shed);
             None
         }
         Err(_) => {
             debug!(%address, "TLS handshake took too long");
-            bounds.metrics.handshake_failed(bounds.listener, HandshakeFailure::Timeout);
+            bounds.failed(HandshakeFailure::Timeout);
             None
         }
     }

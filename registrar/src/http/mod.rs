@@ -5,6 +5,7 @@ pub mod app;
 pub mod body;
 pub mod brski;
 pub mod crl;
+mod crowd;
 pub mod est;
 pub mod headers;
 pub mod issuer_problem;

@@ -11,6 +11,7 @@ use http::{HeaderValue, StatusCode};
 use super::issuer_problem;
 use crate::flow::refusal::Refusal;
 use crate::observe::metrics::labels::Outcome;
+use crate::policy::quota::{Holder, Spent};
 
 /// How long a peer waits after a failure of the store, in seconds.
 const STORE_RETRY_SECS: u32 = 10;
@@ -26,7 +27,10 @@ pub fn status(refusal: &Refusal) -> StatusCode {
         | Refusal::Proximity { .. }
         | Refusal::NoCredential
         | Refusal::CredentialRefused { .. } => StatusCode::UNAUTHORIZED,
-        Refusal::TooManyAttempts { .. } => StatusCode::TOO_MANY_REQUESTS,
+        Refusal::TooManyAttempts { .. }
+        | Refusal::QuotaSpent(Spent { holder: Holder::Device, .. }) => {
+            StatusCode::TOO_MANY_REQUESTS
+        }
         Refusal::UnknownManufacturer { .. }
         | Refusal::IdevidNeeded
         | Refusal::CertificateRevoked
@@ -54,6 +58,7 @@ pub fn status(refusal: &Refusal) -> StatusCode {
             .as_ref()
             .map_or(StatusCode::SERVICE_UNAVAILABLE, |it| issuer_problem::answer(it).status),
         Refusal::UnknownPath
+        | Refusal::RuleRefused { .. }
         | Refusal::UnknownCertificate
         | Refusal::UnknownLabel { .. }
         | Refusal::NothingToReport => StatusCode::NOT_FOUND,
@@ -82,9 +87,12 @@ pub fn status(refusal: &Refusal) -> StatusCode {
         Refusal::MasaUnauthorized { .. } | Refusal::VoucherUnusable { .. } => {
             StatusCode::BAD_GATEWAY
         }
-        Refusal::MasaUnavailable { .. } | Refusal::Store(_) | Refusal::KeyUnavailable { .. } => {
-            StatusCode::SERVICE_UNAVAILABLE
-        }
+        // What the others of its kind did is not this device's fault.
+        Refusal::TooManyWaiting { .. }
+        | Refusal::QuotaSpent(Spent { holder: Holder::Manufacturer, .. })
+        | Refusal::MasaUnavailable { .. }
+        | Refusal::Store(_)
+        | Refusal::KeyUnavailable { .. } => StatusCode::SERVICE_UNAVAILABLE,
         Refusal::Internal { .. } => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }
@@ -135,6 +143,8 @@ fn retry_after_secs(refusal: &Refusal) -> Option<u32> {
         Refusal::MasaUnavailable { retry_after_secs, .. }
         | Refusal::MasaWaiting { retry_after_secs }
         | Refusal::TooManyAttempts { retry_after_secs }
+        | Refusal::TooManyWaiting { retry_after_secs, .. }
+        | Refusal::QuotaSpent(Spent { retry_after_secs, .. })
         | Refusal::ApprovalWaiting { retry_after_secs }
         | Refusal::CertificateWaiting { retry_after_secs } => Some(*retry_after_secs),
         Refusal::IssuerFailed { retry_after_secs, problem, .. } => {

@@ -5,12 +5,13 @@
 use brski_voucher::certificate::Certificate;
 
 use super::name::{NameSource, candidates};
+use super::rules::{Facts, Judgement, Rule, Rules, Ruling, Standing};
 use crate::flow::peer::Idevid;
 use crate::flow::refusal::Refusal;
 use crate::store::Change;
 use crate::store::model::{
-    Approval, ApprovalReason, ApprovalState, Credential, Device, DeviceState, Id, Identity,
-    IssuedCertificate, KnownDevice, Millis, SeenIdevid, Sha256,
+    Approval, ApprovalReason, ApprovalState, Credential, Device, DeviceState, Entry as Needs, Id,
+    Identity, IssuedCertificate, KnownDevice, Millis, SeenIdevid, Sha256,
 };
 
 /// When a device should ask again while it waits for a person, in seconds.
@@ -43,26 +44,17 @@ impl Admitted {
     }
 }
 
-/// What becomes of a genuine device that no operator expected.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unexpected {
-    /// It may join.
-    Admit,
-    /// A person is asked.
-    Ask,
-    /// It may not join.
-    Refuse,
-}
-
 /// Where a device gets its name and profile from.
 #[derive(Clone, Copy, Debug)]
 pub struct Placement<'a> {
     /// The profile, by its name in the configuration.
     pub profile: &'a str,
-    /// The profile's name template.
+    /// The template of its name.
     pub template: &'a str,
     /// The profile's zone.
     pub zone: &'a str,
+    /// Where it stands, in the operator's words, if nobody knew it before.
+    pub site: Option<&'a str>,
 }
 
 /// A device that asks to join.
@@ -114,26 +106,86 @@ pub struct Entry {
     pub changes: Vec<Change>,
 }
 
-/// Asks policy about a device that wants to join.
+/// A device that asks, with what is known of it.
+#[derive(Clone, Debug)]
+pub struct Case<'a> {
+    /// The device that asks.
+    pub applicant: Applicant<'a>,
+    /// The device with this manufacturer and serial number.
+    pub known: Option<KnownDevice>,
+    /// The newest question about this very key.
+    pub question: Option<Approval>,
+}
+
+impl Case<'_> {
+    /// Asks the rules about the device. What a person granted needs not be asked again.
+    ///
+    /// Without a MASA, nobody but an operator vouches for an unexpected device: a person, or a rule that names it.
+    #[must_use]
+    pub fn judge<'r>(&self, rules: &'r Rules) -> Judgement<'r> {
+        let idevid = self.applicant.idevid;
+        let standing = self.standing();
+        let facts = Facts {
+            manufacturer: &idevid.manufacturer.row.name,
+            serial: idevid.serial.as_str(),
+            made: idevid.certificate.not_before(),
+            standing,
+            now: self.applicant.now,
+        };
+        let judgement = rules.judge(&facts);
+        let is_named = judgement.rule.is_some_and(Rule::names_serials);
+        let lacks_masa = idevid.manufacturer.row.entry == Needs::Est;
+        let ruling = match judgement.ruling {
+            Ruling::Ask if self.is_granted() => Ruling::Admit,
+            Ruling::Refuse if self.is_granted() && judgement.rule.is_none() => Ruling::Admit,
+            Ruling::Admit
+                if standing == Standing::Unexpected
+                    && lacks_masa
+                    && !is_named
+                    && !self.is_granted() =>
+            {
+                Ruling::Ask
+            }
+            ruling => ruling,
+        };
+        Judgement { ruling, ..judgement }
+    }
+
+    fn standing(&self) -> Standing {
+        match self.known.as_ref().map(|known| known.device.state) {
+            None | Some(DeviceState::Pending) => Standing::Unexpected,
+            // A person answered the question: nobody expected it for all that.
+            Some(DeviceState::Expected) if self.is_granted() => Standing::Unexpected,
+            Some(DeviceState::Expected) => Standing::Expected,
+            Some(_) => Standing::Admitted,
+        }
+    }
+
+    /// Whether a person said yes to this very key.
+    fn is_granted(&self) -> bool {
+        self.question.as_ref().is_some_and(|question| question.state == ApprovalState::Granted)
+    }
+}
+
+/// Decides about a device that wants to join.
 ///
-/// `known`: the device with this manufacturer and serial number; `question`: the newest one about this very key;
-/// `id`: for a row to insert.
+/// `judgement`: what [`Case::judge`] said; `id`: for a row to insert.
 ///
 /// # Errors
-/// [`Refusal::DeviceBarred`], [`Refusal::Unexpected`], or [`Refusal::KeyChanged`] if a person refused the key.
+/// [`Refusal::DeviceBarred`], [`Refusal::Unexpected`], [`Refusal::RuleRefused`], or [`Refusal::KeyChanged`] if a person
+/// refused the key.
 pub fn decide(
-    applicant: Applicant<'_>,
-    known: Option<KnownDevice>,
-    question: Option<Approval>,
-    unexpected: Unexpected,
+    case: Case<'_>,
+    judgement: Judgement<'_>,
     placement: Placement<'_>,
     id: &Id,
 ) -> Result<Admission, Refusal> {
+    let Case { applicant, known, question } = case;
     let Some(known) = known else {
-        return match unexpected {
-            Unexpected::Admit => Ok(Admission::New(enter(applicant, None, placement, id))),
-            Unexpected::Ask => Ok(ask_about_new(applicant, placement, id)),
-            Unexpected::Refuse => Err(Refusal::Unexpected),
+        return match judgement.ruling {
+            Ruling::Admit => Ok(Admission::New(enter(applicant, None, placement, id))),
+            Ruling::Ask => Ok(ask_about_new(applicant, placement, id)),
+            Ruling::Refuse => Err(refused(judgement)),
         };
     };
     let state = known.device.state;
@@ -142,18 +194,68 @@ pub fn decide(
     }
     let key = key_digest(&applicant.idevid.certificate);
     let is_same_key = known.identity.seen().is_none_or(|idevid| idevid.spki == key);
-    match state {
-        DeviceState::Pending if is_same_key => {
-            Ok(ask_again(applicant, &known, question, ApprovalReason::Unexpected, id))
-        }
-        _ if !is_same_key => match question.as_ref().map(|question| question.state) {
+    if !is_same_key {
+        return match question.as_ref().map(|question| question.state) {
             Some(ApprovalState::Refused) => {
                 Err(Refusal::KeyChanged { serial: applicant.idevid.serial.to_string() })
             }
             _ => Ok(ask_again(applicant, &known, question, ApprovalReason::KeyChanged, id)),
-        },
-        DeviceState::Expected => Ok(Admission::New(enter(applicant, Some(known), placement, id))),
-        _ => Ok(Admission::Known(Box::new(open(known)?))),
+        };
+    }
+    match (judgement.ruling, state) {
+        (Ruling::Refuse, _) => Err(refused(judgement)),
+        (Ruling::Ask, DeviceState::Pending | DeviceState::Expected) => {
+            Ok(ask_again(applicant, &known, question, ApprovalReason::Unexpected, id))
+        }
+        (Ruling::Admit, DeviceState::Pending | DeviceState::Expected) => {
+            let mut entries = enter(applicant, Some(known), placement, id);
+            let answer = question.and_then(|question| answer(&question, judgement, applicant.now));
+            for entry in &mut entries {
+                entry.changes.extend(answer.clone());
+            }
+            Ok(Admission::New(entries))
+        }
+        // Whoever was let in is not asked about again.
+        (Ruling::Admit | Ruling::Ask, _) => Ok(Admission::Known(Box::new(open(known)?))),
+    }
+}
+
+fn refused(judgement: Judgement<'_>) -> Refusal {
+    match judgement.rule {
+        None => Refusal::Unexpected,
+        Some(rule) => Refusal::RuleRefused { rule: rule.name.clone() },
+    }
+}
+
+/// A changed configuration may answer a question that waits.
+fn answer(question: &Approval, judgement: Judgement<'_>, at: Millis) -> Option<Change> {
+    let by = match judgement.rule {
+        None => "policy".to_owned(),
+        Some(rule) => format!("policy, {}", rule.name),
+    };
+    let (approval, state) = (question.id.clone(), ApprovalState::Granted);
+    (question.state == ApprovalState::Waiting).then_some(Change::DecideApproval {
+        approval,
+        state,
+        by,
+        at,
+    })
+}
+
+/// Asks the rules about a device that was let in before: only one that speaks of all devices can keep it out.
+///
+/// # Errors
+/// [`Refusal::RuleRefused`].
+pub fn still_allowed(
+    applicant: Applicant<'_>,
+    known: &KnownDevice,
+    rules: &Rules,
+) -> Result<(), Refusal> {
+    let case = Case { applicant, known: Some(known.clone()), question: None };
+    let judgement = case.judge(rules);
+    match (case.standing(), judgement.ruling) {
+        (Standing::Admitted, Ruling::Refuse) => Err(refused(judgement)),
+        _ => Ok(()),
     }
 }
 
@@ -193,9 +295,14 @@ fn enter(
                 },
             ];
             if known.device.name.is_none() {
-                changes.push(Change::AssignName { device, name: name.clone() });
+                changes.push(Change::AssignName { device: device.clone(), name: name.clone() });
             }
             let mut known = known.clone();
+            if known.device.profile != placement.profile {
+                let profile = placement.profile.to_owned();
+                changes.push(Change::SetProfile { device, profile: profile.clone() });
+                known.device.profile = profile;
+            }
             known.device.name = Some(name.clone());
             known.device.state = DeviceState::Admitted;
             if let Identity::Idevid { seen, .. } = &mut known.identity {
@@ -219,7 +326,7 @@ fn row(
             id: id.clone(),
             name,
             profile: placement.profile.to_owned(),
-            site: None,
+            site: placement.site.map(str::to_owned),
             state,
             created_at: applicant.now,
             updated_at: applicant.now,

@@ -68,6 +68,12 @@ impl ManufacturerDirectory {
         self.known.iter().find(|known| known.row.id == *id).cloned()
     }
 
+    /// The manufacturer of this name.
+    #[must_use]
+    pub fn named(&self, name: &str) -> Option<Arc<KnownManufacturer>> {
+        self.known.iter().find(|each| each.row.name == name).cloned()
+    }
+
     /// Finds the manufacturer whose anchors the certificate chains to.
     ///
     /// # Errors

@@ -6,3 +6,7 @@ pub mod audit;
 pub mod manufacturers;
 pub mod name;
 pub mod profile;
+pub mod quota;
+pub mod rules;
+pub mod told;
+pub mod waiting;

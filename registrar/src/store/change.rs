@@ -73,6 +73,15 @@ pub enum Change {
         /// Now.
         at: Millis,
     },
+    /// Forgets a question that waits, and with it a device that was never let in.
+    ForgetApproval {
+        /// The question.
+        approval: Id,
+        /// Its device.
+        device: Id,
+        /// When it was asked last; if it was asked again since, that is a [`Conflict::Missing`].
+        asked_at: Millis,
+    },
     /// Answers a question that waits.
     DecideApproval {
         /// The question.

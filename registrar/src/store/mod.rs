@@ -16,7 +16,7 @@ use self::model::{
     DeviceFilter, DevicePlace, Enrollment, Event, EventFilter, EventPlace, Head, Id,
     IssuedCertificate, KnownDevice, ListedOrder, Manufacturer, Millis, NodeSettings,
     NoncelessVoucher, OrderFilter, OrderPlace, OrderTally, OwnRecords, Queues, RevocationRow,
-    SealedKey, Sha256, StoredEvent, VoucherExchange,
+    SealedKey, Sha256, StoredEvent, VoucherExchange, WaitingDevices,
 };
 
 pub mod chain;
@@ -114,6 +114,9 @@ pub trait Store: Send + Sync + 'static {
         after: (Millis, Id),
         limit: u32,
     ) -> Result<Vec<Approval>, StoreError>;
+
+    /// The open questions about the devices of a manufacturer.
+    async fn waiting_devices(&self, manufacturer: &Id) -> Result<WaitingDevices, StoreError>;
 
     /// All credentials, by name.
     async fn credentials(&self) -> Result<Vec<Credential>, StoreError>;

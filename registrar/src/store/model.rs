@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 pub use self::masa::{AuditTiming, Dialect, MasaClientCertificate, MasaOptions};
 pub use self::node::NodeSettings;
 pub use self::nonceless::NoncelessVoucher;
-pub use self::operator::{Approval, ApprovalReason, ApprovalState, Credential};
+pub use self::operator::{Approval, ApprovalReason, ApprovalState, Credential, WaitingDevices};
 pub use self::order::{ListedOrder, OrderFilter, OrderPlace, OrderTally, RevocationRow};
 pub use self::own::{OwnCertificate, OwnRecords, RootChange};
 pub use self::page::{DeviceFilter, DevicePlace, EventFilter, EventPlace};

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use rustls::{HandshakeKind, ProtocolVersion, ServerConnection};
 use rustls_pki_types::CertificateDer;
+use tokio::sync::Notify;
 
 /// The client of one TLS connection. Its certificates are proven to be its own and nothing else.
 #[derive(Debug)]
@@ -16,6 +17,7 @@ pub struct Peer {
     pub exporter: Option<[u8; 32]>,
     /// Whether the session was resumed, which skips the certificate verifier.
     pub session: HandshakeKind,
+    known: Notify,
 }
 
 impl Peer {
@@ -38,6 +40,17 @@ impl Peer {
             certificates,
             exporter,
             session: connection.handshake_kind().unwrap_or(HandshakeKind::Full),
+            known: Notify::new(),
         }
+    }
+
+    /// A request of the connection proved that its client is a known device.
+    pub fn recognise(&self) {
+        self.known.notify_one();
+    }
+
+    /// Returns once the client is known.
+    pub async fn recognised(&self) {
+        self.known.notified().await;
     }
 }

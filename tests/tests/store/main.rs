@@ -19,6 +19,7 @@ mod sqlite;
 mod suite;
 mod survey;
 mod vouchers;
+mod waiting;
 
 use brski_tests::postgres::Cluster;
 
@@ -93,6 +94,9 @@ behaviours! {
         suite::a_name_is_freed_and_given_to_another,
         suite::a_barred_device_is_not_moved,
         suite::questions_are_asked_once_and_answered_once,
+        waiting::who_is_silent_longest_is_known_by_manufacturer,
+        waiting::a_silent_device_is_forgotten_unless_it_speaks,
+        waiting::a_device_that_was_let_in_outlives_its_question,
         suite::credentials_are_unique_and_revoked_once,
         credentials::a_credential_is_spent_as_often_as_it_may,
         credentials::a_revoked_credential_is_not_spent,

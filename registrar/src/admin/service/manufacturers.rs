@@ -11,6 +11,8 @@ use super::Service;
 use crate::admin::actor::Actor;
 use crate::admin::api::manufacturer::{ManufacturerView, NewManufacturer, NewMasaOptions};
 use crate::admin::problem::Problem;
+use crate::config::LabAnchors;
+use crate::config::danger::lab_manufacturers;
 use crate::entropy::random_id;
 use crate::secret::{SecretFile, credentials_folder};
 use crate::store::Change;
@@ -33,6 +35,15 @@ impl Service {
     ) -> Result<ManufacturerView, Problem> {
         let operator = actor.operator(self.now());
         let row = manufacturer(new, random_id(), operator.now)?;
+        let config = self.config.load();
+        if config.danger.lab_anchors == LabAnchors::Refused
+            && !lab_manufacturers(&config, std::slice::from_ref(&row)).is_empty()
+        {
+            let error = "a certificate says LAB ONLY: its key is guarded by nobody";
+            let hint =
+                "in a lab, set [danger] allow_lab_anchors = true and start the registrar again";
+            return Err(Problem::invalid(error, hint));
+        }
         let detail = format!("manufacturer {}", row.name);
         let event = operator.event("manufacturer-added", "RFC 8995 §2.8", None, detail);
         let change = Change::AddManufacturer(row.clone());

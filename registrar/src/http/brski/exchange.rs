@@ -13,10 +13,11 @@ use crate::flow::peer::Idevid;
 use crate::flow::refusal::Refusal;
 use crate::flow::voucher::{self, Standing};
 use crate::flow::{Decision, Visit};
-use crate::http::admit::{Entries, entries};
+use crate::http::admit::{Entries, entries, overtaken, take};
 use crate::http::app::{App, Arrival, Refused};
 use crate::masa::client::Operation;
 use crate::policy::admission::{Admitted, Entry};
+use crate::policy::quota::Wish;
 use crate::store::model::{KnownDevice, Sha256, VoucherExchange};
 use crate::store::{Change, Conflict, StoreError};
 
@@ -60,8 +61,7 @@ async fn find(
         Some(exchange) => exchange.registrar_request.clone(),
         None => voucher::registrar_request(&app.identity.load(), request, idevid, visit.now)?,
     };
-    let unexpected = app.config.load().policy.unexpected;
-    let Entries { entries, is_new } = entries(app, visit, idevid, known, unexpected).await?;
+    let Entries { entries, is_new } = entries(app, visit, idevid, known).await?;
     for Entry { admitted, changes } in entries {
         let mut decision = Decision { changes, events: Vec::new() };
         if is_new {
@@ -71,6 +71,8 @@ async fn find(
             Some(exchange) if exchange.device == admitted.device().id => exchange.clone(),
             Some(_) => return Err(Refused::of(&admitted.device().id, Refusal::RequestEnded)),
             None => {
+                let taken = take(app, visit, Wish::Voucher, admitted.known()).await?;
+                decision.changes.extend(taken.changes.iter().cloned());
                 let own = registrar_request.clone();
                 let exchange = voucher::begin(visit, &admitted, request, own, random_id());
                 decision.changes.push(Change::BeginVoucherExchange(exchange.clone()));
@@ -81,6 +83,9 @@ async fn find(
         match app.commit(decision).await {
             Ok(()) => return Ok((admitted, exchange)),
             Err(StoreError::Conflict(Conflict::DeviceName(_))) => {}
+            Err(StoreError::Conflict(Conflict::Quota)) => {
+                return Err(overtaken(Wish::Voucher).into());
+            }
             Err(error) => return Err(error.into()),
         }
     }

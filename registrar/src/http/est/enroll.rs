@@ -16,12 +16,13 @@ use crate::flow::gate::{self, Entrant, SessionRules};
 use crate::flow::peer::{Idevid, PeerIdentity};
 use crate::flow::refusal::Refusal;
 use crate::flow::voucher::admitted_event;
-use crate::http::admit::{Entries, entries};
+use crate::http::admit::{Entries, ask_again, entries, overtaken, take};
 use crate::http::app::{App, Arrival, Refused};
 use crate::http::headers;
 use crate::issue::{ApprovedCsr, Issuer, Submission};
-use crate::policy::admission::{Admitted, Unexpected};
+use crate::policy::admission::Admitted;
 use crate::policy::profile::check_renewal_key;
+use crate::policy::quota;
 use crate::store::model::{
     DeviceState, Enrollment, EnrollmentState, Entry as Needs, Id, IssuedCertificate, KnownDevice,
     Sha256,
@@ -201,17 +202,13 @@ async fn enter_by_idevid(
     let waits = known.as_ref().is_none_or(|known| {
         matches!(known.device.state, DeviceState::Expected | DeviceState::Pending)
     });
+    let visit = &arrival.visit;
     if idevid.manufacturer.row.entry == Needs::Voucher || !waits {
         let known = known.ok_or(Refusal::NoVoucher)?;
+        ask_again(app, visit, idevid, &known)?;
         return Ok(gate::idevid(idevid, known)?);
     }
-    let unexpected = match app.config.load().policy.unexpected {
-        Unexpected::Refuse => Unexpected::Refuse,
-        // Without a MASA nobody but a person vouches for an unexpected device.
-        Unexpected::Admit | Unexpected::Ask => Unexpected::Ask,
-    };
-    let visit = &arrival.visit;
-    let Entries { entries, is_new } = entries(app, visit, idevid, known, unexpected).await?;
+    let Entries { entries, is_new } = entries(app, visit, idevid, known).await?;
     for entry in entries {
         let mut decision = Decision { changes: entry.changes, events: Vec::new() };
         if is_new {
@@ -255,9 +252,15 @@ async fn certificate(
                     enroll::approve(&arrival.visit, approved, random_id(), wish, &profile.issuer);
                 decision.changes.splice(0..0, beside.changes);
                 decision.events.splice(0..0, beside.events);
+                let known = approved.admitted().known();
+                let taken = take(app, &arrival.visit, quota::Wish::Enrollment, known).await?;
+                decision.changes.extend(taken.changes.iter().cloned());
                 match app.commit(decision).await {
                     // Another node began it a moment ago.
                     Err(StoreError::Conflict(Conflict::Enrollment)) => {}
+                    Err(StoreError::Conflict(Conflict::Quota)) => {
+                        return Err(overtaken(quota::Wish::Enrollment).into());
+                    }
                     other => {
                         other.map_err(|error| unwritten(arrival, approved.admitted(), error))?;
                         submit(app, &**issuer, &enrollment, approved).await?;

@@ -188,6 +188,10 @@ words! {
         Failed = "failed",
         /// The client took too long.
         Timeout = "timeout",
+        /// There was no room for another connection.
+        Crowded = "crowded",
+        /// The connection made room for another one.
+        Shed = "shed",
     }
 }
 

@@ -5,7 +5,7 @@ use super::rows::{conflict, found, reference};
 use super::tables::{Rows, Tables, is_open};
 use crate::store::model::{
     Approval, ApprovalState, DeviceState, Enrollment, EnrollmentState, Id, Identity,
-    IssuedCertificate, KnownDevice, Manufacturer, SealedKey,
+    IssuedCertificate, KnownDevice, Manufacturer, Millis, SealedKey,
 };
 use crate::store::{Change, Conflict};
 
@@ -24,6 +24,7 @@ impl Tables {
             | Change::SetProfile { .. } => rows.apply_to_device(change),
             Change::AddApproval(_)
             | Change::AskApprovalAgain { .. }
+            | Change::ForgetApproval { .. }
             | Change::DecideApproval { .. } => rows.apply_to_approval(change),
             Change::AddCredential(_)
             | Change::RevokeCredential { .. }
@@ -168,6 +169,9 @@ impl Rows {
                 (row.peer, row.asked_at) = (peer, at);
                 Ok(())
             }
+            Change::ForgetApproval { approval, device, asked_at } => {
+                self.forget_approval(&approval, &device, asked_at)
+            }
             Change::DecideApproval { approval, state, by, at } => {
                 let row = self.waiting_approval(&approval)?;
                 (row.state, row.decided_by, row.decided_at) = (state, Some(by), Some(at));
@@ -175,6 +179,22 @@ impl Rows {
             }
             _ => Ok(()),
         }
+    }
+
+    /// With a question goes a device of which nothing else is known.
+    fn forget_approval(&mut self, approval: &Id, device: &Id, asked_at: Millis) -> Result<()> {
+        let row = self.waiting_approval(approval)?;
+        found((row.device == *device && row.asked_at == asked_at).then_some(()))?;
+        self.approvals.remove(approval);
+        let is_pending =
+            self.devices.get(device).is_some_and(|row| row.state == DeviceState::Pending);
+        let is_asked = self.approvals.values().any(|row| row.device == *device);
+        let is_named = self.names.values().any(|owner| owner == device);
+        if is_pending && !is_asked && !is_named {
+            self.identities.remove(device);
+            self.devices.remove(device);
+        }
+        Ok(())
     }
 
     fn waiting_approval(&mut self, id: &Id) -> Result<&mut Approval> {

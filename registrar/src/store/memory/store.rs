@@ -12,7 +12,7 @@ use crate::store::model::{
     DeviceFilter, DevicePlace, Enrollment, EnrollmentState, Event, EventFilter, EventPlace, Head,
     Id, Identity, IssuedCertificate, KnownDevice, ListedOrder, Manufacturer, Millis, NodeSettings,
     NoncelessVoucher, OrderFilter, OrderPlace, OrderTally, OwnRecords, Queues, RevocationRow,
-    SealedKey, Sha256, StoredEvent, VoucherExchange, VoucherState,
+    SealedKey, Sha256, StoredEvent, VoucherExchange, VoucherState, WaitingDevices,
 };
 use crate::store::{Change, Store};
 
@@ -102,6 +102,22 @@ impl Store for MemoryStore {
             let rows = tables.rows.approvals.values();
             let rows = rows.filter(|row| row.state == state && place(row) > after).cloned();
             sorted(rows, place).into_iter().take(at_most(limit)).collect()
+        })
+        .await
+    }
+
+    async fn waiting_devices(&self, manufacturer: &Id) -> Result<WaitingDevices> {
+        self.read(|tables| {
+            let rows = &tables.rows;
+            let is_theirs = |row: &&Approval| {
+                row.state == ApprovalState::Waiting
+                    && rows.identities.get(&row.device).and_then(Identity::manufacturer)
+                        == Some(manufacturer)
+            };
+            let waiting = rows.approvals.values().filter(is_theirs);
+            let silent_longest = waiting.clone().min_by_key(|row| (row.asked_at, &row.id)).cloned();
+            let number = u64::try_from(waiting.count()).unwrap_or(u64::MAX);
+            WaitingDevices { number, silent_longest }
         })
         .await
     }

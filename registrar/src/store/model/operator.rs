@@ -88,6 +88,15 @@ pub struct Approval {
     pub decided_at: Option<Millis>,
 }
 
+/// The open questions about the devices of one manufacturer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WaitingDevices {
+    /// How many there are.
+    pub number: u64,
+    /// The one whose device has been silent for longest.
+    pub silent_longest: Option<Approval>,
+}
+
 /// A name and a secret by which a device without an IDevID may enroll (RFC 7030 §3.2.3).
 #[derive(Clone, PartialEq, Eq)]
 pub struct Credential {

@@ -3,7 +3,7 @@
 use rustls_pki_types::CertificateDer;
 
 use super::session::{Result, Session, SessionError, Value};
-use super::{answers, orders, own, rows, sealed, trail, vouchers};
+use super::{answers, orders, own, rows, sealed, trail, vouchers, waiting};
 use crate::store::model::{
     Approval, Credential, DeviceState, Enrollment, Id, Identity, IssuedCertificate, KnownDevice,
     Manufacturer, Millis, SeenIdevid,
@@ -54,6 +54,7 @@ pub(super) async fn apply(session: &mut dyn Session, change: &Change) -> Result<
         | Change::SetProfile { .. } => apply_to_device(session, change).await,
         Change::AddApproval(_)
         | Change::AskApprovalAgain { .. }
+        | Change::ForgetApproval { .. }
         | Change::DecideApproval { .. } => apply_to_approval(session, change).await,
         Change::AddCredential(_)
         | Change::RevokeCredential { .. }
@@ -276,6 +277,9 @@ async fn apply_to_approval(session: &mut dyn Session, change: &Change) -> Result
             let sql = "UPDATE approvals SET asked_at = $2, peer = $3 \
                        WHERE id = $1 AND state = 'waiting'";
             update(session, sql, &[approval.into(), (*at).into(), peer.into()]).await
+        }
+        Change::ForgetApproval { approval, device, asked_at } => {
+            waiting::forget(session, approval, device, *asked_at).await
         }
         Change::DecideApproval { approval, state, by, at } => {
             let sql = "UPDATE approvals SET state = $2, decided_by = $3, decided_at = $4 \

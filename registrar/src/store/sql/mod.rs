@@ -15,7 +15,7 @@ use super::model::{
     DeviceFilter, DevicePlace, Enrollment, Event, EventFilter, EventPlace, Head, Id,
     IssuedCertificate, KnownDevice, ListedOrder, Manufacturer, Millis, NodeSettings,
     NoncelessVoucher, OrderFilter, OrderPlace, OrderTally, OwnRecords, Queues, RevocationRow,
-    SealedKey, Sha256, StoredEvent, VoucherExchange,
+    SealedKey, Sha256, StoredEvent, VoucherExchange, WaitingDevices,
 };
 use super::watch::{Access, Watcher};
 use super::{Change, Store, StoreError};
@@ -33,6 +33,7 @@ pub(super) mod session;
 mod survey;
 mod trail;
 mod vouchers;
+mod waiting;
 pub(super) mod writer;
 
 /// Why a database cannot be opened.
@@ -201,6 +202,11 @@ impl<E: Engine> Store for SqlStore<E> {
         limit: u32,
     ) -> Result<Vec<Approval>, StoreError> {
         query!(self, read::approvals_page, state, (after.0, &after.1), limit)
+    }
+
+    async fn waiting_devices(&self, manufacturer: &Id) -> Result<WaitingDevices, StoreError> {
+        let manufacturer = manufacturer.clone();
+        query!(self, waiting::of_manufacturer, &manufacturer)
     }
 
     async fn credentials(&self) -> Result<Vec<Credential>, StoreError> {
