@@ -71,6 +71,9 @@ behaviours! {
     everywhere: {
         suite::gives_back_what_it_was_given,
         suite::every_state_comes_back_as_it_was,
+        suite::what_is_issued_or_cancelled_stays_so,
+        suite::what_ended_is_not_ordered_and_what_a_pledge_rejected_stays_so,
+        suite::what_a_decision_stands_on_is_looked_at_again,
         suite::a_conflict_leaves_nothing_of_its_commit_behind,
         suite::an_enrollment_that_ended_makes_room_for_another,
         suite::two_nodes_never_hold_one_order,
