@@ -4,11 +4,12 @@ CARGO ?= cargo
 # What a stranger sees: three pledges, a MASA, the registrar and a real ACME CA on one machine.
 PLEDGES ?= 3
 
-.PHONY: demo test bench build packages-demo packages-test lint doc help
+.PHONY: demo test simulation bench build packages-demo packages-test lint doc help
 
 help:
 	@echo "make demo   take $(PLEDGES) simulated pledges from factory state to a certificate of a real ACME CA"
 	@echo "make test   build everything and run every test"
+	@echo "make simulation  simulate the registrar RUNS times (10000) from SEED (1); make test does it 1000 times"
 	@echo "make bench  print what reading, verifying and signing cost, as ratios to the bare operations"
 	@echo "make lint   fmt, clippy, doc, deny"
 
@@ -20,6 +21,12 @@ test: packages-test
 	$(CARGO) build --workspace --bins --locked
 	$(CARGO) test --workspace --locked
 	$(CARGO) test --package brski-registrar --features otlp --test otlp --test cli --locked
+
+# Another seed is another thousand lives of the registrar; a failure prints its operations as an expression.
+RUNS ?= 10000
+SEED ?= 1
+simulation:
+	SIMULATION_RUNS=$(RUNS) SIMULATION_SEED=$(SEED) $(CARGO) test --package brski-tests --test simulation --locked -- --nocapture every_
 
 bench:
 	$(CARGO) bench --package brski-voucher --bench artefacts --locked

@@ -68,7 +68,10 @@ impl Wish {
 #[derive(Debug)]
 pub enum Standing {
     /// There is none, or it is over: a new one is due.
-    New,
+    New {
+        /// The one that is over.
+        after: Option<Id>,
+    },
     /// It is approved, and its issuer must be asked.
     Submit(Enrollment),
     /// Its issuer is at work.
@@ -90,7 +93,7 @@ pub fn standing(
     now: Millis,
 ) -> Standing {
     let Some(enrollment) = enrollment else {
-        return Standing::New;
+        return Standing::New { after: None };
     };
     let since = now.0.saturating_sub(enrollment.updated_at.0);
     match &enrollment.state {
@@ -100,7 +103,7 @@ pub fn standing(
             Some(certificate) if is_fresh(&certificate, now) => {
                 Standing::Issued(Box::new(certificate))
             }
-            _ => Standing::New,
+            _ => Standing::New { after: Some(enrollment.id) },
         },
         EnrollmentState::Refused { reason } if since < REFUSED_MILLIS => {
             let problem = problem.map(Box::new);
@@ -120,7 +123,7 @@ pub fn standing(
         {
             Standing::Ended(Refusal::OrderCancelled { reason: reason.clone() })
         }
-        _ => Standing::New,
+        _ => Standing::New { after: Some(enrollment.id) },
     }
 }
 
@@ -137,12 +140,16 @@ fn is_fresh(certificate: &IssuedCertificate, now: Millis) -> bool {
 }
 
 /// Makes the enrollment of an approved CSR.
+///
+/// `after`: the one before it for the same wish, as [`Standing::New`] says; if the store knows another one by then, it
+/// refuses this one.
 #[must_use]
 pub fn approve(
     visit: &Visit,
     approved: &ApprovedCsr,
     id: Id,
     wish: Wish,
+    after: Option<Id>,
     issuer: &str,
 ) -> (Enrollment, Decision) {
     let device = approved.admitted().device();
@@ -163,7 +170,12 @@ pub fn approve(
         format!("enrollment {} of {} goes to issuer {issuer}", enrollment.id, enrollment.name);
     let clause = "RFC 7030 §4.2.1";
     let event = visit.event("enrollment-approved", Verdict::Done, clause, Some(&device.id), detail);
-    let changes = vec![Change::ApproveEnrollment(enrollment.clone())];
+    let changes = vec![
+        // An operator may have taken it out of service since it was judged.
+        Change::ExpectLetIn { device: device.id.clone() },
+        Change::ExpectEnrollment { key: wish.key, newest: after },
+        Change::ApproveEnrollment(enrollment.clone()),
+    ];
     (enrollment, Decision { changes, events: vec![event] })
 }
 
@@ -195,7 +207,9 @@ pub fn completed(
     ending: Ending,
     now: Millis,
 ) -> Decision {
-    let is_barred = matches!(device, DeviceState::Retired | DeviceState::Blocked);
+    // One that an operator took out of service and back must be let in anew, before anything is made for it.
+    let is_barred =
+        !matches!(device, DeviceState::Admitted | DeviceState::Vouchered | DeviceState::Enrolled);
     let is_cancelled = matches!(enrollment.state, EnrollmentState::Cancelled { .. });
     match ending {
         Ending::Issued(chain) => match Certificate::from_der(&chain.leaf) {
@@ -203,7 +217,7 @@ pub fn completed(
             Ok(leaf) => issued(enrollment, &leaf, chain, now),
             Err(error) => failed(enrollment, format!("the certificate: {error}"), now),
         },
-        _ if is_cancelled => Decision::default(),
+        _ if is_cancelled => Decision { changes: vec![still(enrollment)], events: Vec::new() },
         Ending::Refused { reason } => {
             let state = EnrollmentState::Refused { reason: reason.clone() };
             ended(enrollment, state, "enrollment-refused", Verdict::Refused, reason, now)
@@ -247,15 +261,20 @@ fn unwanted(
     let detail = format!("certificate {serial} came after an operator had said no; it is revoked");
     let event = completion_event(enrollment, "certificate-unwanted", Verdict::Refused, detail, now);
     let mut changes = certificates(enrollment, leaf, chain, Some(now), now);
-    if !matches!(enrollment.state, EnrollmentState::Cancelled { .. }) {
-        let reason = "the device was taken out of service".to_owned();
-        changes.push(Change::SetEnrollmentState {
-            enrollment: enrollment.id.clone(),
-            state: EnrollmentState::Cancelled { reason },
-            at: now,
-        });
-    }
+    changes.push(match enrollment.state {
+        EnrollmentState::Cancelled { .. } => still(enrollment),
+        _ => {
+            let reason = "the device was taken out of service".to_owned();
+            let state = EnrollmentState::Cancelled { reason };
+            Change::SetEnrollmentState { enrollment: enrollment.id.clone(), state, at: now }
+        }
+    });
     Decision { changes, events: vec![event] }
+}
+
+/// What was decided of a cancelled enrollment is decided anew if an operator began it again meanwhile.
+fn still(enrollment: &Enrollment) -> Change {
+    Change::ExpectCancelled { enrollment: enrollment.id.clone() }
 }
 
 /// The rows of a certificate and of the CA certificates above it.

@@ -205,7 +205,11 @@ impl OrderStore for Orders {
         if self.load(&order.id).await?.is_some() {
             return Ok(());
         }
-        self.store.commit(changes, Vec::new()).await.map_err(failed)
+        match self.store.commit(changes, Vec::new()).await {
+            // Another node placed it, and it ended, or an operator ended it, since it was looked for.
+            Err(StoreError::Conflict(Conflict::Missing)) => Ok(()),
+            result => result.map_err(failed),
+        }
     }
 
     async fn load(&self, id: &OrderId) -> Result<Option<OrderRecord>, OrderStoreError> {

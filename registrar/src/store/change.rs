@@ -28,6 +28,9 @@ pub enum Change {
         at: Millis,
     },
     /// Moves a device to a state, unless an operator retired or blocked it: then [`Conflict::DeviceBarred`].
+    ///
+    /// The same if it was not let in, and the state is not [`DeviceState::Admitted`]: an operator took it out of
+    /// service, and back, since this was decided.
     MoveDevice {
         /// The device.
         device: Id,
@@ -35,6 +38,20 @@ pub enum Change {
         state: DeviceState,
         /// Now.
         at: Millis,
+    },
+    /// Changes nothing; fails with [`Conflict::DeviceBarred`] if a device is not let in, or not any more.
+    ExpectLetIn {
+        /// The device.
+        device: Id,
+    },
+    /// Changes nothing; fails with [`Conflict::Outdated`] if a device has begun or ended something since it was looked at.
+    ExpectHoldings {
+        /// The device.
+        device: Id,
+        /// Its enrollments that are approved or ordered.
+        open: Vec<Id>,
+        /// Its certificates that are not revoked, by their SHA-256.
+        live: Vec<Sha256>,
     },
     /// Gives a device a name that no other one has; its old one must be freed before.
     AssignName {
@@ -109,7 +126,7 @@ pub enum Change {
     },
     /// Begins a voucher exchange.
     BeginVoucherExchange(VoucherExchange),
-    /// Moves a voucher exchange to a state.
+    /// Moves a voucher exchange to a state; one that the pledge rejected stays so: then [`Conflict::Missing`].
     SetVoucherState {
         /// The exchange.
         exchange: Id,
@@ -148,9 +165,24 @@ pub enum Change {
         /// The device.
         device: Id,
     },
+    /// Changes nothing; fails with [`Conflict::Enrollment`] if the newest enrollment with a key is not the one that was
+    /// judged: another node began it, and perhaps ended it, meanwhile.
+    ExpectEnrollment {
+        /// The key.
+        key: Sha256,
+        /// The one that was judged.
+        newest: Option<Id>,
+    },
+    /// Changes nothing; fails with [`Conflict::Missing`] if an enrollment is not cancelled any more: an operator began it
+    /// again.
+    ExpectCancelled {
+        /// The enrollment.
+        enrollment: Id,
+    },
     /// Inserts an enrollment; fails if another one with this key is approved or ordered.
     ApproveEnrollment(Enrollment),
-    /// Moves an enrollment to a state; one that an operator cancelled stays so: then [`Conflict::Missing`].
+    /// Moves an enrollment to a state; one that an operator cancelled or that has its certificate stays so, and one that
+    /// ended is not ordered: then [`Conflict::Missing`].
     SetEnrollmentState {
         /// The enrollment.
         enrollment: Id,
@@ -341,7 +373,7 @@ pub enum Conflict {
     DeviceName(String),
     /// Another device of the manufacturer has this serial number.
     SerialNumber(String),
-    /// An operator retired or blocked the device.
+    /// An operator retired or blocked the device, and perhaps restored it.
     DeviceBarred,
     /// The device waits for an answer already.
     Approval,
@@ -353,7 +385,7 @@ pub enum Conflict {
     CredentialSpent,
     /// The exchange was begun by another request.
     VoucherExchange,
-    /// Another enrollment with this key is approved or ordered.
+    /// Another enrollment with this key is approved or ordered, or newer than the one that was judged.
     Enrollment,
     /// A key was made for the same wish.
     SealedKey,
@@ -367,6 +399,8 @@ pub enum Conflict {
     OwnCertificate,
     /// Somebody was warned of this before.
     Warned,
+    /// Something began or ended since it was decided.
+    Outdated,
     /// The row to change is not there.
     Missing,
 }

@@ -55,9 +55,9 @@ pub(super) async fn every_state_comes_back_as_it_was(place: Place) {
     for state in [
         VoucherState::Issued { voucher: vec![1, 2] },
         VoucherState::Accepted { voucher: vec![3] },
-        VoucherState::Rejected { reason: "no".into() },
         VoucherState::Failed { reason: "gone".into() },
         VoucherState::Asked,
+        VoucherState::Rejected { reason: "no".into() },
     ] {
         let change =
             Change::SetVoucherState { exchange: id(20), state: state.clone(), at: Millis(9) };
@@ -68,10 +68,9 @@ pub(super) async fn every_state_comes_back_as_it_was(place: Place) {
     store.commit(vec![Change::ApproveEnrollment(enrollment(30, 1))], vec![]).await.unwrap();
     for state in [
         EnrollmentState::Ordered,
-        EnrollmentState::Issued { certificate: Sha256([4; 32]) },
         EnrollmentState::Refused { reason: "no".into() },
         EnrollmentState::Failed { reason: "gone".into() },
-        EnrollmentState::Cancelled { reason: "stop".into() },
+        EnrollmentState::Issued { certificate: Sha256([4; 32]) },
     ] {
         let change =
             Change::SetEnrollmentState { enrollment: id(30), state: state.clone(), at: Millis(9) };
@@ -82,6 +81,97 @@ pub(super) async fn every_state_comes_back_as_it_was(place: Place) {
         let change = Change::SetDeviceState { device: id(10), state, at: Millis(9) };
         store.commit(vec![change], vec![]).await.unwrap();
         assert_eq!(store.device(&id(10)).await.unwrap().unwrap().device.state, state);
+    }
+}
+
+pub(super) async fn what_is_issued_or_cancelled_stays_so(place: Place) {
+    let store = with_device(&place).await;
+    let ends = [
+        EnrollmentState::Issued { certificate: Sha256([4; 32]) },
+        EnrollmentState::Cancelled { reason: "stop".into() },
+    ];
+    for (number, end) in (30..).zip(&ends) {
+        let enrollment = enrollment(number, number);
+        let set = |state: &EnrollmentState| Change::SetEnrollmentState {
+            enrollment: id(number),
+            state: state.clone(),
+            at: Millis(9),
+        };
+        let changes = vec![Change::ApproveEnrollment(enrollment), set(end)];
+        store.commit(changes, vec![]).await.unwrap();
+        for other in ends.iter().chain([&EnrollmentState::Ordered]) {
+            let result = store.commit(vec![set(other)], vec![event("never")]).await;
+            assert_eq!(conflict(result), Conflict::Missing, "{end:?} {other:?}");
+        }
+        assert_eq!(store.enrollment(&id(number)).await.unwrap().unwrap().state, *end);
+    }
+}
+
+pub(super) async fn what_ended_is_not_ordered_and_what_a_pledge_rejected_stays_so(place: Place) {
+    let store = with_device(&place).await;
+    let set = |state| Change::SetEnrollmentState { enrollment: id(30), state, at: Millis(9) };
+    let refused = set(EnrollmentState::Refused { reason: "no".into() });
+    let changes = vec![Change::ApproveEnrollment(enrollment(30, 1)), refused];
+    store.commit(changes, vec![]).await.unwrap();
+    let result = store.commit(vec![set(EnrollmentState::Ordered)], vec![]).await;
+    assert_eq!(conflict(result), Conflict::Missing);
+
+    let set = |state| Change::SetVoucherState { exchange: id(20), state, at: Millis(9) };
+    let rejected = || set(VoucherState::Rejected { reason: "no".into() });
+    let changes = vec![Change::BeginVoucherExchange(exchange(20)), rejected(), rejected()];
+    store.commit(changes, vec![]).await.unwrap();
+    for state in [VoucherState::Asked, VoucherState::Issued { voucher: vec![1] }] {
+        let result = store.commit(vec![set(state)], vec![]).await;
+        assert_eq!(conflict(result), Conflict::Missing);
+    }
+}
+
+pub(super) async fn what_a_decision_stands_on_is_looked_at_again(place: Place) {
+    let store = with_device(&place).await;
+    let expect = |newest| Change::ExpectEnrollment { key: Sha256([1; 32]), newest };
+    let changes = vec![expect(None), Change::ApproveEnrollment(enrollment(30, 1))];
+    store.commit(changes, vec![]).await.unwrap();
+    store.commit(vec![expect(Some(id(30)))], vec![event("seen")]).await.unwrap();
+    for newest in [None, Some(id(31))] {
+        let result = store.commit(vec![expect(newest)], vec![event("never")]).await;
+        assert_eq!(conflict(result), Conflict::Enrollment);
+    }
+
+    let still = || vec![Change::ExpectCancelled { enrollment: id(30) }];
+    assert_eq!(conflict(store.commit(still(), vec![]).await), Conflict::Missing);
+    let state = EnrollmentState::Cancelled { reason: "stop".into() };
+    let cancel = Change::SetEnrollmentState { enrollment: id(30), state, at: Millis(9) };
+    store.commit(vec![cancel], vec![]).await.unwrap();
+    store.commit(still(), vec![]).await.unwrap();
+    let again = Change::ReopenEnrollment { enrollment: id(30), at: Millis(9) };
+    store.commit(vec![again], vec![]).await.unwrap();
+    assert_eq!(conflict(store.commit(still(), vec![]).await), Conflict::Missing);
+
+    let holds = |open: &[u8]| Change::ExpectHoldings {
+        device: id(10),
+        open: open.iter().map(|number| id(*number)).collect(),
+        live: vec![],
+    };
+    store.commit(vec![holds(&[30])], vec![]).await.unwrap();
+    for open in [&[][..], &[31], &[30, 31]] {
+        assert_eq!(conflict(store.commit(vec![holds(open)], vec![]).await), Conflict::Outdated);
+    }
+
+    let let_in = || vec![Change::ExpectLetIn { device: id(10) }];
+    let put = |state| Change::SetDeviceState { device: id(10), state, at: Millis(9) };
+    for (state, is_in) in [
+        (DeviceState::Expected, false),
+        (DeviceState::Pending, false),
+        (DeviceState::Admitted, true),
+        (DeviceState::Vouchered, true),
+        (DeviceState::Enrolled, true),
+        (DeviceState::Retired, false),
+        (DeviceState::Blocked, false),
+    ] {
+        store.commit(vec![put(state)], vec![]).await.unwrap();
+        assert_eq!(store.commit(let_in(), vec![]).await.is_ok(), is_in, "{state:?}");
+        let go = Change::MoveDevice { device: id(10), state: DeviceState::Enrolled, at: Millis(9) };
+        assert_eq!(store.commit(vec![go], vec![]).await.is_ok(), is_in, "{state:?}");
     }
 }
 

@@ -57,7 +57,8 @@ pub fn block(operator: &Operator, facts: &DeviceFacts) -> Result<Decision, Opera
                 at: operator.now,
             };
             let keys = Change::RemoveSealedKeys { device: id.clone() };
-            let mut decision = Decision { changes: vec![change, keys], events: Vec::new() };
+            let changes = vec![facts.still(), change, keys];
+            let mut decision = Decision { changes, events: Vec::new() };
             for enrollment in &facts.enrollments {
                 let reason = "the device is blocked";
                 decision.changes.extend(super::cancel(operator, enrollment, reason));
@@ -117,7 +118,7 @@ pub fn rename(operator: &Operator, facts: &DeviceFacts, name: String) -> Decisio
     let id = facts.id();
     let detail = format!("{} becomes {name}", facts.word());
     let event = operator.event("device-renamed", ACCEPTANCE, Some(&id), detail);
-    let mut changes = Vec::new();
+    let mut changes = vec![facts.still()];
     for enrollment in &facts.enrollments {
         // Its CSR carries the old name.
         changes.extend(super::cancel(operator, enrollment, "the device has another name"));

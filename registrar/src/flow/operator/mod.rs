@@ -69,6 +69,17 @@ impl DeviceFacts {
         self.known.device.id.clone()
     }
 
+    /// What a decision about all that a device holds stands on: it has begun and got nothing since these facts were read.
+    fn still(&self) -> Change {
+        let open = self.enrollments.iter().filter(|each| is_open(each));
+        let live = self.certificates.iter().filter(|each| each.revoked_at.is_none());
+        Change::ExpectHoldings {
+            device: self.id(),
+            open: open.map(|each| each.id.clone()).collect(),
+            live: live.map(|each| each.fingerprint).collect(),
+        }
+    }
+
     /// The device in words: its name, or what it proves itself with.
     fn word(&self) -> String {
         self.known.device.name.clone().unwrap_or_else(|| self.known.identity.describe())
@@ -111,11 +122,15 @@ pub enum OperatorError {
     },
 }
 
+fn is_open(enrollment: &Enrollment) -> bool {
+    matches!(enrollment.state, EnrollmentState::Approved | EnrollmentState::Ordered)
+}
+
 /// Revokes the certificates of a device, and cancels its enrollments with their orders.
 fn close(operator: &Operator, facts: &DeviceFacts, reason: &str) -> Decision {
     // Its keys too: one that was made for what is closed here serves nobody any more.
     let keys = Change::RemoveSealedKeys { device: facts.id() };
-    let mut decision = Decision { changes: vec![keys], events: Vec::new() };
+    let mut decision = Decision { changes: vec![facts.still(), keys], events: Vec::new() };
     for certificate in facts.certificates.iter().filter(|each| each.revoked_at.is_none()) {
         let revoked = revoke(operator, certificate, reason);
         decision.changes.extend(revoked.changes);
@@ -140,7 +155,7 @@ fn revoke(operator: &Operator, certificate: &IssuedCertificate, reason: &str) ->
 
 /// Ends an enrollment that is under way. What the CA was asked to issue already comes, and is revoked when it does.
 fn cancel(operator: &Operator, enrollment: &Enrollment, reason: &str) -> Vec<Change> {
-    if !matches!(enrollment.state, EnrollmentState::Approved | EnrollmentState::Ordered) {
+    if !is_open(enrollment) {
         return Vec::new();
     }
     let problem = Problem::new(ProblemKind::Refused, "", reason);

@@ -247,9 +247,10 @@ async fn certificate(
                 submit(app, &**issuer, &enrollment, approved).await?;
                 enrollment
             }
-            Standing::New => {
+            Standing::New { after } => {
+                let (visit, id) = (&arrival.visit, random_id());
                 let (enrollment, mut decision) =
-                    enroll::approve(&arrival.visit, approved, random_id(), wish, &profile.issuer);
+                    enroll::approve(visit, approved, id, wish, after, &profile.issuer);
                 decision.changes.splice(0..0, beside.changes);
                 decision.events.splice(0..0, beside.events);
                 let known = approved.admitted().known();
@@ -257,16 +258,19 @@ async fn certificate(
                 decision.changes.extend(taken.changes.iter().cloned());
                 match app.commit(decision).await {
                     // Another node began it a moment ago.
-                    Err(StoreError::Conflict(Conflict::Enrollment)) => {}
+                    Err(StoreError::Conflict(Conflict::Enrollment)) => {
+                        let other = app.store.enrollment_by_key(&wish.key).await?;
+                        other.unwrap_or(enrollment)
+                    }
                     Err(StoreError::Conflict(Conflict::Quota)) => {
                         return Err(overtaken(quota::Wish::Enrollment).into());
                     }
                     other => {
                         other.map_err(|error| unwritten(arrival, approved.admitted(), error))?;
                         submit(app, &**issuer, &enrollment, approved).await?;
+                        enrollment
                     }
                 }
-                enrollment
             }
         }
     };
@@ -278,7 +282,7 @@ async fn certificate(
     match find(app, &wish.key).await? {
         Standing::Issued(certificate) => Ok(*certificate),
         Standing::Ended(refusal) => Err(Refused::of(&device.id, refusal)),
-        Standing::New | Standing::Submit(_) | Standing::Waiting(_) => {
+        Standing::New { .. } | Standing::Submit(_) | Standing::Waiting(_) => {
             let waiting =
                 Refusal::CertificateWaiting { retry_after_secs: enroll::RETRY_AFTER_SECS };
             Err(Refused::of(&device.id, waiting))
@@ -350,8 +354,11 @@ pub async fn submit(
         Ok(Submission::Issued(chain)) => {
             let ending = Ending::Issued(chain);
             let device = approved.admitted().device().state;
-            app.commit(enroll::completed(enrollment, device, ending, app.now())).await?;
-            Ok(())
+            match app.commit(enroll::completed(enrollment, device, ending, app.now())).await {
+                // Another node, or an operator, ended it meanwhile: the store says how.
+                Err(StoreError::Conflict(Conflict::Missing)) => Ok(()),
+                other => Ok(other?),
+            }
         }
         Err(error) => {
             let refusal = Refusal::IssuerFailed {

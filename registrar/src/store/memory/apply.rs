@@ -5,7 +5,7 @@ use super::rows::{conflict, found, reference};
 use super::tables::{Rows, Tables, is_open};
 use crate::store::model::{
     Approval, ApprovalState, DeviceState, Enrollment, EnrollmentState, Id, Identity,
-    IssuedCertificate, KnownDevice, Manufacturer, Millis, SealedKey,
+    IssuedCertificate, KnownDevice, Manufacturer, Millis, SealedKey, Sha256,
 };
 use crate::store::{Change, Conflict};
 
@@ -18,6 +18,8 @@ impl Tables {
             Change::AddDevice(_)
             | Change::SetDeviceState { .. }
             | Change::MoveDevice { .. }
+            | Change::ExpectLetIn { .. }
+            | Change::ExpectHoldings { .. }
             | Change::AssignName { .. }
             | Change::FreeName { .. }
             | Change::SetIdevid { .. }
@@ -36,7 +38,9 @@ impl Tables {
             | Change::LeaseNoncelessVoucher { .. }
             | Change::KeepNoncelessVoucher(_)
             | Change::RemoveNoncelessVouchers { .. } => rows.apply_to_voucher(change),
-            Change::ApproveEnrollment(_)
+            Change::ExpectEnrollment { .. }
+            | Change::ExpectCancelled { .. }
+            | Change::ApproveEnrollment(_)
             | Change::SetEnrollmentState { .. }
             | Change::ReopenEnrollment { .. }
             | Change::SetEnrollmentIssuer { .. } => rows.apply_to_enrollment(change),
@@ -97,14 +101,47 @@ impl Rows {
                 Ok(())
             }
             Change::MoveDevice { device, state, at } => {
-                let is_barred =
-                    |state| matches!(state, DeviceState::Retired | DeviceState::Blocked);
-                match self.devices.get_mut(&device).filter(|row| !is_barred(row.state)) {
+                let is_legal = |from| match from {
+                    DeviceState::Admitted | DeviceState::Vouchered | DeviceState::Enrolled => true,
+                    DeviceState::Expected | DeviceState::Pending => state == DeviceState::Admitted,
+                    DeviceState::Retired | DeviceState::Blocked => false,
+                };
+                match self.devices.get_mut(&device).filter(|row| is_legal(row.state)) {
                     None => Err(conflict(Conflict::DeviceBarred)),
                     Some(row) => {
                         (row.state, row.updated_at) = (state, at);
                         Ok(())
                     }
+                }
+            }
+            Change::ExpectLetIn { device } => {
+                match self.devices.get(&device).map(|row| row.state) {
+                    Some(
+                        DeviceState::Admitted | DeviceState::Vouchered | DeviceState::Enrolled,
+                    ) => Ok(()),
+                    _ => Err(conflict(Conflict::DeviceBarred)),
+                }
+            }
+            Change::ExpectHoldings { device, mut open, mut live } => {
+                let begun = self.enrollments.values();
+                let mut begun: Vec<Id> = begun
+                    .filter(|row| row.device == device && is_open(row))
+                    .map(|row| row.id.clone())
+                    .collect();
+                let held = self.certificates.values();
+                let mut held: Vec<Sha256> = held
+                    .filter(|row| row.device == device && row.revoked_at.is_none())
+                    .map(|row| row.fingerprint)
+                    .collect();
+                for ids in [&mut open, &mut begun] {
+                    ids.sort();
+                }
+                for fingerprints in [&mut live, &mut held] {
+                    fingerprints.sort();
+                }
+                match (open, live) == (begun, held) {
+                    true => Ok(()),
+                    false => Err(conflict(Conflict::Outdated)),
                 }
             }
             Change::AssignName { device, name } => self.assign_name(&device, &name),
@@ -248,6 +285,19 @@ impl Rows {
 
     fn apply_to_enrollment(&mut self, change: Change) -> Result<()> {
         match change {
+            Change::ExpectEnrollment { key, newest } => {
+                match self.enrollment_by_key(&key).map(|row| row.id) == newest {
+                    true => Ok(()),
+                    false => Err(conflict(Conflict::Enrollment)),
+                }
+            }
+            Change::ExpectCancelled { enrollment } => {
+                let row = found(self.enrollments.get(&enrollment))?;
+                match row.state {
+                    EnrollmentState::Cancelled { .. } => Ok(()),
+                    _ => Err(conflict(Conflict::Missing)),
+                }
+            }
             Change::ApproveEnrollment(row) => {
                 reference(self.devices.contains_key(&row.device))?;
                 if self.enrollments.contains_key(&row.id) || self.is_crowded(&row) {
@@ -258,8 +308,16 @@ impl Rows {
             }
             Change::SetEnrollmentState { enrollment, state, at } => {
                 let row = found(self.enrollments.get(&enrollment))?;
-                // What an operator cancelled stays cancelled.
-                if matches!(row.state, EnrollmentState::Cancelled { .. }) {
+                // What an operator cancelled stays cancelled, what has its certificate gets no second one,
+                // and what has ended is ordered again by an operator alone.
+                let is_over = match row.state {
+                    EnrollmentState::Approved | EnrollmentState::Ordered => false,
+                    EnrollmentState::Refused { .. } | EnrollmentState::Failed { .. } => {
+                        state == EnrollmentState::Ordered
+                    }
+                    EnrollmentState::Issued { .. } | EnrollmentState::Cancelled { .. } => true,
+                };
+                if is_over {
                     return Err(conflict(Conflict::Missing));
                 }
                 let moved = Enrollment { state, updated_at: at, ..row.clone() };

@@ -5,7 +5,7 @@ use brski_voucher::encoding::Encoding;
 use super::Result;
 use super::rows::{conflict, found, reference};
 use super::tables::{Rows, at_most, sorted};
-use crate::store::model::{Id, Millis, NoncelessVoucher, VoucherExchange};
+use crate::store::model::{Id, Millis, NoncelessVoucher, VoucherExchange, VoucherState};
 use crate::store::{Change, Conflict};
 
 /// A voucher that was fetched ahead, and which node asks for it until when.
@@ -30,7 +30,10 @@ impl Rows {
                 Ok(())
             }
             Change::SetVoucherState { exchange, state, at } => {
-                let row = found(self.exchanges.get_mut(&exchange))?;
+                let is_no = |state: &VoucherState| matches!(state, VoucherState::Rejected { .. });
+                let row = self.exchanges.get_mut(&exchange);
+                // What a pledge rejected stays rejected, whatever a slow MASA says of it.
+                let row = found(row.filter(|row| !is_no(&row.state) || is_no(&state)))?;
                 (row.state, row.updated_at) = (state, at);
                 Ok(())
             }

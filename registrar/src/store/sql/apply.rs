@@ -2,11 +2,11 @@
 
 use rustls_pki_types::CertificateDer;
 
-use super::session::{Result, Session, SessionError, Value};
-use super::{answers, orders, own, rows, sealed, trail, vouchers, waiting};
+use super::session::{Result, Session, SessionError, Value, all};
+use super::{answers, orders, own, read, rows, sealed, trail, vouchers, waiting};
 use crate::store::model::{
     Approval, Credential, DeviceState, Enrollment, Id, Identity, IssuedCertificate, KnownDevice,
-    Manufacturer, Millis, SeenIdevid,
+    Manufacturer, Millis, SeenIdevid, Sha256,
 };
 use crate::store::{Change, Conflict, StoreError};
 
@@ -48,6 +48,8 @@ pub(super) async fn apply(session: &mut dyn Session, change: &Change) -> Result<
         Change::AddDevice(_)
         | Change::SetDeviceState { .. }
         | Change::MoveDevice { .. }
+        | Change::ExpectLetIn { .. }
+        | Change::ExpectHoldings { .. }
         | Change::AssignName { .. }
         | Change::FreeName { .. }
         | Change::SetIdevid { .. }
@@ -66,30 +68,12 @@ pub(super) async fn apply(session: &mut dyn Session, change: &Change) -> Result<
         | Change::LeaseNoncelessVoucher { .. }
         | Change::KeepNoncelessVoucher(_)
         | Change::RemoveNoncelessVouchers { .. } => vouchers::apply(session, change).await,
-        Change::ApproveEnrollment(enrollment) => approve(session, enrollment).await,
-        Change::SetEnrollmentState { enrollment, state, at } => {
-            let (word, certificate, reason) = rows::enrollment_columns(state);
-            // What an operator cancelled stays cancelled.
-            let sql = "UPDATE enrollments SET state = $2, certificate = $3, reason = $4, \
-                       updated_at = $5 WHERE id = $1 AND state <> 'cancelled'";
-            let values =
-                [enrollment.into(), word.into(), certificate.into(), reason.into(), (*at).into()];
-            update(session, sql, &values).await
-        }
-        Change::ReopenEnrollment { enrollment, at } => {
-            let sql = "UPDATE enrollments SET state = 'ordered', reason = NULL, updated_at = $2 \
-                       WHERE id = $1 AND state IN ('refused', 'failed', 'cancelled')";
-            match session.execute(sql, &[enrollment.into(), (*at).into()]).await {
-                Ok(0) => Err(StoreError::Conflict(Conflict::Missing)),
-                Ok(_) => Ok(()),
-                Err(SessionError::Unique) => Err(StoreError::Conflict(Conflict::Enrollment)),
-                Err(error) => Err(error.into()),
-            }
-        }
-        Change::SetEnrollmentIssuer { enrollment, issuer } => {
-            let sql = "UPDATE enrollments SET issuer = $2 WHERE id = $1";
-            update(session, sql, &[enrollment.into(), issuer.into()]).await
-        }
+        Change::ExpectEnrollment { .. }
+        | Change::ExpectCancelled { .. }
+        | Change::ApproveEnrollment(_)
+        | Change::SetEnrollmentState { .. }
+        | Change::ReopenEnrollment { .. }
+        | Change::SetEnrollmentIssuer { .. } => apply_to_enrollment(session, change).await,
         Change::AddCertificate(row) => add_certificate(session, row).await,
         Change::RevokeCertificate { fingerprint, at } => {
             let sql = "UPDATE certificates SET revoked_at = $2 \
@@ -120,6 +104,50 @@ pub(super) async fn apply(session: &mut dyn Session, change: &Change) -> Result<
             run(session, sql, &[reader.into(), node.into(), (*seq).into()]).await
         }
         _ => apply_to_order(session, change).await,
+    }
+}
+
+async fn apply_to_enrollment(session: &mut dyn Session, change: &Change) -> Result<()> {
+    match change {
+        Change::ExpectEnrollment { key, newest } => {
+            let found = read::enrollment_by_key(session, key).await?.map(|row| row.id);
+            match found == *newest {
+                true => Ok(()),
+                false => Err(StoreError::Conflict(Conflict::Enrollment)),
+            }
+        }
+        Change::ExpectCancelled { enrollment } => {
+            // An UPDATE, so that an operator who begins it again waits for this transaction, or this for that.
+            let sql = "UPDATE enrollments SET state = state WHERE id = $1 AND state = 'cancelled'";
+            update(session, sql, &[enrollment.into()]).await
+        }
+        Change::ApproveEnrollment(enrollment) => approve(session, enrollment).await,
+        Change::SetEnrollmentState { enrollment, state, at } => {
+            let (word, certificate, reason) = rows::enrollment_columns(state);
+            // What an operator cancelled stays cancelled, what has its certificate gets no second one,
+            // and what has ended is ordered again by an operator alone.
+            let sql = "UPDATE enrollments SET state = $2, certificate = $3, reason = $4, \
+                       updated_at = $5 WHERE id = $1 AND state NOT IN ('cancelled', 'issued') \
+                       AND ($2 <> 'ordered' OR state IN ('approved', 'ordered'))";
+            let values =
+                [enrollment.into(), word.into(), certificate.into(), reason.into(), (*at).into()];
+            update(session, sql, &values).await
+        }
+        Change::ReopenEnrollment { enrollment, at } => {
+            let sql = "UPDATE enrollments SET state = 'ordered', reason = NULL, updated_at = $2 \
+                       WHERE id = $1 AND state IN ('refused', 'failed', 'cancelled')";
+            match session.execute(sql, &[enrollment.into(), (*at).into()]).await {
+                Ok(0) => Err(StoreError::Conflict(Conflict::Missing)),
+                Ok(_) => Ok(()),
+                Err(SessionError::Unique) => Err(StoreError::Conflict(Conflict::Enrollment)),
+                Err(error) => Err(error.into()),
+            }
+        }
+        Change::SetEnrollmentIssuer { enrollment, issuer } => {
+            let sql = "UPDATE enrollments SET issuer = $2 WHERE id = $1";
+            update(session, sql, &[enrollment.into(), issuer.into()]).await
+        }
+        _ => Ok(()),
     }
 }
 
@@ -195,6 +223,18 @@ async fn apply_to_device(session: &mut dyn Session, change: &Change) -> Result<(
             update(session, sql, &[device.into(), state.as_str().into(), (*at).into()]).await
         }
         Change::MoveDevice { device, state, at } => move_device(session, device, *state, *at).await,
+        Change::ExpectLetIn { device } => {
+            // An UPDATE, so that an operator's change of the device waits for this transaction, or this for that.
+            let sql = "UPDATE devices SET state = state \
+                       WHERE id = $1 AND state IN ('admitted', 'vouchered', 'enrolled')";
+            match session.execute(sql, &[device.into()]).await? {
+                0 => Err(StoreError::Conflict(Conflict::DeviceBarred)),
+                _ => Ok(()),
+            }
+        }
+        Change::ExpectHoldings { device, open, live } => {
+            expect_holdings(session, device, open, live).await
+        }
         Change::AssignName { device, name } => assign_name(session, device, name).await,
         Change::FreeName { device } => {
             run(session, "DELETE FROM names WHERE device = $1", &[device.into()]).await
@@ -209,6 +249,30 @@ async fn apply_to_device(session: &mut dyn Session, change: &Change) -> Result<(
             update(session, sql, &[device.into(), profile.into()]).await
         }
         _ => Ok(()),
+    }
+}
+
+/// Fails if a device has other open enrollments or live certificates than these.
+async fn expect_holdings(
+    session: &mut dyn Session,
+    device: &Id,
+    open: &[Id],
+    live: &[Sha256],
+) -> Result<()> {
+    // From here on, what is begun or issued for the device waits for this transaction.
+    let lock = "UPDATE devices SET state = state WHERE id = $1";
+    update(session, lock, &[device.into()]).await?;
+    let sql = "SELECT id FROM enrollments WHERE device = $1 AND state IN ('approved', 'ordered')";
+    let enrollments = all(session, sql, &[device.into()], |row| row.id("id")).await?;
+    let sql = "SELECT fingerprint FROM certificates WHERE device = $1 AND revoked_at IS NULL";
+    let certificates = all(session, sql, &[device.into()], |row| row.sha256("fingerprint")).await?;
+    let is_so = enrollments.len() == open.len()
+        && enrollments.iter().all(|id| open.contains(id))
+        && certificates.len() == live.len()
+        && certificates.iter().all(|fingerprint| live.contains(fingerprint));
+    match is_so {
+        true => Ok(()),
+        false => Err(StoreError::Conflict(Conflict::Outdated)),
     }
 }
 
@@ -255,15 +319,16 @@ async fn assign_name(session: &mut dyn Session, device: &Id, name: &str) -> Resu
     insert(session, sql, &values, Conflict::DeviceName(name.to_owned())).await
 }
 
-/// Moves a device unless an operator barred it.
+/// Moves a device unless an operator barred it, or took it back to where it must be let in first.
 async fn move_device(
     session: &mut dyn Session,
     device: &Id,
     state: DeviceState,
     at: Millis,
 ) -> Result<()> {
-    let sql = "UPDATE devices SET state = $2, updated_at = $3 \
-               WHERE id = $1 AND state NOT IN ('retired', 'blocked')";
+    let sql = "UPDATE devices SET state = $2, updated_at = $3 WHERE id = $1 \
+               AND (state IN ('admitted', 'vouchered', 'enrolled') \
+               OR $2 = 'admitted' AND state IN ('expected', 'pending'))";
     match session.execute(sql, &[device.into(), state.as_str().into(), at.into()]).await? {
         0 => Err(StoreError::Conflict(Conflict::DeviceBarred)),
         _ => Ok(()),

@@ -76,8 +76,9 @@ async fn set_state(
     at: Millis,
 ) -> Result<()> {
     let (word, voucher, reason) = rows::voucher_columns(state);
+    // What a pledge rejected stays rejected, whatever a slow MASA says of it.
     let sql = "UPDATE voucher_exchanges SET state = $2, voucher = $3, reason = $4, \
-               updated_at = $5 WHERE id = $1";
+               updated_at = $5 WHERE id = $1 AND (state <> 'rejected' OR $2 = 'rejected')";
     let values = [exchange.into(), word.into(), voucher.into(), reason.into(), at.into()];
     update(session, sql, &values).await
 }
