@@ -206,6 +206,22 @@ impl LiveIdentity {
         })
     }
 
+    /// Reads the files alone, for whoever has no store to share certificates by.
+    ///
+    /// # Errors
+    /// [`LiveError`].
+    pub fn of_files(files: &IdentityFiles, now: Millis) -> Result<Self, LiveError> {
+        let key = Arc::new(Key::open(&files.key)?);
+        let configured = Arc::new(RegistrarIdentity::with_key(files, Arc::clone(&key))?);
+        let records = OwnRecords::default();
+        let identities = Identities::choose(&configured, files.pin, &records, now);
+        Ok(Self {
+            key,
+            configured: ArcSwap::from_pointee((configured, files.pin)),
+            identities: ArcSwap::from_pointee(identities),
+        })
+    }
+
     /// What is in use now.
     #[must_use]
     pub fn load(&self) -> Arc<Identities> {

@@ -54,7 +54,9 @@ pub enum Operation {
 }
 
 impl Operation {
-    fn as_str(self) -> &'static str {
+    /// The last segment of its path.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::RequestVoucher => "requestvoucher",
             Self::RequestAuditLog => "requestauditlog",

@@ -35,13 +35,19 @@ impl Peer {
                     .ok()
             })
             .flatten();
-        Self {
-            address,
-            certificates,
-            exporter,
-            session: connection.handshake_kind().unwrap_or(HandshakeKind::Full),
-            known: Notify::new(),
-        }
+        let session = connection.handshake_kind().unwrap_or(HandshakeKind::Full);
+        Self::new(address, certificates, exporter, session)
+    }
+
+    /// The client of a connection that somebody else captured.
+    #[must_use]
+    pub fn new(
+        address: SocketAddr,
+        certificates: Vec<CertificateDer<'static>>,
+        exporter: Option<[u8; 32]>,
+        session: HandshakeKind,
+    ) -> Self {
+        Self { address, certificates, exporter, session, known: Notify::new() }
     }
 
     /// A request of the connection proved that its client is a known device.

@@ -314,7 +314,7 @@ impl World<'_> {
                 format!("enrollment {} ({:?}) is lost: nobody drives it", row.id, row.state)
             })?;
         }
-        let key = SITE.identity.certificate().spki_der().to_vec();
+        let key = SITE.identity.key().spki_der().to_vec();
         for node in NODES {
             let mut verifier = Verifier::new(node, Vec::new(), std::slice::from_ref(&key));
             for row in self.observer.chain(node, 0, u32::MAX).await.unwrap() {

@@ -151,12 +151,9 @@ fn make(
     let closed = world.before.closed(&asked, pledge, fingerprint);
     let certificate = issued.or_else(|| SITE.idevid(pledge).cloned());
     let port = 1000 + u16::try_from(pledge).ok()?;
-    let peer = Peer {
-        address: ([192, 0, 2, 1], port).into(),
-        certificates: certificate.into_iter().collect(),
-        exporter: Some([7; 32]),
-        session: HandshakeKind::Full,
-    };
+    let certificates = certificate.into_iter().collect();
+    let address = ([192, 0, 2, 1], port).into();
+    let peer = Peer::new(address, certificates, Some([7; 32]), HandshakeKind::Full);
     let mut request = http::Request::builder()
         .method(message.method)
         .uri(message.path)

@@ -8,7 +8,8 @@ use std::task::Poll;
 use acme_bridge::Clock;
 use async_trait::async_trait;
 use brski_registrar::masa::Masa;
-use brski_registrar::masa::client::{MasaAnswer, MasaError, MasaRequest};
+use brski_registrar::masa::client::{MasaAnswer, MasaRequest};
+use brski_registrar::masa::error::MasaError;
 use brski_registrar::store::memory::Turnstile;
 use brski_registrar::store::watch::Access;
 use bytes::Bytes;
@@ -113,10 +114,10 @@ impl Masa for Masas {
         let (sender, answer) = oneshot::channel();
         self.0.lock().unwrap().push(Call {
             host: request.url.host().to_owned(),
-            operation: request.operation,
+            operation: request.operation.as_str(),
             body: request.body,
             answer: Some(sender),
         });
-        answer.await.unwrap_or(Err(MasaError::Answer))
+        answer.await.unwrap_or(Err(MasaError::AnswerBroken))
     }
 }

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use brski_registrar::masa::client::{MasaAnswer, MasaError};
+use brski_registrar::masa::client::MasaAnswer;
+use brski_registrar::masa::error::MasaError;
 use brski_voucher::artefact::{Assertion, Binding, Nonce, RegistrarRequest};
 use brski_voucher::certificate::Certificate;
 use brski_voucher::idevid::SerialNumber;

@@ -21,11 +21,13 @@ use brski_registrar::issue::{ApprovedCsr, IssueError, Issuer, Submission};
 use brski_registrar::masa::Masa;
 use brski_registrar::policy::attempts::Attempts;
 use brski_registrar::policy::manufacturers::ManufacturerDirectory;
+use brski_registrar::policy::told::Told;
 use brski_registrar::store::Store;
 use brski_registrar::store::memory::MemoryDatabase;
 use brski_registrar::store::model::{EnrollmentState, Id, IssuedCertificate, Millis};
 use brski_registrar::store::watch::Unwatched;
 use rustls_pki_types::CertificateDer;
+use tokio::sync::watch;
 
 use super::gate::{Gate, HandClock, Masas};
 use super::site::SITE;
@@ -83,10 +85,12 @@ impl Node {
             locks: Locks::default(),
             requests: AtomicU64::new(0),
             metrics: Arc::clone(&SITE.metrics),
+            told: Told::default(),
+            stopping: watch::channel(false).1,
         });
-        let key = SITE.identity.certificate().spki_der().to_vec();
-        let service =
-            Service::new(Arc::clone(&store), Arc::clone(&clock), Arc::new(NoDaemon), config, key);
+        let key = SITE.identity.key().spki_der().to_vec();
+        let (own, time) = (Arc::clone(&store), Arc::clone(&clock));
+        let service = Service::new(own, time, Arc::new(NoDaemon), config, BTreeMap::new(), key);
         Self {
             router: router(Arc::clone(&app)),
             service: Arc::new(service),

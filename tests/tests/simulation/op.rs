@@ -1,6 +1,6 @@
 //! What may happen, as plain values: a run is a list of these, and a failure prints as one.
 
-use brski_registrar::policy::admission::Unexpected;
+use brski_registrar::policy::rules::Ruling;
 use proptest::prelude::*;
 
 use super::site::{KEYS, PLEDGES, PRINTER};
@@ -132,7 +132,7 @@ pub(super) enum Op {
     },
     /// The configuration says anew what becomes of devices that nobody expects.
     Policy {
-        unexpected: Unexpected,
+        unexpected: Ruling,
     },
     Import {
         pledge: usize,
@@ -190,7 +190,7 @@ impl Op {
             Self::Clock { seconds: 0 },
             Self::Crash { node },
             Self::Fail { node, accesses: 1 },
-            Self::Policy { unexpected: Unexpected::Ask },
+            Self::Policy { unexpected: Ruling::Ask },
             Self::Import { pledge, named: true, lab: true },
             Self::Approve { question: 0, pace },
             Self::Disapprove { question: 0 },
@@ -212,7 +212,7 @@ impl Op {
 
 const OUTCOMES: [Outcome; 5] =
     [Outcome::Placed, Outcome::Finalizing, Outcome::Issues, Outcome::Refuses, Outcome::Fails];
-const UNEXPECTED: [Unexpected; 3] = [Unexpected::Admit, Unexpected::Ask, Unexpected::Refuse];
+const UNEXPECTED: [Ruling; 3] = [Ruling::Admit, Ruling::Ask, Ruling::Refuse];
 const ACTS: [Act; 7] = [
     Act::Retire,
     Act::RetireAndFree,

@@ -8,10 +8,12 @@ use std::sync::{Arc, LazyLock, Mutex};
 
 use brski_lab::pki::{self, Manufacturer};
 use brski_registrar::config::{Config, IssuerConfig};
-use brski_registrar::identity::RegistrarIdentity;
+use brski_registrar::identity::live::LiveIdentity;
 use brski_registrar::issue::local::LocalIssuer;
 use brski_registrar::observe::metrics::Metrics;
-use brski_registrar::store::model::{Entry, Id, Manufacturer as ManufacturerRow, Millis, Sha256};
+use brski_registrar::store::model::{
+    Entry, Id, Manufacturer as ManufacturerRow, MasaOptions, Millis, Sha256,
+};
 use brski_voucher::artefact::{Assertion, Nonce, PledgeRequestFields};
 use brski_voucher::certificate::Certificate;
 use brski_voucher::idevid::SerialNumber;
@@ -64,7 +66,7 @@ struct Device {
 pub(super) struct Site {
     _folder: TempDir,
     pub(super) config: Config,
-    pub(super) identity: Arc<RegistrarIdentity>,
+    pub(super) identity: Arc<LiveIdentity>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) local: Arc<LocalIssuer>,
     pub(super) makers: Vec<Maker>,
@@ -151,6 +153,7 @@ impl Maker {
             masa_anchors: vec![anchor.clone()],
             masa_hosts: vec![format!("{name}.example")],
             voucher_anchors: vec![anchor.clone()],
+            masa: MasaOptions::default(),
             entry: if number == 0 { Entry::Voucher } else { Entry::Est },
             created_at: Millis(BEGIN),
         };
@@ -188,7 +191,7 @@ impl Site {
         let devices = PLEDGES.iter().map(device).collect();
         let pair = || (0..KEYS).map(|_| KeyPair::generate().unwrap()).collect();
         Self {
-            identity: Arc::new(RegistrarIdentity::load(&config.identity).unwrap()),
+            identity: Arc::new(LiveIdentity::of_files(&config.identity, Millis(BEGIN)).unwrap()),
             local: Arc::new(local),
             keys: (0..=PRINTER).map(|_| pair()).collect(),
             acme: authority("ACME root, LAB ONLY"),
@@ -226,7 +229,7 @@ impl Site {
                 serial_number: SerialNumber::parse(PLEDGES[pledge].1).unwrap(),
                 nonce: Nonce::from_random([nonce; 16]),
                 created_on: Some(at),
-                proximity_registrar_cert: self.identity.certificate().der().clone(),
+                proximity_registrar_cert: self.identity.load().current().certificate().der().clone(),
             }
             .sign(&device.key, std::slice::from_ref(&device.read), at)
             .unwrap()

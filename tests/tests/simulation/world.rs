@@ -176,7 +176,7 @@ impl<'a> World<'a> {
             Op::Policy { unexpected } => {
                 for node in &self.nodes {
                     let mut config = SITE.config.clone();
-                    config.policy.unexpected = unexpected;
+                    config.policy.rules.unexpected = unexpected;
                     node.app.config.store(Arc::new(config));
                 }
             }
