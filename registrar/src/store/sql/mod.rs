@@ -98,7 +98,19 @@ impl<E: Engine> SqlStore<E> {
         T: Send + 'static,
         Q: for<'s> FnOnce(&'s mut dyn Session) -> Pending<'s, T> + Send + 'static,
     {
-        let answer = self.engine.read(query).await;
+        self.watched(self.engine.read(query).await)
+    }
+
+    /// As [`SqlStore::read`], for a query that finds a few rows by an index.
+    async fn look_up<T, Q>(&self, query: Q) -> session::Result<T>
+    where
+        T: Send + 'static,
+        Q: for<'s> FnOnce(&'s mut dyn Session) -> Pending<'s, T> + Send + 'static,
+    {
+        self.watched(self.engine.look_up(query).await)
+    }
+
+    fn watched<T>(&self, answer: session::Result<T>) -> session::Result<T> {
         if answer.is_err() {
             self.watcher.failed(Access::Read);
         }
@@ -121,6 +133,13 @@ macro_rules! query {
     };
 }
 
+/// As `query`, for one that finds a few rows by an index.
+macro_rules! look_up {
+    ($store:ident, $function:path $(, $argument:expr)*) => {
+        $store.look_up(move |session| Box::pin(async move { $function(session $(, $argument)*).await })).await
+    };
+}
+
 #[async_trait]
 impl<E: Engine> Store for SqlStore<E> {
     async fn commit(&self, changes: Vec<Change>, events: Vec<Event>) -> Result<(), StoreError> {
@@ -131,7 +150,7 @@ impl<E: Engine> Store for SqlStore<E> {
     }
 
     async fn generation(&self) -> Result<i64, StoreError> {
-        query!(self, read::generation)
+        look_up!(self, read::generation)
     }
 
     async fn manufacturers(&self) -> Result<Vec<Manufacturer>, StoreError> {
@@ -144,12 +163,12 @@ impl<E: Engine> Store for SqlStore<E> {
         serial: &str,
     ) -> Result<Option<KnownDevice>, StoreError> {
         let (manufacturer, serial) = (manufacturer.clone(), serial.to_owned());
-        query!(self, read::device_by_serial, &manufacturer, &serial)
+        look_up!(self, read::device_by_serial, &manufacturer, &serial)
     }
 
     async fn device(&self, id: &Id) -> Result<Option<KnownDevice>, StoreError> {
         let id = id.clone();
-        query!(self, read::device, &id)
+        look_up!(self, read::device, &id)
     }
 
     async fn devices(
@@ -178,7 +197,7 @@ impl<E: Engine> Store for SqlStore<E> {
         spki: &Sha256,
     ) -> Result<Option<Approval>, StoreError> {
         let (device, spki) = (device.clone(), *spki);
-        query!(self, read::latest_approval, &device, &spki)
+        look_up!(self, read::latest_approval, &device, &spki)
     }
 
     async fn approvals_of(&self, device: &Id) -> Result<Vec<Approval>, StoreError> {
@@ -201,12 +220,12 @@ impl<E: Engine> Store for SqlStore<E> {
 
     async fn credential(&self, name: &str) -> Result<Option<Credential>, StoreError> {
         let name = name.to_owned();
-        query!(self, read::credential, &name)
+        look_up!(self, read::credential, &name)
     }
 
     async fn device_by_credential(&self, name: &str) -> Result<Option<KnownDevice>, StoreError> {
         let name = name.to_owned();
-        query!(self, read::device_by_credential, &name)
+        look_up!(self, read::device_by_credential, &name)
     }
 
     async fn voucher_exchange(
@@ -214,7 +233,7 @@ impl<E: Engine> Store for SqlStore<E> {
         request_sha256: &Sha256,
     ) -> Result<Option<VoucherExchange>, StoreError> {
         let digest = *request_sha256;
-        query!(self, read::voucher_exchange, &digest)
+        look_up!(self, read::voucher_exchange, &digest)
     }
 
     async fn latest_voucher_exchange(
@@ -222,17 +241,17 @@ impl<E: Engine> Store for SqlStore<E> {
         device: &Id,
     ) -> Result<Option<VoucherExchange>, StoreError> {
         let device = device.clone();
-        query!(self, read::latest_voucher_exchange, &device)
+        look_up!(self, read::latest_voucher_exchange, &device)
     }
 
     async fn enrollment(&self, id: &Id) -> Result<Option<Enrollment>, StoreError> {
         let id = id.clone();
-        query!(self, read::enrollment, &id)
+        look_up!(self, read::enrollment, &id)
     }
 
     async fn enrollment_by_key(&self, key: &Sha256) -> Result<Option<Enrollment>, StoreError> {
         let key = *key;
-        query!(self, read::enrollment_by_key, &key)
+        look_up!(self, read::enrollment_by_key, &key)
     }
 
     async fn enrollments_of(&self, device: &Id) -> Result<Vec<Enrollment>, StoreError> {
@@ -249,7 +268,7 @@ impl<E: Engine> Store for SqlStore<E> {
         fingerprint: &Sha256,
     ) -> Result<Option<IssuedCertificate>, StoreError> {
         let fingerprint = *fingerprint;
-        query!(self, read::certificate, &fingerprint)
+        look_up!(self, read::certificate, &fingerprint)
     }
 
     async fn certificates_between(
@@ -278,7 +297,7 @@ impl<E: Engine> Store for SqlStore<E> {
 
     async fn other_holder(&self, spki: &Sha256, device: &Id) -> Result<Option<Id>, StoreError> {
         let (spki, device) = (*spki, device.clone());
-        query!(self, read::other_holder, &spki, &device)
+        look_up!(self, read::other_holder, &spki, &device)
     }
 
     async fn certificates_by_serial(
@@ -299,11 +318,11 @@ impl<E: Engine> Store for SqlStore<E> {
     }
 
     async fn chain_certificates(&self) -> Result<Vec<ChainCertificate>, StoreError> {
-        query!(self, read::chain_certificates)
+        look_up!(self, read::chain_certificates)
     }
 
     async fn issuing_certificates(&self, now: Millis) -> Result<Vec<Sha256>, StoreError> {
-        query!(self, read::issuing_certificates, now)
+        look_up!(self, read::issuing_certificates, now)
     }
 
     async fn sealed_key(&self, wish: &Sha256) -> Result<Option<SealedKey>, StoreError> {
@@ -362,7 +381,7 @@ impl<E: Engine> Store for SqlStore<E> {
 
     async fn order(&self, id: &OrderId) -> Result<Option<OrderRecord>, StoreError> {
         let id = id.clone();
-        query!(self, orders::order, &id)
+        look_up!(self, orders::order, &id)
     }
 
     async fn order_steps(&self, id: &OrderId) -> Result<Vec<(Millis, String)>, StoreError> {
@@ -438,7 +457,7 @@ impl<E: Engine> Store for SqlStore<E> {
 
     async fn account(&self, issuer: &str) -> Result<Option<AccountRecord>, StoreError> {
         let issuer = issuer.to_owned();
-        query!(self, read::account, &issuer)
+        look_up!(self, read::account, &issuer)
     }
 
     async fn answers(&self, kind: AnswerKind, owner: &str) -> Result<Vec<String>, StoreError> {

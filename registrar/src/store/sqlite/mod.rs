@@ -24,17 +24,16 @@ mod session;
 
 /// How long a connection waits for another process's lock.
 const BUSY: Duration = Duration::from_secs(10);
-/// How many reading connections are kept open.
-const READERS: usize = 4;
+/// How many reading connections are kept open: opening one costs more than a hundred queries.
+const READERS: usize = 8;
 
 /// The store in a file.
 pub type SqliteStore = SqlStore<Sqlite>;
 
 /// The database in a file.
 pub struct Sqlite {
-    path: PathBuf,
     queue: Queue,
-    readers: Arc<Mutex<Vec<Connection>>>,
+    readers: Arc<Readers>,
     _lock: FileLock,
 }
 
@@ -89,7 +88,8 @@ impl SqliteStore {
             .name("store-writer".to_owned())
             .spawn(move || write(connection, writer, jobs))
             .map_err(|error| cannot(error.into()))?;
-        let engine = Sqlite { path: path.to_owned(), queue, readers: Arc::default(), _lock: lock };
+        let readers = Arc::new(Readers { path: path.to_owned(), idle: Mutex::default() });
+        let engine = Sqlite { queue, readers, _lock: lock };
         Ok(SqlStore::new(engine, watcher))
     }
 }
@@ -127,6 +127,33 @@ fn write(mut connection: Connection, mut node: Node, mut jobs: Jobs) {
     }
 }
 
+/// Connections that read.
+struct Readers {
+    path: PathBuf,
+    idle: Mutex<Vec<Connection>>,
+}
+
+impl Readers {
+    /// Runs a query on a connection of its own.
+    fn run<T, Q>(&self, query: Q) -> Result<T>
+    where
+        Q: for<'s> FnOnce(&'s mut dyn Session) -> Pending<'s, T>,
+    {
+        let kept = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let mut connection = match kept {
+            Some(connection) => connection,
+            None => connect(&self.path).map_err(|error| StoreError::Database(Box::new(error)))?,
+        };
+        let result = at_once(query(&mut SqliteSession(&mut connection)))
+            .unwrap_or_else(|| Err(StoreError::Database("a query of SQLite waited".into())));
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        if idle.len() < READERS {
+            idle.push(connection);
+        }
+        result
+    }
+}
+
 impl Engine for Sqlite {
     async fn read<T, Q>(&self, query: Q) -> Result<T>
     where
@@ -134,25 +161,19 @@ impl Engine for Sqlite {
         Q: for<'s> FnOnce(&'s mut dyn Session) -> Pending<'s, T> + Send + 'static,
     {
         let readers = Arc::clone(&self.readers);
-        let path = self.path.clone();
-        let task = move || {
-            let kept = readers.lock().unwrap_or_else(PoisonError::into_inner).pop();
-            let mut connection = match kept {
-                Some(connection) => connection,
-                None => connect(&path).map_err(|error| StoreError::Database(Box::new(error)))?,
-            };
-            let result = at_once(query(&mut SqliteSession(&mut connection)))
-                .unwrap_or_else(|| Err(StoreError::Database("a query of SQLite waited".into())));
-            let mut readers = readers.lock().unwrap_or_else(PoisonError::into_inner);
-            if readers.len() < READERS {
-                readers.push(connection);
-            }
-            result
-        };
-        match tokio::task::spawn_blocking(task).await {
+        match tokio::task::spawn_blocking(move || readers.run(query)).await {
             Ok(result) => result,
             Err(error) => Err(StoreError::Database(Box::new(error))),
         }
+    }
+
+    /// A reader of a write-ahead log waits for nobody, and a few rows by an index are microseconds.
+    async fn look_up<T, Q>(&self, query: Q) -> Result<T>
+    where
+        T: Send + 'static,
+        Q: for<'s> FnOnce(&'s mut dyn Session) -> Pending<'s, T> + Send + 'static,
+    {
+        self.readers.run(query)
     }
 
     async fn write(&self, work: Work) -> Answer {
