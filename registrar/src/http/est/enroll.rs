@@ -19,14 +19,14 @@ use crate::flow::voucher::admitted_event;
 use crate::http::admit::{Entries, entries};
 use crate::http::app::{App, Arrival, Refused};
 use crate::http::headers;
-use crate::issue::{ApprovedCsr, Issuer, Submission};
+use crate::issue::{ApprovedCsr, IssueError, Issuer, Submission};
 use crate::policy::admission::{Admitted, Unexpected};
 use crate::policy::profile::check_renewal_key;
 use crate::store::model::{
     DeviceState, Enrollment, EnrollmentState, Entry as Needs, Id, IssuedCertificate, KnownDevice,
     Sha256,
 };
-use crate::store::{Conflict, StoreError};
+use crate::store::{Change, Conflict, StoreError};
 
 /// Which of the two is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -251,19 +251,14 @@ async fn certificate(
                 enrollment
             }
             Standing::New => {
-                let (enrollment, mut decision) =
+                let (enrollment, decision) =
                     enroll::approve(&arrival.visit, approved, random_id(), wish, &profile.issuer);
-                decision.changes.splice(0..0, beside.changes);
-                decision.events.splice(0..0, beside.events);
-                match app.commit(decision).await {
-                    // Another node began it a moment ago.
-                    Err(StoreError::Conflict(Conflict::Enrollment)) => {}
-                    other => {
-                        other.map_err(|error| unwritten(arrival, approved.admitted(), error))?;
-                        submit(app, &**issuer, &enrollment, approved).await?;
-                    }
+                match begin(app, arrival, &**issuer, approved, &enrollment, decision, beside)
+                    .await?
+                {
+                    Some(certificate) => return Ok(certificate),
+                    None => enrollment,
                 }
-                enrollment
             }
         }
     };
@@ -278,6 +273,53 @@ async fn certificate(
             Err(Refused::of(&device.id, waiting))
         }
     }
+}
+
+/// Writes a new enrollment and has its issuer begin; gives the certificate, where the issuer signs at once.
+async fn begin(
+    app: &App,
+    arrival: &Arrival,
+    issuer: &dyn Issuer,
+    approved: &ApprovedCsr,
+    enrollment: &Enrollment,
+    mut decision: Decision,
+    beside: Decision,
+) -> Result<Option<IssuedCertificate>, Refused> {
+    decision.changes.splice(0..0, beside.changes);
+    decision.events.splice(0..0, beside.events);
+    let signed = issuer.sign_at_once(approved, app.now());
+    let signed = signed.transpose().map_err(|error| not_taken(enrollment, &error))?;
+    let is_signed = signed.is_some();
+    let mut certificate = None;
+    if let Some(chain) = signed {
+        let device = approved.admitted().device().state;
+        let ended = enroll::completed(enrollment, device, Ending::Issued(chain), app.now());
+        certificate = ended.changes.iter().find_map(|change| match change {
+            Change::AddCertificate(certificate) => Some(certificate.clone()),
+            _ => None,
+        });
+        decision.changes.extend(ended.changes);
+        decision.events.extend(ended.events);
+    }
+    match app.commit(decision).await {
+        // Another node began it a moment ago.
+        Err(StoreError::Conflict(Conflict::Enrollment)) => return Ok(None),
+        other => other.map_err(|error| unwritten(arrival, approved.admitted(), error))?,
+    }
+    if !is_signed {
+        submit(app, issuer, enrollment, approved).await?;
+    }
+    Ok(certificate)
+}
+
+/// Why an enrollment goes no further now.
+fn not_taken(enrollment: &Enrollment, error: &IssueError) -> Refused {
+    let refusal = Refusal::IssuerFailed {
+        reason: error.to_string(),
+        retry_after_secs: enroll::RETRY_AFTER_SECS,
+        problem: None,
+    };
+    Refused::of(&enrollment.device, refusal)
 }
 
 /// Why a credential's enrollment was not written, where it is the credential's fault.
@@ -336,13 +378,6 @@ pub async fn submit(
             app.commit(enroll::completed(enrollment, device, ending, app.now())).await?;
             Ok(())
         }
-        Err(error) => {
-            let refusal = Refusal::IssuerFailed {
-                reason: error.to_string(),
-                retry_after_secs: enroll::RETRY_AFTER_SECS,
-                problem: None,
-            };
-            Err(Refused::of(&enrollment.device, refusal))
-        }
+        Err(error) => Err(not_taken(enrollment, &error)),
     }
 }
