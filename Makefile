@@ -9,7 +9,7 @@ PLEDGES ?= 3
 help:
 	@echo "make demo   take $(PLEDGES) simulated pledges from factory state to a certificate of a real ACME CA"
 	@echo "make test   build everything and run every test"
-	@echo "make bench  print what reading, verifying and signing cost, as ratios to the bare operations"
+	@echo "make bench  measure everything beside the bare operations, and write docs/benchmarks.md"
 	@echo "make lint   fmt, clippy, doc, deny"
 
 demo: packages-demo
@@ -22,10 +22,7 @@ test: packages-test
 	$(CARGO) test --package brski-registrar --features otlp --test otlp --test cli --locked
 
 bench:
-	$(CARGO) bench --package brski-voucher --bench artefacts --locked
-	$(CARGO) bench --package brski-est --bench messages --locked
-	$(CARGO) bench --package brski-registrar --bench store --locked
-	$(CARGO) bench --package brski-tests --bench bridge --locked
+	@CARGO="$(CARGO)" scripts/bench
 
 build:
 	$(CARGO) build --workspace --bins --locked
