@@ -8,6 +8,7 @@ use tokio::time::Instant;
 use tracing::{debug, warn};
 
 use crate::bridge::Bridge;
+use crate::client::AcmeError;
 use crate::order::{OrderRecord, OrderState};
 use crate::problem::{Course, Problem, ProblemKind};
 use crate::quota;
@@ -133,12 +134,17 @@ impl Bridge {
         }
         let client = match self.account.client().await {
             Ok(client) => client,
-            Err(crate::client::AcmeError::Problem(problem)) => {
+            Err(AcmeError::Problem(problem)) => {
                 let whom = match problem.course() {
                     Course::LaterAndAlarm => Whom::Order,
                     _ => Whom::Everybody,
                 };
                 return Ok(Outcome::Later(problem, whom));
+            }
+            // An operator must act, and this node does nothing for anybody meanwhile; others may.
+            Err(error @ (AcmeError::ForeignKey { .. } | AcmeError::Ended { .. })) => {
+                let problem = Problem::new(ProblemKind::Account, "", &error.to_string());
+                return Ok(Outcome::Later(problem, Whom::Everybody));
             }
             Err(error) => return Ok(later(error.to_string())),
         };
@@ -237,6 +243,7 @@ impl Bridge {
         let now = self.clock.now();
         let wait = problem.retry_after_secs;
         let until = match (whom, wait) {
+            (Whom::Everybody, None) if is_of_one_request(&problem) => self.health().stumbled(now),
             (Whom::Everybody, _) => self.health().failed(now, wait),
             (Whom::Order, Some(seconds)) => now.saturating_add(i64::from(seconds) * 1000),
             (Whom::Order, None) => now.saturating_add(OPERATOR_MILLIS),
@@ -398,4 +405,10 @@ impl Bridge {
         debug!(order = %order.id, state = order.state.name(), words = step.words);
         self.store.advance(order, &self.config.node, &step, now).await
     }
+}
+
+/// Whether the CA failed at one request, as far as it says: 503 is about the CA as a whole (RFC 9110 §15.6.4), and so
+/// is no answer at all.
+fn is_of_one_request(problem: &Problem) -> bool {
+    problem.kind == ProblemKind::Unavailable && problem.status >= 500 && problem.status != 503
 }
