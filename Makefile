@@ -10,7 +10,7 @@ help:
 	@echo "make demo   take $(PLEDGES) simulated pledges from factory state to a certificate of a real ACME CA"
 	@echo "make test   build everything and run every test"
 	@echo "make simulation  simulate the registrar RUNS times (10000) from SEED (1); make test does it 1000 times"
-	@echo "make bench  print what reading, verifying and signing cost, as ratios to the bare operations"
+	@echo "make bench  measure everything beside the bare operations, and write docs/benchmarks.md"
 	@echo "make lint   fmt, clippy, doc, deny"
 
 demo: packages-demo
@@ -29,10 +29,7 @@ simulation:
 	SIMULATION_RUNS=$(RUNS) SIMULATION_SEED=$(SEED) $(CARGO) test --package brski-tests --test simulation --locked -- --nocapture every_
 
 bench:
-	$(CARGO) bench --package brski-voucher --bench artefacts --locked
-	$(CARGO) bench --package brski-est --bench messages --locked
-	$(CARGO) bench --package brski-registrar --bench store --locked
-	$(CARGO) bench --package brski-tests --bench bridge --locked
+	@CARGO="$(CARGO)" scripts/bench
 
 build:
 	$(CARGO) build --workspace --bins --locked

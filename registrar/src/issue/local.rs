@@ -123,6 +123,26 @@ impl LocalIssuer {
         &self.name
     }
 
+    fn issue(&self, csr: &ApprovedCsr, now: Millis) -> Result<IssuedChain, IssueError> {
+        let failed = |reason: String| IssueError::Issuer { issuer: self.name.clone(), reason };
+        let given = usages(csr);
+        if let Some(lacking) = csr.grant().require_eku.iter().find(|usage| !given.contains(usage)) {
+            let reason = format!(
+                "the profile requires the extended key usage {lacking} and does not give it to this CSR"
+            );
+            return Err(failed(reason));
+        }
+        let since = Instant::now();
+        let signed = self.sign(csr, now);
+        let outcome = match &signed {
+            Ok(_) => Outcome::Done,
+            Err(_) => Outcome::Error(Fault::Local),
+        };
+        self.metrics.phase(Phase::LocalIssue, outcome, since.elapsed());
+        let leaf = signed.map_err(|error| failed(error.to_string()))?;
+        Ok(IssuedChain { leaf, above: self.certificate.clone() })
+    }
+
     fn sign(
         &self,
         csr: &ApprovedCsr,
@@ -248,23 +268,15 @@ impl Issuer for LocalIssuer {
         csr: &ApprovedCsr,
         now: Millis,
     ) -> Result<Submission, IssueError> {
-        let failed = |reason: String| IssueError::Issuer { issuer: self.name.clone(), reason };
-        let given = usages(csr);
-        if let Some(lacking) = csr.grant().require_eku.iter().find(|usage| !given.contains(usage)) {
-            let reason = format!(
-                "the profile requires the extended key usage {lacking} and does not give it to this CSR"
-            );
-            return Err(failed(reason));
-        }
-        let since = Instant::now();
-        let signed = self.sign(csr, now);
-        let outcome = match &signed {
-            Ok(_) => Outcome::Done,
-            Err(_) => Outcome::Error(Fault::Local),
-        };
-        self.metrics.phase(Phase::LocalIssue, outcome, since.elapsed());
-        let leaf = signed.map_err(|error| failed(error.to_string()))?;
-        Ok(Submission::Issued(IssuedChain { leaf, above: self.certificate.clone() }))
+        self.issue(csr, now).map(Submission::Issued)
+    }
+
+    fn sign_at_once(
+        &self,
+        csr: &ApprovedCsr,
+        now: Millis,
+    ) -> Option<Result<IssuedChain, IssueError>> {
+        Some(self.issue(csr, now))
     }
 
     async fn wait(&self, _enrollment: &Id, _limit: Duration) {}

@@ -176,6 +176,16 @@ pub trait Issuer: Send + Sync + 'static {
         now: Millis,
     ) -> Result<Submission, IssueError>;
 
+    /// Signs an approved CSR here and now, where this issuer can: what comes of it can be written together with the
+    /// enrollment, and nobody hears of it before. None from an issuer that has to ask a CA.
+    fn sign_at_once(
+        &self,
+        _csr: &ApprovedCsr,
+        _now: Millis,
+    ) -> Option<Result<IssuedChain, IssueError>> {
+        None
+    }
+
     /// Waits until the enrollment has ended, at most for `limit`.
     async fn wait(&self, enrollment: &Id, limit: Duration);
 

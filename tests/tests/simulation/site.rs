@@ -229,7 +229,13 @@ impl Site {
                 serial_number: SerialNumber::parse(PLEDGES[pledge].1).unwrap(),
                 nonce: Nonce::from_random([nonce; 16]),
                 created_on: Some(at),
-                proximity_registrar_cert: self.identity.load().current().certificate().der().clone(),
+                proximity_registrar_cert: self
+                    .identity
+                    .load()
+                    .current()
+                    .certificate()
+                    .der()
+                    .clone(),
             }
             .sign(&device.key, std::slice::from_ref(&device.read), at)
             .unwrap()

@@ -19,7 +19,7 @@ use crate::flow::voucher::admitted_event;
 use crate::http::admit::{Entries, ask_again, entries, overtaken, take};
 use crate::http::app::{App, Arrival, Refused};
 use crate::http::headers;
-use crate::issue::{ApprovedCsr, Issuer, Submission};
+use crate::issue::{ApprovedCsr, IssueError, Issuer, Submission};
 use crate::policy::admission::Admitted;
 use crate::policy::profile::check_renewal_key;
 use crate::policy::quota;
@@ -27,7 +27,7 @@ use crate::store::model::{
     DeviceState, Enrollment, EnrollmentState, Entry as Needs, Id, IssuedCertificate, KnownDevice,
     Sha256,
 };
-use crate::store::{Conflict, StoreError};
+use crate::store::{Change, Conflict, StoreError};
 
 /// Which of the two is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -254,21 +254,14 @@ async fn certificate(
                 decision.changes.splice(0..0, beside.changes);
                 decision.events.splice(0..0, beside.events);
                 let known = approved.admitted().known();
-                let taken = take(app, &arrival.visit, quota::Wish::Enrollment, known).await?;
+                let taken = take(app, visit, quota::Wish::Enrollment, known).await?;
                 decision.changes.extend(taken.changes.iter().cloned());
-                match app.commit(decision).await {
-                    // Another node began it a moment ago.
-                    Err(StoreError::Conflict(Conflict::Enrollment)) => {
+                match begin(app, arrival, &**issuer, approved, &enrollment, decision).await? {
+                    Begun::Issued(certificate) => return Ok(*certificate),
+                    Begun::Waits => enrollment,
+                    Begun::Overtaken => {
                         let other = app.store.enrollment_by_key(&wish.key).await?;
                         other.unwrap_or(enrollment)
-                    }
-                    Err(StoreError::Conflict(Conflict::Quota)) => {
-                        return Err(overtaken(quota::Wish::Enrollment).into());
-                    }
-                    other => {
-                        other.map_err(|error| unwritten(arrival, approved.admitted(), error))?;
-                        submit(app, &**issuer, &enrollment, approved).await?;
-                        enrollment
                     }
                 }
             }
@@ -288,6 +281,62 @@ async fn certificate(
             Err(Refused::of(&device.id, waiting))
         }
     }
+}
+
+/// What became of a new enrollment.
+enum Begun {
+    /// Its issuer signed at once.
+    Issued(Box<IssuedCertificate>),
+    /// Its issuer has it.
+    Waits,
+    /// Another node began it a moment ago.
+    Overtaken,
+}
+
+/// Writes a new enrollment and has its issuer begin.
+async fn begin(
+    app: &App,
+    arrival: &Arrival,
+    issuer: &dyn Issuer,
+    approved: &ApprovedCsr,
+    enrollment: &Enrollment,
+    mut decision: Decision,
+) -> Result<Begun, Refused> {
+    let signed = issuer.sign_at_once(approved, app.now());
+    let signed = signed.transpose().map_err(|error| not_taken(enrollment, &error))?;
+    let mut certificate = None;
+    if let Some(chain) = signed {
+        let device = approved.admitted().device().state;
+        let ended = enroll::completed(enrollment, device, Ending::Issued(chain), app.now());
+        certificate = ended.changes.iter().find_map(|change| match change {
+            Change::AddCertificate(certificate) => Some(certificate.clone()),
+            _ => None,
+        });
+        decision.changes.extend(ended.changes);
+        decision.events.extend(ended.events);
+    }
+    match app.commit(decision).await {
+        Err(StoreError::Conflict(Conflict::Enrollment)) => return Ok(Begun::Overtaken),
+        Err(StoreError::Conflict(Conflict::Quota)) => {
+            return Err(overtaken(quota::Wish::Enrollment).into());
+        }
+        other => other.map_err(|error| unwritten(arrival, approved.admitted(), error))?,
+    }
+    if let Some(certificate) = certificate {
+        return Ok(Begun::Issued(Box::new(certificate)));
+    }
+    submit(app, issuer, enrollment, approved).await?;
+    Ok(Begun::Waits)
+}
+
+/// Why an enrollment goes no further now.
+fn not_taken(enrollment: &Enrollment, error: &IssueError) -> Refused {
+    let refusal = Refusal::IssuerFailed {
+        reason: error.to_string(),
+        retry_after_secs: enroll::RETRY_AFTER_SECS,
+        problem: None,
+    };
+    Refused::of(&enrollment.device, refusal)
 }
 
 /// Why a credential's enrollment was not written, where it is the credential's fault.
@@ -360,13 +409,6 @@ pub async fn submit(
                 other => Ok(other?),
             }
         }
-        Err(error) => {
-            let refusal = Refusal::IssuerFailed {
-                reason: error.to_string(),
-                retry_after_secs: enroll::RETRY_AFTER_SECS,
-                problem: None,
-            };
-            Err(Refused::of(&enrollment.device, refusal))
-        }
+        Err(error) => Err(not_taken(enrollment, &error)),
     }
 }

@@ -103,7 +103,19 @@ impl<E: Engine> SqlStore<E> {
         T: Send + 'static,
         Q: for<'s> FnOnce(&'s mut dyn Session) -> Pending<'s, T> + Send + 'static,
     {
-        let answer = self.engine.read(query).await;
+        self.watched(self.engine.read(query).await)
+    }
+
+    /// As [`SqlStore::read`], for a query that finds a few rows by an index.
+    async fn look_up<T, Q>(&self, query: Q) -> session::Result<T>
+    where
+        T: Send + 'static,
+        Q: for<'s> FnOnce(&'s mut dyn Session) -> Pending<'s, T> + Send + 'static,
+    {
+        self.watched(self.engine.look_up(query).await)
+    }
+
+    fn watched<T>(&self, answer: session::Result<T>) -> session::Result<T> {
         if answer.is_err() {
             self.watcher.failed(Access::Read);
         }
@@ -126,6 +138,13 @@ macro_rules! query {
     };
 }
 
+/// As `query`, for one that finds a few rows by an index.
+macro_rules! look_up {
+    ($store:ident, $function:path $(, $argument:expr)*) => {
+        $store.look_up(move |session| Box::pin(async move { $function(session $(, $argument)*).await })).await
+    };
+}
+
 #[async_trait]
 impl<E: Engine> Store for SqlStore<E> {
     async fn commit(&self, changes: Vec<Change>, events: Vec<Event>) -> Result<(), StoreError> {
@@ -136,7 +155,7 @@ impl<E: Engine> Store for SqlStore<E> {
     }
 
     async fn generation(&self) -> Result<i64, StoreError> {
-        query!(self, read::generation)
+        look_up!(self, read::generation)
     }
 
     async fn own_records(&self) -> Result<OwnRecords, StoreError> {
@@ -153,12 +172,12 @@ impl<E: Engine> Store for SqlStore<E> {
         serial: &str,
     ) -> Result<Option<KnownDevice>, StoreError> {
         let (manufacturer, serial) = (manufacturer.clone(), serial.to_owned());
-        query!(self, read::device_by_serial, &manufacturer, &serial)
+        look_up!(self, read::device_by_serial, &manufacturer, &serial)
     }
 
     async fn device(&self, id: &Id) -> Result<Option<KnownDevice>, StoreError> {
         let id = id.clone();
-        query!(self, read::device, &id)
+        look_up!(self, read::device, &id)
     }
 
     async fn devices(
@@ -187,7 +206,7 @@ impl<E: Engine> Store for SqlStore<E> {
         spki: &Sha256,
     ) -> Result<Option<Approval>, StoreError> {
         let (device, spki) = (device.clone(), *spki);
-        query!(self, read::latest_approval, &device, &spki)
+        look_up!(self, read::latest_approval, &device, &spki)
     }
 
     async fn approvals_of(&self, device: &Id) -> Result<Vec<Approval>, StoreError> {
@@ -215,12 +234,12 @@ impl<E: Engine> Store for SqlStore<E> {
 
     async fn credential(&self, name: &str) -> Result<Option<Credential>, StoreError> {
         let name = name.to_owned();
-        query!(self, read::credential, &name)
+        look_up!(self, read::credential, &name)
     }
 
     async fn device_by_credential(&self, name: &str) -> Result<Option<KnownDevice>, StoreError> {
         let name = name.to_owned();
-        query!(self, read::device_by_credential, &name)
+        look_up!(self, read::device_by_credential, &name)
     }
 
     async fn voucher_exchange(
@@ -228,7 +247,7 @@ impl<E: Engine> Store for SqlStore<E> {
         request_sha256: &Sha256,
     ) -> Result<Option<VoucherExchange>, StoreError> {
         let digest = *request_sha256;
-        query!(self, vouchers::exchange, &digest)
+        look_up!(self, vouchers::exchange, &digest)
     }
 
     async fn is_exchange_open(&self, before: Millis, active: Millis) -> Result<bool, StoreError> {
@@ -250,7 +269,7 @@ impl<E: Engine> Store for SqlStore<E> {
         device: &Id,
     ) -> Result<Option<VoucherExchange>, StoreError> {
         let device = device.clone();
-        query!(self, vouchers::latest_exchange, &device)
+        look_up!(self, vouchers::latest_exchange, &device)
     }
 
     async fn nonceless_voucher(
@@ -281,12 +300,12 @@ impl<E: Engine> Store for SqlStore<E> {
 
     async fn enrollment(&self, id: &Id) -> Result<Option<Enrollment>, StoreError> {
         let id = id.clone();
-        query!(self, read::enrollment, &id)
+        look_up!(self, read::enrollment, &id)
     }
 
     async fn enrollment_by_key(&self, key: &Sha256) -> Result<Option<Enrollment>, StoreError> {
         let key = *key;
-        query!(self, read::enrollment_by_key, &key)
+        look_up!(self, read::enrollment_by_key, &key)
     }
 
     async fn enrollments_of(&self, device: &Id) -> Result<Vec<Enrollment>, StoreError> {
@@ -303,7 +322,7 @@ impl<E: Engine> Store for SqlStore<E> {
         fingerprint: &Sha256,
     ) -> Result<Option<IssuedCertificate>, StoreError> {
         let fingerprint = *fingerprint;
-        query!(self, read::certificate, &fingerprint)
+        look_up!(self, read::certificate, &fingerprint)
     }
 
     async fn certificates_between(
@@ -332,7 +351,7 @@ impl<E: Engine> Store for SqlStore<E> {
 
     async fn other_holder(&self, spki: &Sha256, device: &Id) -> Result<Option<Id>, StoreError> {
         let (spki, device) = (*spki, device.clone());
-        query!(self, read::other_holder, &spki, &device)
+        look_up!(self, read::other_holder, &spki, &device)
     }
 
     async fn certificates_by_serial(
@@ -353,11 +372,11 @@ impl<E: Engine> Store for SqlStore<E> {
     }
 
     async fn chain_certificates(&self) -> Result<Vec<ChainCertificate>, StoreError> {
-        query!(self, read::chain_certificates)
+        look_up!(self, read::chain_certificates)
     }
 
     async fn issuing_certificates(&self, now: Millis) -> Result<Vec<Sha256>, StoreError> {
-        query!(self, read::issuing_certificates, now)
+        look_up!(self, read::issuing_certificates, now)
     }
 
     async fn sealed_key(&self, wish: &Sha256) -> Result<Option<SealedKey>, StoreError> {
@@ -420,7 +439,7 @@ impl<E: Engine> Store for SqlStore<E> {
 
     async fn order(&self, id: &OrderId) -> Result<Option<OrderRecord>, StoreError> {
         let id = id.clone();
-        query!(self, orders::order, &id)
+        look_up!(self, orders::order, &id)
     }
 
     async fn order_steps(&self, id: &OrderId) -> Result<Vec<(Millis, String)>, StoreError> {
@@ -500,7 +519,7 @@ impl<E: Engine> Store for SqlStore<E> {
 
     async fn account(&self, issuer: &str) -> Result<Option<AccountRecord>, StoreError> {
         let issuer = issuer.to_owned();
-        query!(self, read::account, &issuer)
+        look_up!(self, read::account, &issuer)
     }
 
     async fn answers(&self, kind: AnswerKind, owner: &str) -> Result<Vec<String>, StoreError> {

@@ -282,6 +282,16 @@ pub(in crate::store) trait Engine: Send + Sync + 'static {
         T: Send + 'static,
         Q: for<'s> FnOnce(&'s mut dyn Session) -> Pending<'s, T> + Send + 'static;
 
+    /// As [`Engine::read`], for a query that finds a few rows by an index: a database in this process answers it on the
+    /// spot, since another thread would take longer to wake than it takes to answer.
+    fn look_up<T, Q>(&self, query: Q) -> impl Future<Output = Result<T>> + Send
+    where
+        T: Send + 'static,
+        Q: for<'s> FnOnce(&'s mut dyn Session) -> Pending<'s, T> + Send + 'static,
+    {
+        self.read(query)
+    }
+
     /// Performs work in a durable transaction.
     fn write(
         &self,
