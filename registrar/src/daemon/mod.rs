@@ -19,13 +19,13 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tracing::{error, warn};
 
+use self::admin::{AdminListener, Shown, registry};
 use self::base::Base;
 use self::challenges::{Responders, SolverBuilder, tls_alpn};
 use self::issuers::{IssuerBuilder, Issuers, system_anchors};
 use self::observer::Daemon;
 use self::observing::MetricsListener;
-use crate::admin::registry::Registry;
-use crate::admin::server::{self, socket, tls};
+use crate::admin::server::{self, socket};
 use crate::admin::service::{Observer as _, Service};
 use crate::config::Config;
 use crate::http::app::App;
@@ -34,7 +34,7 @@ use crate::http::listener::{self, Bounds};
 use crate::http::locks::Locks;
 use crate::http::measure::measure;
 use crate::http::{brski, est};
-use crate::identity::{read_certificates, read_key};
+
 use crate::issue::{Issuer, resume};
 use crate::masa::client::MasaClient;
 use crate::observe;
@@ -46,6 +46,7 @@ use crate::tls::door::Door;
 use crate::tls::server::server_config;
 use crate::trail::keeper::Keeper;
 
+mod admin;
 mod base;
 mod challenges;
 mod issuers;
@@ -76,12 +77,12 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let registry = registry(&config)?;
     let socket_path = config.admin_socket();
     let admin_socket = socket::bind(&socket_path)?;
-    let admin_listener = bind_admin(&config, &base, &registry).await?;
+    let admin_listener = AdminListener::bind(&config, &base, &registry).await?;
     let health = base.health(&config);
     let shown = observe::routes(Arc::clone(&health), Arc::clone(metrics));
     let metrics_listener =
         MetricsListener::start(&config, shown.clone().merge(lists.clone())).await?;
-    base.observing.start(&config, &base, bridges, &mut tasks)?;
+    base.observing.start(&config, &base, bridges.clone(), &mut tasks)?;
     let limits = config.limits;
     let bounds = Bounds::new(limits.connections, limits.timeouts, metrics, Listener::Est);
     let challenges = tls_alpn(&config, &base.provider, &base.answers);
@@ -92,16 +93,17 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         dns: responders.dns.as_ref().map(Responder::counters),
         registry: Arc::clone(&registry),
         log: Arc::clone(&log),
+        console: admin_listener.as_ref().and_then(AdminListener::console),
         generation: AtomicI64::new(app.store.generation().await?),
     });
     let service = service(&daemon);
     let admin = server::router(Arc::clone(&service), shown);
     tasks.spawn(socket::run(admin_socket, admin.clone(), stopped.clone()));
-    let admin_address = admin_listener.as_ref().map(|(_, address, _)| *address);
-    if let Some((listener, _, door)) = admin_listener {
-        let guarded = tls::guarded(admin, registry, service);
+    let admin_address = admin_listener.as_ref().map(|each| each.address);
+    if let Some(admin_listener) = admin_listener {
+        let shown = Shown { service, health: Arc::clone(&health), bridges };
         let bounds = Bounds::new(ADMIN_CONNECTIONS, limits.timeouts, metrics, Listener::Admin);
-        tasks.spawn(listener::run(listener, door, guarded, bounds, stopped.clone()));
+        tasks.spawn(admin_listener.run(admin, shown, bounds, stopped.clone()));
     }
     tasks.spawn(Arc::clone(&daemon).follow(stopped.clone()));
     resume::approved(&app).await;
@@ -199,40 +201,6 @@ fn service(daemon: &Arc<Daemon>) -> Arc<Service> {
 async fn bind(address: SocketAddr, key: &str) -> anyhow::Result<TcpListener> {
     let listener = TcpListener::bind(address).await;
     listener.with_context(|| format!("cannot listen on {address} ({key})"))
-}
-
-/// Who may use the admin API over TLS.
-fn registry(config: &Config) -> anyhow::Result<Arc<ArcSwap<Registry>>> {
-    let registry = Registry::load(&config.admin, &config.file).map_err(|problems| {
-        let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
-        anyhow::anyhow!(lines.join("\n"))
-    })?;
-    Ok(Arc::new(ArcSwap::from_pointee(registry)))
-}
-
-/// Opens the admin listener, if there shall be one.
-async fn bind_admin(
-    config: &Config,
-    base: &Base,
-    registry: &Arc<ArcSwap<Registry>>,
-) -> anyhow::Result<Option<(TcpListener, SocketAddr, Door)>> {
-    let Some(address) = config.listen.admin else {
-        return Ok(None);
-    };
-    let (chain, key) = match &config.admin.server {
-        None => (base.identity.tls_chain(), base.identity.private_key()),
-        Some(files) => {
-            let chain = read_certificates(&files.certificate).context("admin.certificate")?;
-            let key = read_key(&files.key).context("admin.key")?;
-            (chain.iter().map(|each| each.der().clone()).collect(), key.into())
-        }
-    };
-    let (provider, registry) = (Arc::clone(&base.provider), Arc::clone(registry));
-    let tls = tls::server_config(provider, chain, key, registry, Arc::clone(&base.clock))
-        .context("admin.certificate and admin.key do not make a TLS server")?;
-    let listener = bind(address, "listen.admin").await?;
-    let bound = listener.local_addr()?;
-    Ok(Some((listener, bound, Door::new(tls, None))))
 }
 
 /// What signs and prunes the trail.

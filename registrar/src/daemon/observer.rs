@@ -1,5 +1,6 @@
 //! The running daemon as the admin API sees it: what it counts, and what it takes up from the store and from its file.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
@@ -10,14 +11,17 @@ use async_trait::async_trait;
 use tokio::sync::watch;
 use tracing::{error, info, warn};
 
-use crate::admin::api::status::{Counters, Reloaded};
+use crate::admin::actor::Actor;
+use crate::admin::api::status::{ConsoleLink, Counters, Reloaded};
 use crate::admin::registry::Registry;
 use crate::admin::service::Observer;
 use crate::config::reload::{Reload, merge};
 use crate::config::{Config, Problem};
+use crate::console::session::Sessions;
 use crate::http::app::App;
 use crate::observe::log::Log;
 use crate::policy::manufacturers::ManufacturerDirectory;
+use crate::store::model::Millis;
 
 /// How often the store is asked whether another node's operator changed something.
 const TICK: Duration = Duration::from_secs(1);
@@ -28,6 +32,8 @@ pub(super) struct Daemon {
     pub(super) dns: Option<Arc<dns::Counters>>,
     pub(super) registry: Arc<ArcSwap<Registry>>,
     pub(super) log: Arc<Log>,
+    /// Where the console is, and who is logged in there; `None` where there is none.
+    pub(super) console: Option<(SocketAddr, Arc<Sessions>)>,
     /// The operators' changes up to this number are taken up.
     pub(super) generation: AtomicI64,
 }
@@ -79,6 +85,19 @@ impl Observer for Daemon {
             dns_queries: self.dns.as_ref().map_or(0, |dns| dns.queries()),
             dns_answers: self.dns.as_ref().map_or(0, |dns| dns.answers()),
         })
+    }
+
+    fn console_link(&self, actor: &Actor) -> Option<ConsoleLink> {
+        let (address, sessions) = self.console.as_ref()?;
+        let now = Millis(self.app.clock.now());
+        let actor = Actor { name: format!("{} by link", actor.name), role: actor.role };
+        let link = sessions.invite(actor, now);
+        // A listener on every address is on this machine's own, too.
+        let host = match address.ip().is_unspecified() {
+            true => format!("localhost:{}", address.port()),
+            false => address.to_string(),
+        };
+        Some(ConsoleLink { url: format!("https://{host}/console/login?link={link}") })
     }
 
     async fn reload(&self) -> Result<Reloaded, Vec<String>> {

@@ -12,7 +12,7 @@ pub use self::operator::{Approval, ApprovalReason, ApprovalState, Credential};
 pub use self::order::{ListedOrder, OrderFilter, OrderPlace, OrderTally, RevocationRow};
 pub use self::page::{DeviceFilter, DevicePlace, EventFilter, EventPlace};
 pub use self::sealed_key::SealedKey;
-pub use self::survey::{CertificateEnds, OrderQueue, Queues};
+pub use self::survey::{CertificateEnds, DeviceTally, EventTally, OrderQueue, Queues};
 pub use self::trail::{Checkpoint, CheckpointKind, Event, Head, StoredEvent, Verdict};
 
 mod operator;

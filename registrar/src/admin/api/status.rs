@@ -14,6 +14,13 @@ pub struct Counters {
     pub dns_answers: u64,
 }
 
+/// A link that logs its reader in to the console, once, within ten minutes.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct ConsoleLink {
+    /// The address.
+    pub url: String,
+}
+
 /// What came of reading the configuration again.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 pub struct Reloaded {

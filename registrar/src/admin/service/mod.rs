@@ -8,7 +8,8 @@ use acme_bridge::{Clock, RevocationReason};
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 
-use super::api::status::{Counters, Reloaded};
+use super::actor::Actor;
+use super::api::status::{ConsoleLink, Counters, Reloaded};
 use super::api::{MOST, PAGE};
 use super::problem::{Kind, Problem};
 use crate::config::{Config, IssuerConfig, Profile};
@@ -33,6 +34,8 @@ pub trait Observer: Send + Sync + 'static {
     async fn manufacturers_changed(&self);
     /// How the daemon does; `None` where none runs.
     fn counters(&self) -> Option<Counters>;
+    /// Makes a link that logs somebody in to the console once; `None` where there is no console.
+    fn console_link(&self, actor: &Actor) -> Option<ConsoleLink>;
     /// Reads the configuration again and applies what can be applied.
     ///
     /// # Errors
@@ -48,6 +51,10 @@ impl Observer for NoDaemon {
     async fn manufacturers_changed(&self) {}
 
     fn counters(&self) -> Option<Counters> {
+        None
+    }
+
+    fn console_link(&self, _: &Actor) -> Option<ConsoleLink> {
         None
     }
 
@@ -109,6 +116,21 @@ impl Service {
         }
         self.observer.reload().await.map_err(|lines| {
             Problem::invalid(lines.join("\n"), "nothing was applied; mend the file and repeat")
+        })
+    }
+
+    /// Makes a link that logs `actor` in to the console once.
+    ///
+    /// # Errors
+    /// If no daemon runs, or it has no console.
+    pub fn console_link(&self, actor: &Actor) -> Result<ConsoleLink, Problem> {
+        self.counters()?;
+        self.observer.console_link(actor).ok_or_else(|| {
+            Problem::new(
+                Kind::NotFound,
+                "this registrar has no console",
+                "set listen.admin and 'console = true' in [admin], and start it again",
+            )
         })
     }
 

@@ -11,9 +11,9 @@ use self::session::{Engine, Pending, Session};
 use self::writer::{Answer, Claim, Work};
 use super::model::{
     Approval, ApprovalState, CertificateEnds, ChainCertificate, Checkpoint, Credential,
-    DeviceFilter, DevicePlace, Enrollment, Event, EventFilter, EventPlace, Head, Id,
-    IssuedCertificate, KnownDevice, ListedOrder, Manufacturer, Millis, OrderFilter, OrderPlace,
-    OrderTally, Queues, RevocationRow, SealedKey, Sha256, StoredEvent, VoucherExchange,
+    DeviceFilter, DevicePlace, DeviceTally, Enrollment, Event, EventFilter, EventPlace, EventTally,
+    Head, Id, IssuedCertificate, KnownDevice, ListedOrder, Manufacturer, Millis, OrderFilter,
+    OrderPlace, OrderTally, Queues, RevocationRow, SealedKey, Sha256, StoredEvent, VoucherExchange,
 };
 use super::watch::{Access, Watcher};
 use super::{Change, Store, StoreError};
@@ -434,6 +434,20 @@ impl<E: Engine> Store for SqlStore<E> {
     async fn certificate_ends(&self, times: &[Millis]) -> Result<CertificateEnds, StoreError> {
         let times = times.to_vec();
         query!(self, survey::certificate_ends, &times)
+    }
+
+    async fn device_tally(&self) -> Result<Vec<DeviceTally>, StoreError> {
+        query!(self, survey::devices)
+    }
+
+    async fn event_tally(
+        &self,
+        kinds: &[&str],
+        since: Millis,
+        stretch: Millis,
+    ) -> Result<Vec<EventTally>, StoreError> {
+        let kinds: Vec<String> = kinds.iter().map(|kind| (*kind).to_owned()).collect();
+        query!(self, survey::events, &kinds, since, stretch)
     }
 
     async fn account(&self, issuer: &str) -> Result<Option<AccountRecord>, StoreError> {

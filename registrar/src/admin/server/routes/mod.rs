@@ -55,6 +55,7 @@ fn all(role: Role) -> OpenApiRouter<Arc<Service>> {
             .routes(routes!(certificates::revoke))
             .routes(routes!(credentials::add))
             .routes(routes!(credentials::revoke))
+            .routes(routes!(daemon::console_link))
             .routes(routes!(daemon::reload)),
     }
 }
