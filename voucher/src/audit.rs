@@ -299,6 +299,25 @@ pub enum TruncationRule {
     Accepted,
 }
 
+/// Which assertions a log's events may carry.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum AssertionRule {
+    /// Any, words too that this library does not know.
+    #[default]
+    Any,
+    /// These alone.
+    OneOf(Vec<Assertion>),
+}
+
+impl AssertionRule {
+    fn allows(&self, assertion: Option<Assertion>) -> bool {
+        match self {
+            Self::Any => true,
+            Self::OneOf(allowed) => assertion.is_some_and(|it| allowed.contains(&it)),
+        }
+    }
+}
+
 /// What a registrar accepts of a device's past (RFC 8995 §5.8.3).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AuditPolicy {
@@ -308,6 +327,8 @@ pub struct AuditPolicy {
     pub accepted: Vec<DomainId>,
     /// Which nonceless vouchers.
     pub nonceless: NoncelessRule,
+    /// Which assertions.
+    pub assertions: AssertionRule,
     /// Which omissions.
     pub truncation: TruncationRule,
     /// Events before this time (Unix seconds) do not matter: the device was bought then.
@@ -335,6 +356,18 @@ pub enum AuditViolation {
         date: String,
         /// Which domain.
         domain: DomainId,
+    },
+    /// A voucher asserts something that is not accepted.
+    #[error(
+        "on {date} a voucher with assertion {assertion:?} was issued to domain {domain} (RFC 8995 §5.8.3)"
+    )]
+    Assertion {
+        /// When, as the log has it.
+        date: String,
+        /// Which domain.
+        domain: DomainId,
+        /// What it asserts, as the log has it.
+        assertion: String,
     },
     /// Something was left out.
     #[error(
@@ -378,7 +411,12 @@ fn judge(event: &AuditEvent, policy: &AuditPolicy) -> Option<AuditViolation> {
         NoncelessRule::OwnDomain => is_own,
         NoncelessRule::AcceptedDomains => true,
     };
-    (event.nonce.is_none() && !may_lack_nonce).then_some(AuditViolation::Nonceless { date, domain })
+    if event.nonce.is_none() && !may_lack_nonce {
+        return Some(AuditViolation::Nonceless { date, domain });
+    }
+    let is_accepted = policy.assertions.allows(event.known_assertion());
+    let assertion = || event.assertion.clone();
+    (!is_accepted).then(|| AuditViolation::Assertion { date, domain, assertion: assertion() })
 }
 
 /// `within`: how many events the others say they left out.

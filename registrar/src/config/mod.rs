@@ -9,7 +9,6 @@ use std::sync::Arc;
 
 use self::reader::{Reader, with_nearest};
 use crate::observe::survey::Intervals;
-use crate::policy::admission::Unexpected;
 
 mod admin;
 pub mod check;
@@ -20,6 +19,7 @@ mod listen;
 mod log;
 mod metrics;
 mod notify;
+mod policy;
 mod profile;
 mod raw;
 mod reader;
@@ -36,6 +36,7 @@ pub use self::limits::{BodyLimits, Limits, Timeouts};
 pub use self::listen::Listen;
 pub use self::log::{LogConfig, LogFormat};
 pub use self::notify::{Chosen, NotifyConfig, PostConfig, ProgramConfig};
+pub use self::policy::Policy;
 pub use self::profile::{Profile, RenewKey, ServerKeygen};
 pub use self::store::{Database, Retention, StoreConfig};
 pub use self::zone::{AcmeDnsConfig, Rfc2136Config, SolverConfig, ZoneConfig, dns_name};
@@ -78,13 +79,6 @@ pub struct Config {
     pub notify: NotifyConfig,
 }
 
-/// Which devices may join.
-#[derive(Clone, Copy, Debug)]
-pub struct Policy {
-    /// What becomes of genuine devices that no operator expected.
-    pub unexpected: Unexpected,
-}
-
 /// Something that is wrong with the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
@@ -117,9 +111,19 @@ impl Config {
         let text = std::fs::read_to_string(file).map_err(|error| {
             fatal(format!("cannot be read: {error}; 'registrar init' makes one"))
         })?;
+        Self::parse(file, &text)
+    }
+
+    /// Reads the text of a configuration file. `file`: where it stands, for what it says of itself.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn parse(file: &Path, text: &str) -> Result<Self, Vec<Problem>> {
+        let fatal =
+            |reason: String| vec![Problem { file: file.to_owned(), key: String::new(), reason }];
         let raw: raw::File =
-            toml::from_str(&text).map_err(|error| fatal(with_nearest(&error.to_string())))?;
-        let table: toml::Table = toml::from_str(&text).map_err(|error| fatal(error.to_string()))?;
+            toml::from_str(text).map_err(|error| fatal(with_nearest(&error.to_string())))?;
+        let table: toml::Table = toml::from_str(text).map_err(|error| fatal(error.to_string()))?;
         let file = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
         Reader {
             folder: file.parent().unwrap_or(Path::new("/")).to_owned(),
@@ -151,22 +155,14 @@ impl Reader {
             self.challenge_listeners(&zones, &raw.listen);
         }
         let profiles = self.profiles(raw.profile, &issuers, &zones);
-        let unexpected = self.choose(
-            "policy.unexpected",
-            &raw.policy.unexpected,
-            &[
-                ("admit", Unexpected::Admit),
-                ("ask", Unexpected::Ask),
-                ("refuse", Unexpected::Refuse),
-            ],
-        );
+        let policy = self.policy(raw.policy);
         let store = self.store(&raw.store);
         let log = self.log(raw.log);
         let metrics = self.metrics(&raw.metrics);
         let notify = self.notify(raw.notify);
         let limits = self.limits(&raw.limits);
-        let (Some(listen), Some(identity), Some(unexpected), true) =
-            (listen, identity, unexpected, self.problems.is_empty())
+        let (Some(listen), Some(identity), Some(policy), true) =
+            (listen, identity, policy, self.problems.is_empty())
         else {
             return Err(self.problems);
         };
@@ -179,7 +175,7 @@ impl Reader {
             issuers,
             zones,
             profiles,
-            policy: Policy { unexpected },
+            policy,
             limits,
             log,
             metrics,

@@ -4,6 +4,10 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+pub(super) use self::policy::{AuditLog, Date, Policy};
+
+mod policy;
+
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct File {
@@ -208,18 +212,6 @@ pub(super) struct Profile {
 
 fn serial() -> String {
     "{serial}".to_owned()
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(super) struct Policy {
-    pub(super) unexpected: String,
-}
-
-impl Default for Policy {
-    fn default() -> Self {
-        Self { unexpected: "admit".to_owned() }
-    }
 }
 
 #[derive(Debug, Deserialize)]

@@ -64,6 +64,20 @@ const POLICY: &str = r#"[policy]
 # A genuine device that no operator imported: "admit", "ask" a person, or "refuse".
 unexpected = "admit"
 
+# What the MASA's audit log may say of a device's past (RFC 8995, section 5.8.3); this domain's own events always may.
+[policy.audit_log]
+# Other domains that devices may have been in, by their domainID as audit logs show it: base64.
+# domains = ["BduJhdHPpfhQLyponf48JzXSGZ8="]
+# Vouchers without a nonce: "refuse", "own-domain" or "accepted-domains".
+nonceless = "own-domain"
+# What vouchers may assert: "verified", "logged", "proximity", "agent-proximity"; anything if left out.
+# assertions = ["verified", "proximity"]
+# What the log may leave out: "refuse" (nothing), "duplicates", or "accept" (anything).
+truncation = "duplicates"
+# Events before this date do not matter; and where a manufacturer's devices were bought later, before that one.
+# since = 2026-01-01
+# bought = { pumps = 2026-05-01 }
+
 "#;
 
 /// The section `[limits]`.

@@ -10,9 +10,6 @@ use acme_bridge::dns::Responder;
 use acme_bridge::solver::{Solver, Zones};
 use anyhow::Context as _;
 use arc_swap::ArcSwap;
-use axum::Router;
-use axum::middleware::from_fn_with_state;
-use axum::routing::{any, post};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -32,9 +29,7 @@ use crate::http::app::App;
 use crate::http::crl::{self, Lists};
 use crate::http::listener::{self, Bounds};
 use crate::http::locks::Locks;
-use crate::http::measure::measure;
-use crate::http::{brski, est};
-
+use crate::http::routes::router;
 use crate::issue::{Issuer, resume};
 use crate::masa::client::MasaClient;
 use crate::observe;
@@ -179,7 +174,7 @@ async fn app(
         clock: Arc::clone(&base.clock),
         identity: Arc::clone(&base.identity),
         manufacturers: ArcSwap::from_pointee(manufacturers),
-        masa,
+        masa: Arc::new(masa),
         issuers,
         attempts: Attempts::default(),
         locks: Locks::default(),
@@ -212,20 +207,6 @@ fn keeper(app: &App) -> Keeper {
         node: app.config.load().store.node.clone(),
         config: Arc::clone(&app.config),
     }
-}
-
-fn router(app: Arc<App>) -> Router {
-    use brski_voucher::path;
-
-    let metrics = Arc::clone(&app.metrics);
-    Router::new()
-        .route(path::REQUEST_VOUCHER, post(brski::request_voucher).fallback(brski::only_post))
-        .route(path::VOUCHER_STATUS, post(brski::voucher_status).fallback(brski::only_post))
-        .route(path::ENROLL_STATUS, post(brski::enroll_status).fallback(brski::only_post))
-        .route("/.well-known/est/{*rest}", any(est::dispatch))
-        .fallback(brski::unknown_path)
-        .layer(from_fn_with_state(metrics, measure))
-        .with_state(app)
 }
 
 /// One line, which says that requests are taken from now on, and where.

@@ -19,7 +19,7 @@ use crate::flow::refusal::Refusal;
 use crate::flow::{Decision, Visit};
 use crate::identity::RegistrarIdentity;
 use crate::issue::Issuer;
-use crate::masa::client::MasaClient;
+use crate::masa::Masa;
 use crate::observe::decision;
 use crate::observe::log::with_sources;
 use crate::observe::metrics::Metrics;
@@ -42,7 +42,7 @@ pub struct App {
     /// The manufacturers, as of the last change.
     pub manufacturers: ArcSwap<ManufacturerDirectory>,
     /// The way to the MASAs.
-    pub masa: MasaClient,
+    pub masa: Arc<dyn Masa>,
     /// The issuers, by their names in the configuration.
     pub issuers: BTreeMap<String, Arc<dyn Issuer>>,
     /// Failed attempts with credentials.

@@ -11,4 +11,5 @@ pub mod issuer_problem;
 pub mod listener;
 pub mod locks;
 pub mod measure;
+pub mod routes;
 pub mod status;

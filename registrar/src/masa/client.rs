@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE, HOST, RETRY_AFTER};
 use http::{Method, Request};
@@ -25,6 +26,7 @@ use tracing::{Instrument as _, debug_span};
 
 use brski_voucher::idevid::MasaUrl;
 
+use super::Masa;
 use super::address::{HostRule, host_rule, is_public};
 use crate::flow::fault::Fault;
 use crate::identity::RegistrarIdentity;
@@ -173,25 +175,6 @@ impl MasaClient {
         Self { provider, identity, system_anchors, timeout, metrics, configurations }
     }
 
-    /// Sends a request and reads the whole answer.
-    ///
-    /// # Errors
-    /// [`MasaError`]; those with [`MasaError::is_permanent`] come before anything is sent.
-    pub async fn call(&self, request: MasaRequest<'_>) -> Result<MasaAnswer, MasaError> {
-        let since = Instant::now();
-        let span = debug_span!(
-            "masa",
-            otel.kind = "client",
-            host = request.url.host(),
-            operation = request.operation,
-        );
-        let exchange = tokio::time::timeout(self.timeout, self.exchange(request));
-        let answer =
-            exchange.instrument(span).await.unwrap_or(Err(MasaError::Timeout(self.timeout)));
-        self.metrics.phase(Phase::Masa, outcome(&answer), since.elapsed());
-        answer
-    }
-
     async fn exchange(&self, request: MasaRequest<'_>) -> Result<MasaAnswer, MasaError> {
         let host = request.url.host();
         let port = request.url.port();
@@ -257,6 +240,24 @@ impl MasaClient {
         let configuration = Arc::new(configuration);
         configurations.insert(anchors.to_vec(), Arc::clone(&configuration));
         Ok(configuration)
+    }
+}
+
+#[async_trait]
+impl Masa for MasaClient {
+    async fn call(&self, request: MasaRequest<'_>) -> Result<MasaAnswer, MasaError> {
+        let since = Instant::now();
+        let span = debug_span!(
+            "masa",
+            otel.kind = "client",
+            host = request.url.host(),
+            operation = request.operation,
+        );
+        let exchange = tokio::time::timeout(self.timeout, self.exchange(request));
+        let answer =
+            exchange.instrument(span).await.unwrap_or(Err(MasaError::Timeout(self.timeout)));
+        self.metrics.phase(Phase::Masa, outcome(&answer), since.elapsed());
+        answer
     }
 }
 

@@ -2,6 +2,7 @@
 
 pub mod admission;
 pub mod attempts;
+pub mod audit;
 pub mod manufacturers;
 pub mod name;
 pub mod profile;

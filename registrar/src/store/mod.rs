@@ -19,6 +19,7 @@ use self::model::{
 
 pub mod chain;
 mod change;
+pub mod memory;
 pub mod model;
 mod open;
 pub mod postgres;

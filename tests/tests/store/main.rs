@@ -1,4 +1,4 @@
-//! What every store must do, run on SQLite and on PostgreSQL; and what each does when its database fails.
+//! What every store must do, run in memory, on SQLite and on PostgreSQL; and what each does when its database fails.
 
 // A panic is how a test fails.
 #![allow(clippy::indexing_slicing, clippy::expect_used, clippy::unwrap_used, clippy::panic)]
@@ -18,14 +18,33 @@ use brski_tests::postgres::Cluster;
 
 use self::place::Place;
 
-/// Runs each behaviour on SQLite as a test of its own, and all of them on one PostgreSQL.
+/// Runs each behaviour in memory and on SQLite as a test of its own, and all of them on one PostgreSQL;
+/// those that need somebody who writes past the store, on the databases alone.
 macro_rules! behaviours {
-    ($($module:ident::$name:ident),+ $(,)?) => {
+    (
+        everywhere: { $($module:ident::$name:ident),+ $(,)? }
+        on_databases: { $($tampered:ident::$with:ident),+ $(,)? }
+    ) => {
+        mod in_memory {
+            $(
+                #[tokio::test]
+                async fn $name() {
+                    super::$module::$name(super::Place::memory()).await;
+                }
+            )+
+        }
+
         mod on_sqlite {
             $(
                 #[tokio::test]
                 async fn $name() {
                     super::$module::$name(super::Place::sqlite()).await;
+                }
+            )+
+            $(
+                #[tokio::test]
+                async fn $with() {
+                    super::$tampered::$with(super::Place::sqlite()).await;
                 }
             )+
         }
@@ -40,61 +59,70 @@ macro_rules! behaviours {
                 println!("on PostgreSQL: {}", stringify!($name));
                 $module::$name(Place::postgres(&cluster)).await;
             )+
+            $(
+                println!("on PostgreSQL: {}", stringify!($with));
+                $tampered::$with(Place::postgres(&cluster)).await;
+            )+
         }
     };
 }
 
 behaviours! {
-    suite::gives_back_what_it_was_given,
-    suite::every_state_comes_back_as_it_was,
-    suite::a_conflict_leaves_nothing_of_its_commit_behind,
-    suite::an_enrollment_that_ended_makes_room_for_another,
-    suite::two_nodes_never_hold_one_order,
-    suite::a_cancelled_order_ends_unless_the_ca_was_asked_to_issue,
-    suite::answers_certificates_and_chains_are_kept_once,
-    suite::what_was_committed_is_there_when_it_is_opened_again,
-    suite::commits_that_come_together_are_all_kept_and_fail_alone,
-    suite::a_thousand_jobs_are_claimed_once_by_many_workers,
-    suite::hostile_texts_come_back_as_they_were,
-    suite::devices_come_in_pages_that_neither_repeat_nor_hide,
-    suite::devices_are_found_by_the_beginning_of_name_and_serial_number,
-    suite::events_come_in_pages,
-    suite::a_name_is_freed_and_given_to_another,
-    suite::a_barred_device_is_not_moved,
-    suite::questions_are_asked_once_and_answered_once,
-    suite::credentials_are_unique_and_revoked_once,
-    credentials::a_credential_is_spent_as_often_as_it_may,
-    credentials::a_revoked_credential_is_not_spent,
-    credentials::the_other_holder_of_a_key_is_found,
-    suite::certificates_are_found_by_their_end_and_revoked_once,
-    suite::ended_orders_are_pruned_and_open_ones_stay,
-    suite::a_second_writer_of_one_name_is_refused,
-    suite::a_newer_database_is_refused_and_left_as_it_is,
-    orders::everything_of_an_order_is_kept,
-    orders::a_device_that_floods_the_queue_waits_for_the_others,
-    orders::an_order_that_rested_comes_after_those_that_wait,
-    orders::while_a_ca_is_down_those_with_a_fallback_are_claimed_alone,
-    orders::orders_are_listed_and_counted,
-    orders::an_operator_has_an_order_tried_again,
-    orders::an_enrollment_is_not_reopened_beside_another,
-    orders::a_limit_is_taken_from_once_by_many,
-    orders::a_revocation_is_due_until_the_ca_did_it,
-    answers::an_answer_is_found_by_its_kind_and_owner_and_from_above,
-    answers::an_answer_elsewhere_is_listed_until_it_was_taken_back,
-    answers::an_answer_that_another_order_needs_is_in_force,
-    answers::an_answer_whose_order_ended_or_is_gone_is_taken_back,
-    chain::an_untouched_chain_is_proven_up_to_its_checkpoint,
-    chain::each_changed_column_is_found,
-    chain::a_removed_row_is_named,
-    chain::a_cut_tail_below_a_checkpoint_is_found,
-    chain::exchanged_rows_are_found,
-    chain::a_chain_computed_anew_is_found_by_its_checkpoint,
-    chain::a_forged_checkpoint_is_found,
-    survey::what_waits_is_counted,
-    survey::the_newest_certificate_of_each_device_is_counted_by_its_end,
-    survey::a_watcher_hears_what_was_written_and_what_failed,
-    keys::one_key_is_kept_for_one_wish,
-    keys::a_kept_key_is_removed_when_its_time_is_over,
-    keys::ca_certificates_are_needed_while_a_live_certificate_is_below,
-    chain::pruning_leaves_a_checkpoint_that_verifies,
+    everywhere: {
+        suite::gives_back_what_it_was_given,
+        suite::every_state_comes_back_as_it_was,
+        suite::a_conflict_leaves_nothing_of_its_commit_behind,
+        suite::an_enrollment_that_ended_makes_room_for_another,
+        suite::two_nodes_never_hold_one_order,
+        suite::a_cancelled_order_ends_unless_the_ca_was_asked_to_issue,
+        suite::answers_certificates_and_chains_are_kept_once,
+        suite::what_was_committed_is_there_when_it_is_opened_again,
+        suite::commits_that_come_together_are_all_kept_and_fail_alone,
+        suite::a_thousand_jobs_are_claimed_once_by_many_workers,
+        suite::hostile_texts_come_back_as_they_were,
+        suite::devices_come_in_pages_that_neither_repeat_nor_hide,
+        suite::devices_are_found_by_the_beginning_of_name_and_serial_number,
+        suite::events_come_in_pages,
+        suite::a_name_is_freed_and_given_to_another,
+        suite::a_barred_device_is_not_moved,
+        suite::questions_are_asked_once_and_answered_once,
+        suite::credentials_are_unique_and_revoked_once,
+        credentials::a_credential_is_spent_as_often_as_it_may,
+        credentials::a_revoked_credential_is_not_spent,
+        credentials::the_other_holder_of_a_key_is_found,
+        suite::certificates_are_found_by_their_end_and_revoked_once,
+        suite::ended_orders_are_pruned_and_open_ones_stay,
+        suite::a_second_writer_of_one_name_is_refused,
+        orders::everything_of_an_order_is_kept,
+        orders::a_device_that_floods_the_queue_waits_for_the_others,
+        orders::an_order_that_rested_comes_after_those_that_wait,
+        orders::while_a_ca_is_down_those_with_a_fallback_are_claimed_alone,
+        orders::orders_are_listed_and_counted,
+        orders::an_operator_has_an_order_tried_again,
+        orders::an_enrollment_is_not_reopened_beside_another,
+        orders::a_limit_is_taken_from_once_by_many,
+        orders::a_revocation_is_due_until_the_ca_did_it,
+        answers::an_answer_is_found_by_its_kind_and_owner_and_from_above,
+        answers::an_answer_elsewhere_is_listed_until_it_was_taken_back,
+        answers::an_answer_that_another_order_needs_is_in_force,
+        answers::an_answer_whose_order_ended_or_is_gone_is_taken_back,
+        chain::an_untouched_chain_is_proven_up_to_its_checkpoint,
+        survey::what_waits_is_counted,
+        survey::the_newest_certificate_of_each_device_is_counted_by_its_end,
+        keys::one_key_is_kept_for_one_wish,
+        keys::a_kept_key_is_removed_when_its_time_is_over,
+        keys::ca_certificates_are_needed_while_a_live_certificate_is_below,
+    }
+    on_databases: {
+        suite::a_newer_database_is_refused_and_left_as_it_is,
+        chain::each_changed_column_is_found,
+        chain::a_removed_row_is_named,
+        chain::a_cut_tail_below_a_checkpoint_is_found,
+        chain::exchanged_rows_are_found,
+        chain::a_chain_computed_anew_is_found_by_its_checkpoint,
+        chain::a_forged_checkpoint_is_found,
+        survey::devices_are_counted_by_state_and_events_by_stretch,
+        survey::a_watcher_hears_what_was_written_and_what_failed,
+        chain::pruning_leaves_a_checkpoint_that_verifies,
+    }
 }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use brski_registrar::store::memory::{MemoryDatabase, Open};
 use brski_registrar::store::postgres::PostgresStore;
 use brski_registrar::store::sqlite::SqliteStore;
 use brski_registrar::store::watch::{Unwatched, Watcher};
@@ -13,11 +14,16 @@ use tempfile::TempDir;
 
 /// A database that may be opened again and again.
 pub(super) enum Place {
+    Memory(MemoryDatabase),
     Sqlite(TempDir),
     Postgres(Arc<Cluster>, String),
 }
 
 impl Place {
+    pub(super) fn memory() -> Self {
+        Self::Memory(MemoryDatabase::default())
+    }
+
     pub(super) fn sqlite() -> Self {
         Self::Sqlite(tempfile::tempdir().unwrap())
     }
@@ -40,6 +46,9 @@ impl Place {
         watcher: Arc<dyn Watcher>,
     ) -> Result<Arc<dyn Store>, OpenError> {
         Ok(match self {
+            Self::Memory(database) => {
+                Arc::new(database.open_watched(node, watcher, Arc::new(Open))?)
+            }
             Self::Sqlite(folder) => {
                 Arc::new(SqliteStore::open_watched(&Self::file(folder), node, watcher)?)
             }
@@ -65,6 +74,7 @@ impl Place {
     /// Runs SQL behind the store's back.
     pub(super) fn tamper(&self, sql: &str) {
         match self {
+            Self::Memory(_) => panic!("a store in memory has no SQL"),
             Self::Sqlite(folder) => {
                 rusqlite::Connection::open(Self::file(folder)).unwrap().execute_batch(sql).unwrap();
             }
@@ -77,7 +87,7 @@ impl Place {
     /// 32 zero octets in the database's words.
     pub(super) fn zeros(&self) -> &'static str {
         match self {
-            Self::Sqlite(_) => "zeroblob(32)",
+            Self::Memory(_) | Self::Sqlite(_) => "zeroblob(32)",
             Self::Postgres(..) => "decode(repeat('00', 32), 'hex')",
         }
     }

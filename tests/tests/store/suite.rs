@@ -295,7 +295,7 @@ pub(super) async fn a_thousand_jobs_are_claimed_once_by_many_workers(place: Plac
     let stores = match &place {
         // One process holds a SQLite file.
         Place::Sqlite(_) => vec![Arc::clone(&first)],
-        Place::Postgres(..) => vec![Arc::clone(&first), place.open("b").await],
+        Place::Memory(_) | Place::Postgres(..) => vec![Arc::clone(&first), place.open("b").await],
     };
     let changes = (0..1000).map(|number| Change::InsertOrder(order(&number.to_string()))).collect();
     first.commit(changes, vec![]).await.unwrap();
@@ -622,6 +622,7 @@ pub(super) async fn a_newer_database_is_refused_and_left_as_it_is(place: Place) 
 /// What can be seen of a database from outside.
 fn content(place: &Place) -> Vec<u8> {
     match place {
+        Place::Memory(_) => Vec::new(),
         Place::Sqlite(folder) => std::fs::read(folder.path().join("registrar.db")).unwrap(),
         Place::Postgres(cluster, url) => {
             let tables = "SELECT relname, relfilenode, n_live_tup FROM pg_class \

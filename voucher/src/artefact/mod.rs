@@ -90,8 +90,9 @@ pub enum Assertion {
 }
 
 impl Assertion {
-    /// In the order of their numbers (draft-ietf-anima-rfc8366bis §7.3).
-    const ALL: [Self; 4] = [Self::Verified, Self::Logged, Self::Proximity, Self::AgentProximity];
+    /// All of them, in the order of their numbers (draft-ietf-anima-rfc8366bis §7.3).
+    pub const ALL: [Self; 4] =
+        [Self::Verified, Self::Logged, Self::Proximity, Self::AgentProximity];
 
     /// Its word in JSON.
     #[must_use]

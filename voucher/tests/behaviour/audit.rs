@@ -3,8 +3,8 @@
 use brski_voucher::ContentError;
 use brski_voucher::artefact::Assertion;
 use brski_voucher::audit::{
-    AuditLog, AuditLogError, AuditPolicy, AuditViolation, DomainId, NoncelessRule, TruncationRule,
-    evaluate, own_domains,
+    AssertionRule, AuditLog, AuditLogError, AuditPolicy, AuditViolation, DomainId, NoncelessRule,
+    TruncationRule, evaluate, own_domains,
 };
 
 use crate::support::World;
@@ -114,6 +114,7 @@ fn policy() -> AuditPolicy {
         own: vec![domain(&[9])],
         accepted: vec![domain(&[1, 2, 3, 4])],
         nonceless: NoncelessRule::AcceptedDomains,
+        assertions: AssertionRule::Any,
         truncation: TruncationRule::Accepted,
         since: None,
     }
@@ -137,6 +138,23 @@ fn refuses_foreign_domains_unless_before_the_purchase() {
     assert_eq!(evaluate(&log(STRINGS), &bought).len(), 1);
     let later = AuditPolicy { since: Some(1_557_955_556), ..foreign };
     assert_eq!(evaluate(&log(STRINGS), &later), []);
+}
+
+#[test]
+fn refuses_assertions_by_rule_and_words_that_it_does_not_know() {
+    for (allowed, refused) in [
+        (vec![Assertion::Proximity], vec!["as-you-like-it"]),
+        (vec![Assertion::Verified, Assertion::Logged], vec!["proximity", "as-you-like-it"]),
+        (vec![], vec!["proximity", "as-you-like-it"]),
+    ] {
+        let policy = AuditPolicy { assertions: AssertionRule::OneOf(allowed), ..policy() };
+        let violations = evaluate(&log(STRINGS), &policy);
+        let words = violations.iter().map(|each| match each {
+            AuditViolation::Assertion { assertion, .. } => assertion.as_str(),
+            other => panic!("{other}"),
+        });
+        assert_eq!(words.collect::<Vec<_>>(), refused);
+    }
 }
 
 #[test]
