@@ -5,6 +5,8 @@
 
 pub mod admin;
 pub mod bridge_site;
+pub mod browser;
+pub mod console;
 pub mod dns;
 pub mod est;
 pub mod postgres;

@@ -6,8 +6,8 @@ use std::time::Duration;
 use acme_bridge::{OrderState, RevocationReason, Which};
 use brski_registrar::store::Change;
 use brski_registrar::store::model::{
-    Approval, ApprovalReason, ApprovalState, CertificateEnds, DeviceState, DeviceTally, Event, IssuedCertificate, Millis,
-    OrderQueue, Queues, RevocationRow, Sha256,
+    Approval, ApprovalReason, ApprovalState, CertificateEnds, DeviceState, DeviceTally, Event,
+    IssuedCertificate, Millis, OrderQueue, Queues, RevocationRow, Sha256,
 };
 use brski_registrar::store::watch::{Access, Watcher};
 use rustls_pki_types::CertificateDer;
