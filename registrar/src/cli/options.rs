@@ -23,6 +23,11 @@ impl ConfigOption {
     pub(super) async fn open(&self) -> Result<Client, Failed> {
         Ok(Client::open(Config::load(&self.config)?).await?)
     }
+
+    /// The way to the accounts at ACME CAs.
+    pub(super) async fn open_accounts(&self) -> Result<Client, Failed> {
+        Ok(Client::open_with_accounts(Config::load(&self.config)?).await?)
+    }
 }
 
 #[derive(Debug, Args)]

@@ -21,6 +21,8 @@ use crate::identity::{RegistrarIdentity, read_certificates, read_key};
 use crate::notify::token::Token;
 use crate::store::model::Millis;
 
+mod usage;
+
 /// How long the body of `/cacerts` may be, in characters of base64, for clients that read it at once.
 const CA_CERTS_CHARACTERS: usize = 12 * 1024;
 
@@ -81,10 +83,12 @@ pub fn warnings(config: &Config) -> Vec<Problem> {
          some clients read {CA_CERTS_CHARACTERS} at most: leave roots out that no issued chain ends at"
     );
     let file = config.file.clone();
-    match characters > CA_CERTS_CHARACTERS {
+    let mut found = match characters > CA_CERTS_CHARACTERS {
         true => vec![Problem { file, key: "issuer".to_owned(), reason }],
         false => Vec::new(),
-    }
+    };
+    found.extend(usage::warnings(config));
+    found
 }
 
 /// What `/cacerts` serves whatever was issued; what cannot be read is [`check`]'s business.

@@ -125,6 +125,8 @@ pub fn router(console: Arc<Console>) -> Router {
         .route("/console/devices/{id}", get(pages::device::show).post(pages::device::post))
         .route("/console/approvals", get(pages::approvals::list))
         .route("/console/approvals/{id}", post(pages::approvals::post))
+        .route("/console/orders", get(pages::orders::list))
+        .route("/console/orders/{id}", get(pages::orders::show).post(pages::orders::post))
         .route("/console/manufacturers", get(pages::manufacturers::list))
         .route("/console/manufacturers/add", post(pages::manufacturers::add))
         .route("/console/events", get(pages::events::list))

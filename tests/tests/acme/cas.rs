@@ -3,7 +3,7 @@
 use acme_bridge::client::{AcmeError, RevocationReason};
 use acme_bridge::{OrderTerms, Problem, ProblemKind, check};
 use brski_lab::pebble::Pebble;
-use brski_registrar::issue::desk::OrderDesk;
+use brski_registrar::issue::desk::{CaAccount, OrderDesk};
 use brski_registrar::store::Change;
 use brski_registrar::store::model::{EventFilter, Millis, RevocationRow, Sha256};
 use brski_tests::bridge_site::{BridgeSite, Ca, Dns, ISSUER, wish};
@@ -202,11 +202,11 @@ async fn step_ca_issues_and_revokes_and_has_no_change_of_keys() -> anyhow::Resul
     println!("step-ca says of keyChange: {error}");
     assert!(!matches!(error, AcmeError::Local(_)), "{error}");
     site.enroll(10).await?;
-    let bridges = [(ISSUER.to_owned(), Arc::clone(&site.bridge))].into();
+    let accounts = [(ISSUER.to_owned(), CaAccount::Driven(Arc::clone(&site.bridge)))].into();
     let clock = Arc::new(brski_registrar::clock::SystemClock);
-    let desk = OrderDesk::new(Arc::clone(&site.store), clock, bridges);
+    let desk = OrderDesk::new(Arc::clone(&site.store), clock, accounts);
     let shown = desk.show(wish(10)?.id.as_str()).await?;
-    assert_eq!(shown.line.state, "issued");
+    assert_eq!(shown.listed.order.state.name(), "issued");
     assert!(shown.steps.len() >= 5, "{:?}", shown.steps);
     site.stop().await;
     Ok(())

@@ -10,6 +10,7 @@ pub(super) mod health;
 pub(super) mod import;
 pub(super) mod manufacturers;
 pub(super) mod now;
+pub(super) mod orders;
 
 use std::sync::Arc;
 

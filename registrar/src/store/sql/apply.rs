@@ -391,7 +391,7 @@ async fn apply_to_order(session: &mut dyn Session, change: &Change) -> Result<()
         Change::SpendQuota(spending) => {
             orders::spend(session, &spending.bucket, spending.before, spending.after).await
         }
-        Change::PruneQuotas { now } => orders::prune_quotas(session, *now).await,
+        Change::PruneQuotas { now, limit } => orders::prune_quotas(session, *now, *limit).await,
         Change::RequestRevocation(row) => orders::request_revocation(session, row).await,
         Change::NoteRevocation { fingerprint, done_at, due, problem } => {
             let problem = problem.as_deref();
