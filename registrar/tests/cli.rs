@@ -594,7 +594,7 @@ fn orders_and_accounts_without_a_daemon() {
         (vec!["order", "list", "--device", "nobody"], 1, "device list"),
         (vec!["order", "show", "../devices"], 1, "there is no order"),
         (vec!["order", "retry", "x"], 1, "order list"),
-        (vec!["order", "cancel", ""], 1, "nothing is served"),
+        (vec!["order", "cancel", "x"], 1, "order list"),
         (vec!["acme", "account", "show", "local"], 1, "there is none"),
         (vec!["acme", "account", "rotate-key", "local"], 1, "kind = \"acme\""),
         (vec!["acme", "account", "deactivate", "local"], 1, "kind = \"acme\""),
@@ -663,6 +663,60 @@ async fn limits_that_are_full_again_are_removed_in_small_steps() {
     keeper.prune().await.unwrap();
     assert_eq!(store.full_quotas(Millis(i64::MAX), 9).await.unwrap(), 1);
     assert_eq!(store.quotas(&["ca/name/9999".to_owned()]).await.unwrap(), [Some(later)]);
+}
+
+#[test]
+fn wrong_files_and_names_are_refused_with_what_to_do() {
+    let made = Made::new(&[]);
+    let folder = made.folder.to_string_lossy().into_owned();
+    let output = registrar(&["device", "list", "--config", &folder]);
+    assert!(stderr(&output).contains("name the file in it"), "{}", stderr(&output));
+    let key = made.file("text.toml");
+    fs::write(&key, [0xff, 0xfe, 0x00]).unwrap();
+    let output = registrar(&["check", "--config", &key.to_string_lossy()]);
+    assert!(stderr(&output).contains("UTF-8") && !stderr(&output).contains("init"));
+    let empty = [
+        vec!["device", "show", ""],
+        vec!["device", "replace", "old", ""],
+        vec!["certificate", "show", ""],
+        vec!["approval", "grant", ""],
+        vec!["credential", "revoke", ""],
+        vec!["order", "show", ""],
+        vec!["acme", "account", "show", ""],
+    ];
+    for (arguments, words) in [
+        (vec!["event", "list", "--kind", "device-lost"], "lists all kinds"),
+        (vec!["event", "list", "--verdict", "maybe"], "verdicts: done"),
+    ]
+    .into_iter()
+    .chain(empty.into_iter().map(|arguments| (arguments, "it is empty")))
+    {
+        let output = made.run(&arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        assert!(stderr(&output).contains(words), "{arguments:?} {}", stderr(&output));
+    }
+}
+
+#[test]
+fn a_database_that_is_missing_or_another_thing_is_told_and_not_made() {
+    let made = Made::new(&[]);
+    let (file, away) = (made.file("registrar.db"), made.file("away.db"));
+    fs::rename(&file, &away).unwrap();
+    let output = made.run(&["device", "list"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("restore a backup"), "{}", stderr(&output));
+    assert!(!file.exists(), "a command makes no database");
+    let output = made.run(&["check"]);
+    assert!(stderr(&output).contains("'serve' makes an empty database"), "{}", stderr(&output));
+    for content in ["no database", "no database at all, and a longer text"] {
+        fs::write(&file, content).unwrap();
+        assert!(made.problems().contains("it is not a database"));
+        let output = made.run(&["device", "list"]);
+        assert!(stderr(&output).contains("not a database"), "{}", stderr(&output));
+        assert_eq!(fs::read_to_string(&file).unwrap(), content, "and it is left as it is");
+    }
+    fs::rename(&away, &file).unwrap();
+    assert_eq!(stdout(&made.run(&["check"])), "ok\n");
 }
 
 #[test]

@@ -24,7 +24,7 @@ use super::problem::Problem;
 use super::server;
 use super::service::{NoDaemon, Service};
 use crate::clock::SystemClock;
-use crate::config::Config;
+use crate::config::{Config, Database};
 use crate::daemon::accounts;
 use crate::identity::{IdentityError, RegistrarIdentity};
 use crate::store::{self, OpenError};
@@ -45,6 +45,12 @@ pub enum ClientError {
     /// The registrar's key cannot be read.
     #[error(transparent)]
     Identity(#[from] IdentityError),
+    /// There is no database, and a command makes none.
+    #[error(
+        "there is no database {}: look at [store] in the configuration, or restore a backup; \
+         'registrar serve' makes an empty one", .0.display()
+    )]
+    NoDatabase(PathBuf),
     /// An account at an ACME CA cannot be prepared.
     #[error("{0}")]
     Account(String),
@@ -108,6 +114,11 @@ impl Client {
         let socket = config.admin_socket();
         if UnixStream::connect(&socket).await.is_ok() {
             return Ok(Self { way: Way::Daemon(socket) });
+        }
+        if let Database::File(path) = &config.store.database
+            && !path.exists()
+        {
+            return Err(ClientError::NoDatabase(path.clone()));
         }
         // A chain of its own: the daemon's is the daemon's alone.
         let node = format!("{}-cli", config.store.node);

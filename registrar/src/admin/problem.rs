@@ -216,6 +216,9 @@ impl From<AcmeError> for Problem {
                  after a change of the key that was cut off, 'account show' finds out which key the CA has",
             ),
             AcmeError::Unsupported(_) => (Kind::Ca, "the CA's directory says what it offers"),
+            AcmeError::ForeignKey { .. } | AcmeError::Ended { .. } => {
+                (Kind::Conflict, "docs/OPERATING.md tells more of the account at an ACME CA")
+            }
             AcmeError::Local(_) => (Kind::Unavailable, "try again; the daemon's log may say more"),
             _ => (Kind::Ca, "look at issuer.NAME.directory: is this an ACME CA?"),
         };

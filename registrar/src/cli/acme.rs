@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand};
 
 use super::Failed;
-use super::options::{ConfigOption, ReadOptions, print_json};
+use super::options::{ConfigOption, ReadOptions, named, print_json};
 use super::table::clean;
 use crate::admin::api::account::AccountView;
 use crate::admin::client::segment;
@@ -28,6 +28,7 @@ pub(super) enum AccountCommand {
 #[derive(Debug, Args)]
 pub(super) struct ShowOptions {
     /// The issuer's name in the configuration
+    #[arg(value_parser = named)]
     issuer: String,
     #[command(flatten)]
     read: ReadOptions,
@@ -36,6 +37,7 @@ pub(super) struct ShowOptions {
 #[derive(Debug, Args)]
 pub(super) struct IssuerOption {
     /// The issuer's name in the configuration
+    #[arg(value_parser = named)]
     issuer: String,
     #[command(flatten)]
     config: ConfigOption,

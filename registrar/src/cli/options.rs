@@ -39,6 +39,14 @@ pub(super) struct ReadOptions {
     pub(super) json: bool,
 }
 
+/// What names one thing: any text but none, which would be another path of the API.
+pub(super) fn named(text: &str) -> Result<String, String> {
+    match text.is_empty() {
+        true => Err("it is empty".to_owned()),
+        false => Ok(text.to_owned()),
+    }
+}
+
 /// What stands behind a path's question mark.
 pub(super) type Query = Vec<(&'static str, String)>;
 

@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand};
 
 use super::Failed;
-use super::options::{ConfigOption, ReadOptions, list, print_json, query};
+use super::options::{ConfigOption, ReadOptions, list, named, print_json, query};
 use super::table::{clean, render};
 use crate::admin::api::order::{OrderDetail, OrderView, ProblemView};
 use crate::admin::client::segment;
@@ -43,6 +43,7 @@ pub(super) struct ListOptions {
 #[derive(Debug, Args)]
 pub(super) struct ShowOptions {
     /// Its identifier, from the list
+    #[arg(value_parser = named)]
     order: String,
     #[command(flatten)]
     read: ReadOptions,
@@ -51,6 +52,7 @@ pub(super) struct ShowOptions {
 #[derive(Debug, Args)]
 pub(super) struct OrderOption {
     /// Its identifier, from the list
+    #[arg(value_parser = named)]
     order: String,
     #[command(flatten)]
     config: ConfigOption,

@@ -13,13 +13,15 @@ use brski_voucher::certificate::Certificate;
 use brski_voucher::trust::ValidityTime;
 
 use super::{
-    AcmeConfig, Config, IssuerConfig, PostConfig, Problem, ProgramConfig, ServerFiles, SolverConfig,
+    AcmeConfig, Config, Database, IssuerConfig, PostConfig, Problem, ProgramConfig, ServerFiles,
+    SolverConfig,
 };
 use crate::admin::registry::Registry;
 use crate::clock::unix_time;
 use crate::identity::{RegistrarIdentity, read_certificates, read_key};
 use crate::notify::token::Token;
 use crate::store::model::Millis;
+use crate::store::sqlite::require_database;
 
 mod usage;
 
@@ -53,6 +55,7 @@ pub fn check(config: &Config, daemon: Daemon, now: Millis) -> Vec<Problem> {
         problems.zone(&format!("zone.{name:?}"), &zone.solver);
     }
     problems.notify();
+    problems.database();
     if daemon == Daemon::Stopped {
         problems.address("listen.est", config.listen.est);
         if let Some(admin) = config.listen.admin {
@@ -88,6 +91,12 @@ pub fn warnings(config: &Config) -> Vec<Problem> {
         false => Vec::new(),
     };
     found.extend(usage::warnings(config));
+    if let Database::File(path) = &config.store.database
+        && !path.exists()
+    {
+        let reason = format!("there is no {}: 'serve' makes an empty database", path.display());
+        found.push(Problem { file: config.file.clone(), key: "store.path".to_owned(), reason });
+    }
     found
 }
 
@@ -193,6 +202,16 @@ impl Problems<'_> {
             && let Err(error) = read_key(&acme.account_key)
         {
             self.add(&format!("issuer.{name}.account_key"), error.to_string());
+        }
+    }
+
+    /// That a file is another thing than a database; `serve` makes one where there is none.
+    fn database(&mut self) {
+        let Database::File(path) = &self.config.store.database else {
+            return;
+        };
+        if let Err(error) = require_database(path) {
+            self.add("store.path", format!("{}: {error}", path.display()));
         }
     }
 

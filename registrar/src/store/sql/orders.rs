@@ -225,7 +225,7 @@ pub(super) async fn prune_quotas(session: &mut dyn Session, now: Millis, limit: 
 /// How many buckets are full, up to a limit.
 pub(super) async fn full_quotas(session: &mut dyn Session, now: Millis, limit: u32) -> Result<u32> {
     let sql = "SELECT count(*) AS full FROM \
-               (SELECT bucket FROM quotas WHERE full_at < $1 LIMIT $2) AS some";
+               (SELECT bucket FROM quotas WHERE full_at < $1 LIMIT $2) AS those";
     let values: [Value<'_>; 2] = [now.into(), limit.into()];
     let count = one(session, sql, &values, |row| row.integer("full")).await?;
     Ok(u32::try_from(count.unwrap_or(0)).unwrap_or(limit))
