@@ -75,9 +75,9 @@ fn decision(visitor: &Visitor, id: &str, serial: &str) -> Markup {
             input id={ "name-" (id) } name="name" maxlength="253";
             label for={ "profile-" (id) } { "Profile, if not its own" }
             input id={ "profile-" (id) } name="profile" maxlength="64";
-            button name="action" value="grant" aria-label={ "Let " (serial) " in" } { "Let it in" }
+            button name="action" value="grant" { "Let it in" span.unseen { ": " (serial) } }
             " "
-            button.danger name="action" value="refuse" formnovalidate aria-label={ "Refuse " (serial) } { "Refuse" }
+            button.danger name="action" value="refuse" formnovalidate { "Refuse" span.unseen { ": " (serial) } }
         }
     }
 }

@@ -69,7 +69,7 @@ fn certificates(certificates: &[CertificateView]) -> Markup {
     html! {
         section aria-labelledby="certificates" {
             h2 #certificates { "Certificates" }
-            div.wide tabindex="0" role="region" aria-label="Certificates" {
+            div.wide tabindex="0" role="region" aria-label="Table of certificates" {
                 table {
                     thead {
                         tr {

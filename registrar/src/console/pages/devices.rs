@@ -116,7 +116,7 @@ fn table(visitor: &Visitor, found: &Page<DeviceView>) -> Markup {
     html! {
         form method="post" action="/console/devices" {
             (token(visitor))
-            div.wide tabindex="0" role="region" aria-label="Devices" {
+            div.wide tabindex="0" role="region" aria-label="Table of devices" {
                 table {
                     thead {
                         tr {

@@ -104,7 +104,7 @@ fn table(events: &[EventView]) -> Markup {
         return html! { p { "No event fits." } };
     }
     html! {
-        div.wide tabindex="0" role="region" aria-label="Events" {
+        div.wide tabindex="0" role="region" aria-label="Table of events" {
             table {
                 thead {
                     tr {

@@ -29,7 +29,7 @@ pub(in crate::console) async fn list(
 
 fn table(manufacturers: &[ManufacturerView]) -> Markup {
     html! {
-        div.wide tabindex="0" role="region" aria-label="Manufacturers" {
+        div.wide tabindex="0" role="region" aria-label="Table of manufacturers" {
             table {
                 thead {
                     tr {

@@ -183,7 +183,7 @@ async fn limits(console: &Console) -> Result<Vec<Left>, Problem> {
 
 fn limit_table(rows: &[Left]) -> Markup {
     html! {
-        div.wide tabindex="0" role="region" aria-label="What the CAs still allow" {
+        div.wide tabindex="0" role="region" aria-label="Table of limits" {
             table {
                 thead { tr { th { "Issuer" } th { "Limit" } th.number { "Left" } th.number { "Of" } } }
                 tbody {

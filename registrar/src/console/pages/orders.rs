@@ -92,7 +92,7 @@ fn table(orders: &[OrderView]) -> Markup {
         return html! { p { "No order fits. The local issuer has none." } };
     }
     html! {
-        div.wide tabindex="0" role="region" aria-label="Orders" {
+        div.wide tabindex="0" role="region" aria-label="Table of orders" {
             table {
                 thead {
                     tr {
