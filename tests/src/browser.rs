@@ -127,8 +127,16 @@ impl Browser {
     /// # Errors
     /// If it does not answer any more.
     pub async fn end(mut self) -> anyhow::Result<()> {
-        self.client.close().await?;
+        self.client.clone().close().await?;
         process::stop(&mut self.driver).await;
-        Ok(self.folder.close()?)
+        Ok(())
+    }
+}
+
+impl Drop for Browser {
+    /// A driver that is killed, as after a test that failed, leaves its browser behind.
+    fn drop(&mut self) {
+        let profile = self.folder.path().display().to_string();
+        let _ = std::process::Command::new("pkill").args(["-KILL", "-f", &profile]).status();
     }
 }
