@@ -53,3 +53,4 @@ packages-test:
 	@scripts/debian-packages test
 	@scripts/python-oracles
 	@scripts/go-programs
+	@scripts/node-libraries

@@ -6,6 +6,8 @@
 pub mod acme2certifier;
 pub mod admin;
 pub mod bridge_site;
+pub mod browser;
+pub mod console;
 pub mod dns;
 pub mod est;
 pub mod network;

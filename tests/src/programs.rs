@@ -123,6 +123,22 @@ pub fn go(name: &str) -> Option<PathBuf> {
     None
 }
 
+/// A file that `scripts/node-libraries` fetched; where it is missing, says so and gives nothing.
+///
+/// # Panics
+/// With `CI=true`, where nothing may be missing.
+#[must_use]
+pub fn node(name: &str) -> Option<PathBuf> {
+    let home = std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
+    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).or(home)?;
+    let file = cache.join("brski-registrar/node").join(name);
+    if file.is_file() {
+        return Some(file);
+    }
+    skipped(&format!("'{name}' is not there (run scripts/node-libraries)"));
+    None
+}
+
 /// The workspace's folder.
 #[must_use]
 pub fn workspace() -> PathBuf {

@@ -127,7 +127,12 @@ impl Registry {
     /// Whose token this is; every known one is compared, each in constant time.
     #[must_use]
     pub fn by_token(&self, token: &str) -> Option<Actor> {
-        let digest = Sha256::of(token.as_bytes());
+        self.by_token_digest(&Sha256::of(token.as_bytes()))
+    }
+
+    /// Whose token has this SHA-256.
+    #[must_use]
+    pub fn by_token_digest(&self, digest: &Sha256) -> Option<Actor> {
         let mut found = None;
         for (known, actor) in &self.by_token {
             if verify_slices_are_equal(&known.0, &digest.0).is_ok() {

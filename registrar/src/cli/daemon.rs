@@ -3,12 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use acme_bridge::Clock as _;
-use clap::Args;
+use clap::{Args, Subcommand};
 
 use super::Failed;
 use super::options::{ConfigOption, ReadOptions, print_json};
 use crate::admin::api::own::IdentityView;
-use crate::admin::api::status::{Counters, Reloaded};
+use crate::admin::api::status::{ConsoleLink, Counters, Reloaded};
 use crate::clock::SystemClock;
 use crate::config::check::Daemon;
 use crate::config::{Config, Database};
@@ -21,6 +21,20 @@ pub(super) struct BackupOptions {
     file: PathBuf,
     #[command(flatten)]
     config: ConfigOption,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum ConsoleCommand {
+    /// Print a link that logs you in to the console, once, within ten minutes
+    Link(ConfigOption),
+}
+
+pub(super) async fn console(command: ConsoleCommand) -> Result<(), Failed> {
+    let ConsoleCommand::Link(option) = command;
+    let link: ConsoleLink = option.open().await?.post("/v1/console/links", &()).await?;
+    eprintln!("registrar: open this within ten minutes; it logs in once:");
+    println!("{}", link.url);
+    Ok(())
 }
 
 pub(super) async fn serve(option: &ConfigOption) -> Result<(), Failed> {

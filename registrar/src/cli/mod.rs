@@ -80,6 +80,9 @@ enum Command {
     Ca(own::CaCommand),
     /// How a running registrar does
     Status(ReadOptions),
+    /// The operators' web page
+    #[command(subcommand)]
+    Console(daemon::ConsoleCommand),
     /// Let a running registrar read its configuration again
     Reload(ConfigOption),
     /// Copy the database to a new file, also while the registrar runs (SQLite)
@@ -170,6 +173,7 @@ async fn perform(command: Command) -> Result<(), Failed> {
         Command::Credential(command) => credential::credential(command).await,
         Command::Event(command) => event::event(command).await,
         Command::Status(read) => daemon::status(&read).await,
+        Command::Console(command) => daemon::console(command).await,
         Command::Reload(option) => daemon::reload(&option).await,
         Command::Backup(options) => daemon::backup(&options).await,
         Command::Inspect(options) => inspect::inspect(&options),

@@ -10,6 +10,8 @@ use crate::store::model::Sha256;
 /// Who may use the admin API over TLS.
 #[derive(Clone, Debug)]
 pub struct Admin {
+    /// Whether the listener has the operators' web page, below `/console`.
+    pub console: bool,
     /// The listener's certificate and key; none: the registrar's own.
     pub server: Option<ServerFiles>,
     /// The CA of the administrators' certificates, PEM.
@@ -63,9 +65,14 @@ pub struct AdminToken {
 impl Reader {
     /// `has_listener`: whether `listen.admin` is there, without which none of this is of use.
     pub(super) fn admin(&mut self, admin: &raw::Admin, has_listener: bool) -> Admin {
-        if has_listener && admin.client.is_empty() && admin.token.is_empty() {
+        // The console takes links of 'registrar console link' too.
+        let has_somebody = !admin.client.is_empty() || !admin.token.is_empty() || admin.console;
+        if has_listener && !has_somebody {
             let reason = "nobody could use it: give [admin.client.NAME] or [admin.token.NAME]";
             self.problem("listen.admin", reason.to_owned());
+        }
+        if admin.console && !has_listener {
+            self.problem("admin.console", "needs listen.admin, where it is served".to_owned());
         }
         let server = match (&admin.certificate, &admin.key) {
             (None, None) => None,
@@ -95,7 +102,7 @@ impl Reader {
                 tokens.push(AdminToken { name: name.clone(), role, file });
             }
         }
-        Admin { server, client_ca, clients, tokens }
+        Admin { console: admin.console, server, client_ca, clients, tokens }
     }
 
     fn role(&mut self, key: &str, word: &str) -> Option<Role> {

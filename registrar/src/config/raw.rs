@@ -59,6 +59,7 @@ pub(super) struct Discovery {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Admin {
+    pub(super) console: bool,
     pub(super) certificate: Option<String>,
     pub(super) key: Option<String>,
     pub(super) client_ca: Option<String>,

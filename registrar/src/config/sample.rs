@@ -17,6 +17,8 @@ const DISCOVERY: &str = r#"# Devices on the same network find the registrar by D
 /// The section `[admin]`.
 const ADMIN: &str = r#"# Who may use listen.admin. Roles: "viewer" sees, "approver" lets devices in, "operator" does everything.
 [admin]
+# The operators' web page, at https://THE-ADDRESS-OF-listen.admin/console; 'registrar console link' logs you in.
+# console = true
 # The listener's certificate and key; the registrar's own if left out.
 # certificate = "admin.pem"
 # key = "admin.key"

@@ -17,6 +17,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tracing::{error, warn};
 
+use self::admin::{AdminListener, Shown, registry};
 use self::agreement::Agreement;
 use self::base::Base;
 use self::challenges::{Responders, SolverBuilder, tls_alpn};
@@ -25,9 +26,7 @@ use self::issuers::{IssuerBuilder, Issuers, system_anchors};
 use self::manager::Living;
 use self::observer::Daemon;
 use self::observing::MetricsListener;
-use crate::admin::registry::Registry;
-use crate::admin::server::identity::ServerIdentity;
-use crate::admin::server::{self, socket, tls};
+use crate::admin::server::{self, socket};
 use crate::admin::service::{Observer as _, Service};
 use crate::config::{Config, ConnectionLimits, LabAnchors, danger};
 use crate::http::app::App;
@@ -50,6 +49,7 @@ use crate::tls::server::server_config;
 use crate::trail::keeper::Keeper;
 
 pub(crate) mod accounts;
+mod admin;
 mod agreement;
 mod base;
 mod challenges;
@@ -87,13 +87,13 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let registry = registry(&config)?;
     let socket_path = config.admin_socket();
     let admin_socket = socket::bind(&socket_path)?;
-    let admin_listener = bind_admin(&config, &base, &registry).await?;
+    let admin_listener = AdminListener::bind(&config, &base, &registry).await?;
     let health = base.health(&config);
     let shown = observe::routes(Arc::clone(&health), Arc::clone(metrics));
     let metrics_listener =
         MetricsListener::start(&config, shown.clone().merge(lists.clone())).await?;
     let accounts = accounts::driven(&bridges);
-    base.observing.start(&config, &base, bridges, &mut tasks)?;
+    base.observing.start(&config, &base, bridges.clone(), &mut tasks)?;
     let limits = config.limits;
     let bounds = Bounds::new(limits.connections, limits.timeouts, metrics, Listener::Est);
     let challenges = tls_alpn(&config, &base.provider, &base.answers);
@@ -109,16 +109,17 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         admin: admin_listener.as_ref().map(|each| Arc::clone(&each.identity)),
         log: Arc::clone(&log),
         agreement: Arc::new(agreement(&app)),
+        console: admin_listener.as_ref().and_then(AdminListener::console),
         generation: AtomicI64::new(app.store.generation().await?),
     });
     let service = service(&daemon, accounts);
     let admin = server::router(Arc::clone(&service), shown);
     tasks.spawn(socket::run(admin_socket, admin.clone(), stopped.clone()));
     let admin_address = admin_listener.as_ref().map(|each| each.address);
-    if let Some(AdminListener { listener, door, .. }) = admin_listener {
-        let guarded = tls::guarded(admin, registry, service);
+    if let Some(admin_listener) = admin_listener {
+        let shown = Shown { service, health: Arc::clone(&health), bridges };
         let bounds = Bounds::new(ADMIN_CONNECTIONS, limits.timeouts, metrics, Listener::Admin);
-        tasks.spawn(listener::run(listener, door, guarded, bounds, stopped.clone()));
+        tasks.spawn(admin_listener.run(admin, shown, bounds, stopped.clone()));
     }
     tasks.spawn(Arc::clone(&daemon).follow(stopped.clone()));
     tasks.spawn(Arc::clone(&daemon.agreement).run(stopped.clone()));
@@ -265,42 +266,6 @@ fn service(daemon: &Arc<Daemon>, accounts: BTreeMap<String, CaAccount>) -> Arc<S
 async fn bind(address: SocketAddr, key: &str) -> anyhow::Result<TcpListener> {
     let listener = TcpListener::bind(address).await;
     listener.with_context(|| format!("cannot listen on {address} ({key})"))
-}
-
-/// Who may use the admin API over TLS.
-fn registry(config: &Config) -> anyhow::Result<Arc<ArcSwap<Registry>>> {
-    let registry = Registry::load(&config.admin, &config.file).map_err(|problems| {
-        let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
-        anyhow::anyhow!(lines.join("\n"))
-    })?;
-    Ok(Arc::new(ArcSwap::from_pointee(registry)))
-}
-
-/// Opens the admin listener, if there shall be one.
-async fn bind_admin(
-    config: &Config,
-    base: &Base,
-    registry: &Arc<ArcSwap<Registry>>,
-) -> anyhow::Result<Option<AdminListener>> {
-    let Some(address) = config.listen.admin else {
-        return Ok(None);
-    };
-    let own = Arc::clone(&base.identity);
-    let identity = Arc::new(ServerIdentity::load(config.admin.server.as_ref(), own)?);
-    let (provider, registry) = (Arc::clone(&base.provider), Arc::clone(registry));
-    let shown = Arc::clone(&identity);
-    let tls = tls::server_config(provider, shown, registry, Arc::clone(&base.clock))?;
-    let listener = bind(address, "listen.admin").await?;
-    let address = listener.local_addr()?;
-    Ok(Some(AdminListener { listener, address, door: Door::new(tls, None), identity }))
-}
-
-/// The admin listener, before it accepts anybody.
-struct AdminListener {
-    listener: TcpListener,
-    address: SocketAddr,
-    door: Door,
-    identity: Arc<ServerIdentity>,
 }
 
 /// What looks after the registrar's own certificates.

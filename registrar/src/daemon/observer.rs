@@ -1,5 +1,6 @@
 //! The running daemon as the admin API sees it: what it counts, and what it takes up from the store and from its file.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
@@ -13,18 +14,20 @@ use tracing::{error, info, warn};
 
 use super::agreement::Agreement;
 use super::manager;
-use crate::admin::api::status::{Counters, Reloaded};
+use crate::admin::actor::Actor;
+use crate::admin::api::status::{ConsoleLink, Counters, Reloaded};
 use crate::admin::registry::Registry;
 use crate::admin::server::identity::ServerIdentity;
 use crate::admin::service::Observer;
 use crate::config::reload::{Reload, merge};
 use crate::config::{Config, Problem};
+use crate::console::session::Sessions;
 use crate::flow::nonceless::{self, Subject};
 use crate::flow::refusal::Refusal;
 use crate::http::app::App;
 use crate::observe::log::Log;
 use crate::policy::manufacturers::ManufacturerDirectory;
-use crate::store::model::NoncelessVoucher;
+use crate::store::model::{Millis, NoncelessVoucher};
 use crate::store::{Conflict, StoreError};
 
 /// How often the store is asked whether another node's operator changed something.
@@ -39,6 +42,8 @@ pub(super) struct Daemon {
     pub(super) admin: Option<Arc<ServerIdentity>>,
     pub(super) log: Arc<Log>,
     pub(super) agreement: Arc<Agreement>,
+    /// Where the console is, and who is logged in there; `None` where there is none.
+    pub(super) console: Option<(SocketAddr, Arc<Sessions>)>,
     /// The operators' changes up to this number are taken up.
     pub(super) generation: AtomicI64,
 }
@@ -154,6 +159,19 @@ impl Observer for Daemon {
             dns_answers: self.dns.as_ref().map_or(0, |dns| dns.answers()),
             settings_differing: self.agreement.lines(),
         })
+    }
+
+    fn console_link(&self, actor: &Actor) -> Option<ConsoleLink> {
+        let (address, sessions) = self.console.as_ref()?;
+        let now = Millis(self.app.clock.now());
+        let actor = Actor { name: format!("{} by link", actor.name), role: actor.role };
+        let link = sessions.invite(actor, now);
+        // A listener on every address is on this machine's own, too.
+        let host = match address.ip().is_unspecified() {
+            true => format!("localhost:{}", address.port()),
+            false => address.to_string(),
+        };
+        Some(ConsoleLink { url: format!("https://{host}/console/login?link={link}") })
     }
 
     async fn reload(&self) -> Result<Reloaded, Vec<String>> {

@@ -13,8 +13,8 @@ use thiserror::Error;
 
 use self::model::{
     Approval, ApprovalState, CertificateEnds, ChainCertificate, Checkpoint, Credential,
-    DeviceFilter, DevicePlace, Enrollment, Event, EventFilter, EventPlace, Head, Id,
-    IssuedCertificate, KnownDevice, ListedOrder, Manufacturer, Millis, NodeSettings,
+    DeviceFilter, DevicePlace, DeviceTally, Enrollment, Event, EventFilter, EventPlace, EventTally,
+    Head, Id, IssuedCertificate, KnownDevice, ListedOrder, Manufacturer, Millis, NodeSettings,
     NoncelessVoucher, OrderFilter, OrderPlace, OrderTally, OwnRecords, Queues, RevocationRow,
     SealedKey, Sha256, StoredEvent, VoucherExchange, WaitingDevices,
 };
@@ -305,6 +305,19 @@ pub trait Store: Send + Sync + 'static {
 
     /// How many certificates end before each of `times`, which ascend; for the metrics.
     async fn certificate_ends(&self, times: &[Millis]) -> Result<CertificateEnds, StoreError>;
+
+    /// How many devices are in each state that any device is in.
+    async fn device_tally(&self) -> Result<Vec<DeviceTally>, StoreError>;
+
+    /// How many events of these kinds there were in each stretch of time, of `stretch` each, since `since`;
+    /// a stretch without any is not here.
+    async fn event_tally(
+        &self,
+        kinds: &[&str],
+        since: Millis,
+        stretch: Millis,
+    ) -> Result<Vec<EventTally>, StoreError>;
+
     /// The order with this identifier, and its age.
     async fn listed_order(&self, id: &OrderId) -> Result<Option<ListedOrder>, StoreError>;
 

@@ -16,7 +16,7 @@ pub use self::order::{ListedOrder, OrderFilter, OrderPlace, OrderTally, Revocati
 pub use self::own::{OwnCertificate, OwnRecords, RootChange};
 pub use self::page::{DeviceFilter, DevicePlace, EventFilter, EventPlace};
 pub use self::sealed_key::SealedKey;
-pub use self::survey::{CertificateEnds, OrderQueue, Queues};
+pub use self::survey::{CertificateEnds, DeviceTally, EventTally, OrderQueue, Queues};
 pub use self::trail::{Checkpoint, CheckpointKind, Event, Head, StoredEvent, Verdict};
 pub use self::voucher::{AuditRecord, AuditVerdict, VoucherExchange, VoucherState};
 

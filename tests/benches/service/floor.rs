@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::Stdio;
 use std::sync::Arc;
 
+use acme_bridge::Clock as _;
 use anyhow::Context as _;
 use brski_est::csr::Csr;
 use brski_est::csr_attributes::CsrAttributes;
@@ -13,8 +14,12 @@ use brski_est::transfer::{self, Folding};
 use brski_est::{certs_only, media_type as est_type};
 use brski_lab::http::Connection;
 use brski_lab::up::Lab;
+use brski_registrar::clock::SystemClock;
 use brski_registrar::config::{IdentityFiles, Pin};
+use brski_registrar::identity::live::LiveIdentity;
 use brski_registrar::identity::{RegistrarIdentity, read_certificates, read_key};
+use brski_registrar::keys::KeyPlace;
+use brski_registrar::store::model::Millis;
 use brski_registrar::tls::server::server_config;
 use brski_voucher::artefact::{PledgeRequest, Voucher};
 use brski_voucher::certificate::Certificate;
@@ -66,7 +71,7 @@ impl Floor {
 
 /// What it works with.
 struct Bare {
-    identity: RegistrarIdentity,
+    identity: Arc<RegistrarIdentity>,
     issuer: rcgen::Issuer<'static, KeyPair>,
     ca_certificates: Bytes,
     manufacturer: Anchors,
@@ -75,12 +80,21 @@ struct Bare {
 
 /// Serves until it is killed; prints where.
 pub(crate) async fn serve(folder: &Path) -> anyhow::Result<()> {
-    let identity = RegistrarIdentity::load(&IdentityFiles {
-        certificate: folder.join("registrar.pem"),
-        key: folder.join("registrar.key"),
-        domain_ca: folder.join("domain-ca.pem"),
-        pin: Pin::Root,
-    })?;
+    let live = LiveIdentity::of_files(
+        &IdentityFiles {
+            certificate: folder.join("registrar.pem"),
+            key: KeyPlace::File(folder.join("registrar.key")),
+            domain_ca: folder.join("domain-ca.pem"),
+            domain_ca_key: None,
+            pin: Pin::Root,
+            renew_before_days: 30,
+            old_root_days: 30,
+        },
+        Millis(SystemClock.now()),
+    )?;
+    let live = Arc::new(live);
+    let identities = live.load();
+    let identity = Arc::clone(identities.current());
     let first = |name: &str| -> anyhow::Result<CertificateDer<'static>> {
         let all = read_certificates(&folder.join(name))?;
         Ok(all.first().with_context(|| format!("{name} is empty"))?.der().clone())
@@ -94,8 +108,8 @@ pub(crate) async fn serve(folder: &Path) -> anyhow::Result<()> {
     let masa_tls = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()?
         .with_root_certificates(roots)
-        .with_client_auth_cert(identity.tls_chain(), identity.private_key())?;
-    let acceptor = TlsAcceptor::from(Arc::new(server_config(provider, &identity)?));
+        .with_client_cert_resolver(Arc::<LiveIdentity>::clone(&live));
+    let acceptor = TlsAcceptor::from(Arc::new(server_config(provider, live)?));
     let bare = Arc::new(Bare {
         identity,
         issuer: rcgen::Issuer::from_ca_cert_der(&device_ca, key)?,

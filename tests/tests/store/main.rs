@@ -141,6 +141,7 @@ behaviours! {
         chain::exchanged_rows_are_found,
         chain::a_chain_computed_anew_is_found_by_its_checkpoint,
         chain::a_forged_checkpoint_is_found,
+        survey::devices_are_counted_by_state_and_events_by_stretch,
         survey::a_watcher_hears_what_was_written_and_what_failed,
         chain::pruning_leaves_a_checkpoint_that_verifies,
     }

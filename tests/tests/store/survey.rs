@@ -6,8 +6,8 @@ use std::time::Duration;
 use acme_bridge::{OrderState, RevocationReason, Which};
 use brski_registrar::store::Change;
 use brski_registrar::store::model::{
-    Approval, ApprovalReason, ApprovalState, CertificateEnds, Event, IssuedCertificate, Millis,
-    OrderQueue, Queues, RevocationRow, Sha256,
+    Approval, ApprovalReason, ApprovalState, CertificateEnds, DeviceState, DeviceTally, Event,
+    IssuedCertificate, Millis, OrderQueue, Queues, RevocationRow, Sha256,
 };
 use brski_registrar::store::watch::{Access, Watcher};
 use rustls_pki_types::CertificateDer;
@@ -173,4 +173,28 @@ pub(super) async fn a_watcher_hears_what_was_written_and_what_failed(place: Plac
     store.commit(vec![], vec![event("lost")]).await.unwrap_err();
     store.head("node").await.unwrap_err();
     assert_eq!(ear.0.lock().unwrap().failed, [Access::Write, Access::Read]);
+}
+
+pub(super) async fn devices_are_counted_by_state_and_events_by_stretch(place: Place) {
+    let store = place.open("node").await;
+    assert_eq!(store.device_tally().await.unwrap(), []);
+    let mut changes = vec![Change::AddManufacturer(manufacturer())];
+    for (number, state) in
+        [(10, DeviceState::Expected), (11, DeviceState::Enrolled), (12, DeviceState::Expected)]
+    {
+        let name = format!("{number}.example.org");
+        let mut known = device(number, &name, &name);
+        known.device.state = state;
+        changes.push(Change::AddDevice(known));
+    }
+    let at = |kind: &'static str, time: i64| Event { time: Millis(time), ..event(kind) };
+    let events = [("a", 99), ("a", 100), ("a", 109), ("b", 110), ("c", 111), ("a", 125)];
+    store.commit(changes, events.map(|(kind, time)| at(kind, time)).to_vec()).await.unwrap();
+    let tally = |state, devices| DeviceTally { state, devices };
+    let states = [tally(DeviceState::Enrolled, 1), tally(DeviceState::Expected, 2)];
+    assert_eq!(store.device_tally().await.unwrap(), states);
+    let found = store.event_tally(&["a", "b"], Millis(100), Millis(10)).await.unwrap();
+    let told: Vec<(u32, &str, u64)> =
+        found.iter().map(|each| (each.stretch, each.kind.as_str(), each.events)).collect();
+    assert_eq!(told, [(0, "a", 2), (1, "b", 1), (2, "a", 1)], "neither what was before nor others");
 }

@@ -16,6 +16,13 @@ pub struct Counters {
     pub settings_differing: Vec<String>,
 }
 
+/// A link that logs its reader in to the console, once, within ten minutes.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct ConsoleLink {
+    /// The address.
+    pub url: String,
+}
+
 /// What came of reading the configuration again.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 pub struct Reloaded {

@@ -53,7 +53,7 @@ pub(super) async fn require(
 }
 
 /// Writes a refusal into the trail.
-pub(super) async fn record(service: &Service, kind: &'static str, peer: &str, detail: String) {
+pub(crate) async fn record(service: &Service, kind: &'static str, peer: &str, detail: String) {
     let event = Event {
         time: service.now(),
         kind,

@@ -217,7 +217,7 @@ fn wrong_lines(mut wrong: Vec<FieldProblem>) -> Problem {
     problem
 }
 
-type Rows = Vec<(u64, NewDevice)>;
+type Rows = Vec<(usize, NewDevice)>;
 
 /// The rows of a file with their line numbers, and the lines that are no rows.
 fn parse(text: &str) -> Result<(Rows, Vec<FieldProblem>), Problem> {
@@ -245,21 +245,47 @@ fn parse(text: &str) -> Result<(Rows, Vec<FieldProblem>), Problem> {
             ));
         }
     }
-    let (mut rows, mut wrong) = (Vec::new(), Vec::new());
+    let (mut rows, mut wrong, mut lines) = (Vec::new(), Vec::new(), Lines::of(text));
     for record in reader.records() {
         match record {
             Ok(record) => {
-                let line = record.position().map_or(0, csv::Position::line);
+                let line = lines.at(record.position());
                 rows.push((line, row(&header, &record)));
             }
             Err(error) => {
-                let line = error.position().map_or(0, csv::Position::line);
+                let line = lines.at(error.position());
                 let reason = reason(&error);
                 wrong.push(FieldProblem { field: format!("line {line}"), reason });
             }
         }
     }
     Ok((rows, wrong))
+}
+
+/// Counts lines as records are read, one after the other. The reader's own count is of no use: it begins a record
+/// after CR, before the LF of a file that has both.
+struct Lines<'a> {
+    text: &'a str,
+    octet: usize,
+    line: usize,
+}
+
+impl<'a> Lines<'a> {
+    fn of(text: &'a str) -> Self {
+        Self { text, octet: 0, line: 1 }
+    }
+
+    /// The number of the line that a record begins in which stands after those that were asked for before.
+    fn at(&mut self, position: Option<&csv::Position>) -> usize {
+        let begin = position.and_then(|position| usize::try_from(position.byte()).ok());
+        let after = begin.and_then(|begin| self.text.get(begin..)).unwrap_or_default();
+        let blank = after.len().saturating_sub(after.trim_start().len());
+        let end = begin.unwrap_or(0).saturating_add(blank).max(self.octet);
+        let passed = self.text.as_bytes().get(self.octet..end).unwrap_or_default();
+        let ends = passed.iter().filter(|octet| **octet == b'\n').count();
+        (self.octet, self.line) = (end, self.line.saturating_add(ends));
+        self.line
+    }
 }
 
 fn likeness(column: &str, known: &&&str) -> f64 {
@@ -294,5 +320,23 @@ fn reason(error: &csv::Error) -> String {
             format!("it has {len} fields, and the header {expected_len}")
         }
         _ => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_counted_whatever_ends_them() {
+        for end in ["\n", "\r\n"] {
+            let text =
+                ["serial,manufacturer,site", "A,m,\"two", "lines\"", "", "B,m,", "C,m"].join(end);
+            let (rows, wrong) = parse(&text).unwrap();
+            let rows: Vec<(usize, &str)> =
+                rows.iter().map(|(line, new)| (*line, new.serial.as_str())).collect();
+            assert_eq!(rows, [(2, "A"), (5, "B")], "{end:?}");
+            assert_eq!(wrong[0].field, "line 6", "{end:?}");
+        }
     }
 }

@@ -10,7 +10,8 @@ use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use brski_voucher::encoding::Encoding;
 
-use super::api::status::{Counters, Reloaded};
+use super::actor::Actor;
+use super::api::status::{ConsoleLink, Counters, Reloaded};
 use super::api::{MOST, PAGE};
 use super::problem::{Kind, Problem};
 use crate::config::{Config, IssuerConfig, Profile};
@@ -58,6 +59,8 @@ pub trait Observer: Send + Sync + 'static {
     ) -> Option<Result<Vec<u8>, Refusal>>;
     /// How the daemon does; `None` where none runs.
     fn counters(&self) -> Option<Counters>;
+    /// Makes a link that logs somebody in to the console once; `None` where there is no console.
+    fn console_link(&self, actor: &Actor) -> Option<ConsoleLink>;
     /// Reads the configuration again and applies what can be applied.
     ///
     /// # Errors
@@ -90,6 +93,10 @@ impl Observer for NoDaemon {
     }
 
     fn counters(&self) -> Option<Counters> {
+        None
+    }
+
+    fn console_link(&self, _: &Actor) -> Option<ConsoleLink> {
         None
     }
 
@@ -157,6 +164,21 @@ impl Service {
         }
         self.observer.reload().await.map_err(|lines| {
             Problem::invalid(lines.join("\n"), "nothing was applied; mend the file and repeat")
+        })
+    }
+
+    /// Makes a link that logs `actor` in to the console once.
+    ///
+    /// # Errors
+    /// If no daemon runs, or it has no console.
+    pub fn console_link(&self, actor: &Actor) -> Result<ConsoleLink, Problem> {
+        self.counters()?;
+        self.observer.console_link(actor).ok_or_else(|| {
+            Problem::new(
+                Kind::NotFound,
+                "this registrar has no console",
+                "set listen.admin and 'console = true' in [admin], and start it again",
+            )
         })
     }
 

@@ -9,10 +9,11 @@ use super::tables::{at_most, sorted};
 use super::{MemoryStore, Result};
 use crate::store::model::{
     Approval, ApprovalState, CertificateEnds, ChainCertificate, Checkpoint, Credential,
-    DeviceFilter, DevicePlace, Enrollment, EnrollmentState, Event, EventFilter, EventPlace, Head,
-    Id, Identity, IssuedCertificate, KnownDevice, ListedOrder, Manufacturer, Millis, NodeSettings,
-    NoncelessVoucher, OrderFilter, OrderPlace, OrderTally, OwnRecords, Queues, RevocationRow,
-    SealedKey, Sha256, StoredEvent, VoucherExchange, VoucherState, WaitingDevices,
+    DeviceFilter, DevicePlace, DeviceTally, Enrollment, EnrollmentState, Event, EventFilter,
+    EventPlace, EventTally, Head, Id, Identity, IssuedCertificate, KnownDevice, ListedOrder,
+    Manufacturer, Millis, NodeSettings, NoncelessVoucher, OrderFilter, OrderPlace, OrderTally,
+    OwnRecords, Queues, RevocationRow, SealedKey, Sha256, StoredEvent, VoucherExchange,
+    VoucherState, WaitingDevices,
 };
 use crate::store::{Change, Store};
 
@@ -401,6 +402,19 @@ impl Store for MemoryStore {
 
     async fn certificate_ends(&self, times: &[Millis]) -> Result<CertificateEnds> {
         self.read(|tables| tables.rows.certificate_ends(times)).await
+    }
+
+    async fn device_tally(&self) -> Result<Vec<DeviceTally>> {
+        self.read(|tables| tables.rows.device_tally()).await
+    }
+
+    async fn event_tally(
+        &self,
+        kinds: &[&str],
+        since: Millis,
+        stretch: Millis,
+    ) -> Result<Vec<EventTally>> {
+        self.read(|tables| tables.event_tally(kinds, since, stretch)).await
     }
 
     async fn listed_order(&self, id: &OrderId) -> Result<Option<ListedOrder>> {

@@ -7,9 +7,9 @@ use acme_bridge::{AccountRecord, ChallengeAnswer, OrderId, OrderRecord};
 use super::vouchers::NoncelessRow;
 use crate::store::model::{
     Approval, CertificateEnds, ChainCertificate, Checkpoint, CheckpointKind, Credential, Device,
-    Enrollment, EnrollmentState, Id, Identity, IssuedCertificate, KnownDevice, Manufacturer,
-    Millis, NodeSettings, OrderQueue, OwnRecords, Queues, RevocationRow, SealedKey, Sha256,
-    StoredEvent, VoucherExchange,
+    DeviceState, DeviceTally, Enrollment, EnrollmentState, Id, Identity, IssuedCertificate,
+    KnownDevice, Manufacturer, Millis, NodeSettings, OrderQueue, OwnRecords, Queues, RevocationRow,
+    SealedKey, Sha256, StoredEvent, VoucherExchange,
 };
 
 /// What a commit may change, and what a commit that fails brings back; and the events, which are only appended.
@@ -197,6 +197,15 @@ impl Rows {
                 self.revocations.values().filter(|row| row.done_at.is_none()),
             ),
         }
+    }
+
+    /// How many devices are in each state.
+    pub(super) fn device_tally(&self) -> Vec<DeviceTally> {
+        let mut tally: BTreeMap<&str, (DeviceState, u64)> = BTreeMap::new();
+        for device in self.devices.values() {
+            tally.entry(device.state.as_str()).or_insert((device.state, 0)).1 += 1;
+        }
+        tally.into_values().map(|(state, devices)| DeviceTally { state, devices }).collect()
     }
 
     /// How many devices' newest certificates end before each of some times.

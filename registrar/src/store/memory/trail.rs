@@ -1,11 +1,14 @@
 //! Events and checkpoints.
 
+use std::collections::BTreeMap;
+
 use super::Result;
 use super::rows::conflict;
 use super::tables::{Tables, at_most};
 use crate::store::chain;
 use crate::store::model::{
-    Checkpoint, CheckpointKind, Event, EventFilter, EventPlace, Head, Millis, StoredEvent,
+    Checkpoint, CheckpointKind, Event, EventFilter, EventPlace, EventTally, Head, Millis,
+    StoredEvent,
 };
 use crate::store::sql::session::storable;
 use crate::store::{Change, Conflict};
@@ -28,6 +31,28 @@ impl Tables {
     pub(super) fn chain(&self, node: &str) -> impl DoubleEndedIterator<Item = &StoredEvent> {
         let (first, last) = ((node.to_owned(), i64::MIN), (node.to_owned(), i64::MAX));
         self.events.range(first..=last).map(|(_, row)| row)
+    }
+
+    /// How many events of these kinds there were in each stretch of time since `since`.
+    pub(super) fn event_tally(
+        &self,
+        kinds: &[&str],
+        since: Millis,
+        stretch: Millis,
+    ) -> Vec<EventTally> {
+        let mut tally: BTreeMap<(u32, &str), u64> = BTreeMap::new();
+        let fits = |row: &&StoredEvent| row.time >= since && kinds.contains(&row.kind.as_str());
+        for row in self.events.values().filter(fits) {
+            let number = row.time.0.saturating_sub(since.0) / stretch.0.max(1);
+            let number = u32::try_from(number).unwrap_or(u32::MAX);
+            *tally.entry((number, row.kind.as_str())).or_default() += 1;
+        }
+        let told = |((stretch, kind), events): ((u32, &str), u64)| EventTally {
+            stretch,
+            kind: kind.to_owned(),
+            events,
+        };
+        tally.into_iter().map(told).collect()
     }
 
     /// Appends an event to the chain of its node.

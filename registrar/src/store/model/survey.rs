@@ -1,5 +1,7 @@
 //! How much there is of what: queue lengths, and how long certificates still last.
 
+use super::DeviceState;
+
 /// The orders of one issuer that have not ended, those of all nodes together.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OrderQueue {
@@ -33,4 +35,24 @@ pub struct CertificateEnds {
     pub before: Vec<u64>,
     /// How many there are.
     pub all: u64,
+}
+
+/// How many devices are in a state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DeviceTally {
+    /// The state.
+    pub state: DeviceState,
+    /// How many.
+    pub devices: u64,
+}
+
+/// How many events of a kind there were in a stretch of time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EventTally {
+    /// The number of the stretch, from 0.
+    pub stretch: u32,
+    /// The kind.
+    pub kind: String,
+    /// How many.
+    pub events: u64,
 }

@@ -12,8 +12,8 @@ use self::session::{Engine, Pending, Session};
 use self::writer::{Answer, Claim, Work};
 use super::model::{
     Approval, ApprovalState, CertificateEnds, ChainCertificate, Checkpoint, Credential,
-    DeviceFilter, DevicePlace, Enrollment, Event, EventFilter, EventPlace, Head, Id,
-    IssuedCertificate, KnownDevice, ListedOrder, Manufacturer, Millis, NodeSettings,
+    DeviceFilter, DevicePlace, DeviceTally, Enrollment, Event, EventFilter, EventPlace, EventTally,
+    Head, Id, IssuedCertificate, KnownDevice, ListedOrder, Manufacturer, Millis, NodeSettings,
     NoncelessVoucher, OrderFilter, OrderPlace, OrderTally, OwnRecords, Queues, RevocationRow,
     SealedKey, Sha256, StoredEvent, VoucherExchange, WaitingDevices,
 };
@@ -515,6 +515,20 @@ impl<E: Engine> Store for SqlStore<E> {
     async fn certificate_ends(&self, times: &[Millis]) -> Result<CertificateEnds, StoreError> {
         let times = times.to_vec();
         query!(self, survey::certificate_ends, &times)
+    }
+
+    async fn device_tally(&self) -> Result<Vec<DeviceTally>, StoreError> {
+        query!(self, survey::devices)
+    }
+
+    async fn event_tally(
+        &self,
+        kinds: &[&str],
+        since: Millis,
+        stretch: Millis,
+    ) -> Result<Vec<EventTally>, StoreError> {
+        let kinds: Vec<String> = kinds.iter().map(|kind| (*kind).to_owned()).collect();
+        query!(self, survey::events, &kinds, since, stretch)
     }
 
     async fn account(&self, issuer: &str) -> Result<Option<AccountRecord>, StoreError> {

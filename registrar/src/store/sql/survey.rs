@@ -1,7 +1,9 @@
-//! Counts for the metrics: cheap queries on indexes, asked at intervals.
+//! Counts for the metrics and the console: cheap queries on indexes.
 
-use super::session::{Result, Row, Session, Value, all, one};
-use crate::store::model::{CertificateEnds, Millis, OrderQueue, Queues};
+use super::session::{Result, Row, Session, Value, all, corrupt, one};
+use crate::store::model::{
+    CertificateEnds, DeviceState, DeviceTally, EventTally, Millis, OrderQueue, Queues,
+};
 
 fn count(row: &mut Row, column: &'static str) -> Result<u64> {
     Ok(u64::try_from(row.optional_integer(column)?.unwrap_or(0)).unwrap_or(0))
@@ -52,4 +54,42 @@ pub(super) async fn certificate_ends(
         counted.iter().filter(|(place, _)| is_before(*place)).map(|(_, rows)| rows).sum()
     };
     Ok(CertificateEnds { before: (0..last).map(up_to).collect(), all: up_to(last) })
+}
+
+/// How many devices are in each state that there is.
+pub(super) async fn devices(session: &mut dyn Session) -> Result<Vec<DeviceTally>> {
+    let sql = "SELECT state, count(*) AS devices FROM devices GROUP BY state ORDER BY state";
+    let read = |row: &mut Row| {
+        let word = row.text("state")?;
+        let state = DeviceState::parse(&word).ok_or_else(|| corrupt("state", &word))?;
+        Ok(DeviceTally { state, devices: count(row, "devices")? })
+    };
+    all(session, sql, &[], read).await
+}
+
+/// How many events of these kinds there were in each stretch of time since `since`.
+pub(super) async fn events(
+    session: &mut dyn Session,
+    kinds: &[String],
+    since: Millis,
+    stretch: Millis,
+) -> Result<Vec<EventTally>> {
+    let places: Vec<String> =
+        (0..kinds.len()).map(|place| format!("${}", place.saturating_add(3))).collect();
+    // Both databases divide integers down to an integer.
+    let sql = format!(
+        "SELECT CAST((time - $1) / $2 AS BIGINT) AS stretch, kind, count(*) AS events FROM events \
+         WHERE time >= $1 AND kind IN ({}) GROUP BY stretch, kind ORDER BY stretch, kind",
+        places.join(", ")
+    );
+    let mut values: Vec<Value<'_>> = vec![since.into(), Millis(stretch.0.max(1)).into()];
+    values.extend(kinds.iter().map(|kind| Value::from(kind.as_str())));
+    let read = |row: &mut Row| {
+        Ok(EventTally {
+            stretch: u32::try_from(count(row, "stretch")?).unwrap_or(u32::MAX),
+            kind: row.text("kind")?,
+            events: count(row, "events")?,
+        })
+    };
+    all(session, &sql, &values, read).await
 }

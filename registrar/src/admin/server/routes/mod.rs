@@ -70,6 +70,7 @@ fn all(role: Role) -> OpenApiRouter<Arc<Service>> {
             .routes(routes!(own::install))
             .routes(routes!(own::renew))
             .routes(routes!(own::rotate))
+            .routes(routes!(daemon::console_link))
             .routes(routes!(orders::retry))
             .routes(routes!(orders::cancel))
             .routes(routes!(accounts::rotate_key))

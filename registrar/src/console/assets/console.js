@@ -1,0 +1,24 @@
+// What the pages do beyond links and forms: ask before what cannot be undone, and take files that are dropped on a field.
+"use strict";
+
+document.addEventListener("submit", (event) => {
+  const question = event.submitter?.dataset.confirm;
+  if (question && !window.confirm(question)) {
+    event.preventDefault();
+  }
+});
+
+for (const kind of ["dragover", "dragleave", "drop"]) {
+  document.addEventListener(kind, async (event) => {
+    const field = event.target.closest?.("textarea[data-drop]");
+    if (!field) {
+      return;
+    }
+    event.preventDefault();
+    field.classList.toggle("dropping", kind === "dragover");
+    const file = kind === "drop" && event.dataTransfer.files[0];
+    if (file) {
+      field.value = await file.text();
+    }
+  });
+}

@@ -1,0 +1,218 @@
+//! Orders at ACME CAs: their steps, the CA's own words, and another try.
+
+use axum::Extension;
+use axum::extract::{Path, Query, State};
+use axum::response::{IntoResponse, Redirect, Response};
+use maud::{Markup, html};
+use serde::Deserialize;
+
+use super::Shared;
+use crate::admin::actor::Role;
+use crate::admin::api::order::{OrderDetail, OrderQuery, OrderView, ProblemView};
+use crate::console::form::{Form, given};
+use crate::console::guard::Visitor;
+use crate::console::layout::{Answer, Trouble, badge, live, moment, next, page, short, token};
+
+/// How many orders a page has.
+const ROWS: u32 = 50;
+
+/// All states, in the order of an order's life.
+const STATES: [&str; 8] =
+    ["intended", "placed", "authorizing", "ready", "finalizing", "valid", "issued", "invalid"];
+
+/// What is looked for; an empty text is nothing.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(in crate::console) struct Search {
+    state: String,
+    issuer: String,
+    device: String,
+    after: String,
+}
+
+impl Search {
+    fn pairs(&self) -> [(&str, &str); 3] {
+        [
+            ("state", self.state.as_str()),
+            ("issuer", self.issuer.as_str()),
+            ("device", self.device.as_str()),
+        ]
+    }
+}
+
+/// `GET /console/orders`.
+pub(in crate::console) async fn list(
+    State(console): Shared,
+    Extension(visitor): Extension<Visitor>,
+    Query(search): Query<Search>,
+) -> Answer {
+    let query = OrderQuery {
+        limit: Some(ROWS),
+        after: given(search.after.clone()),
+        state: given(search.state.clone()),
+        issuer: given(search.issuer.clone()),
+        device: given(search.device.clone()),
+    };
+    let found = console.service.orders(&query).await?;
+    let content = html! {
+        (filter(&search))
+        (table(&found.items))
+        (next("/console/orders", &search.pairs(), found.next.as_deref()))
+    };
+    Ok(page(&visitor, "orders", "Orders", &content))
+}
+
+fn filter(search: &Search) -> Markup {
+    html! {
+        form.filter method="get" action="/console/orders" role="search" {
+            div {
+                label for="device" { "Device (identifier, name or serial number)" }
+                input #device name="device" type="search" value=(search.device) maxlength="256";
+            }
+            div {
+                label for="state" { "State" }
+                select #state name="state" {
+                    option value="" { "any" }
+                    @for state in STATES {
+                        option value=(state) selected[state == search.state] { (state) }
+                    }
+                }
+            }
+            div {
+                label for="issuer" { "Issuer" }
+                input #issuer name="issuer" value=(search.issuer) maxlength="64";
+            }
+            button { "Search" }
+        }
+    }
+}
+
+fn table(orders: &[OrderView]) -> Markup {
+    if orders.is_empty() {
+        return html! { p { "No order fits. The local issuer has none." } };
+    }
+    html! {
+        div.wide tabindex="0" role="region" aria-label="Table of orders" {
+            table {
+                thead {
+                    tr {
+                        th { "Order" } th { "Names" } th { "State" } th { "Since" } th { "Issuer" }
+                        th.number { "Lost" } th { "What went wrong last" }
+                    }
+                }
+                tbody {
+                    @for order in orders {
+                        tr {
+                            td { a href={ "/console/orders/" (order.id) } { (short(&order.id)) } }
+                            td { (order.names.join(", ")) }
+                            td { (badge(&order.state)) }
+                            td { (moment(&order.since)) }
+                            td { (order.issuer) }
+                            td.number { (order.attempts) }
+                            td.text { @if let Some(problem) = &order.problem { (problem.detail) } }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// `GET /console/orders/ID`.
+pub(in crate::console) async fn show(
+    State(console): Shared,
+    Extension(visitor): Extension<Visitor>,
+    Path(id): Path<String>,
+) -> Answer {
+    let order = console.service.order(&id).await?;
+    let path = format!("/console/orders/{}", order.view.id);
+    let content = html! {
+        (live("order", &path, &told(&order)))
+        @if visitor.actor.role >= Role::Operator { (actions(&visitor, &path, &order.view.state)) }
+    };
+    Ok(page(&visitor, "orders", &format!("Order for {}", order.view.names.join(", ")), &content))
+}
+
+fn told(order: &OrderDetail) -> Markup {
+    let view = &order.view;
+    html! {
+        dl.facts {
+            dt { "State" } dd { (badge(&view.state)) " since " (moment(&view.since)) }
+            dt { "Device" } dd { a href={ "/console/devices/" (view.device) } { (view.device) } }
+            dt { "Issuer" } dd { (view.issuer) }
+            @if let Some(fallback) = &order.fallback { dt { "Takes over" } dd { (fallback) } }
+            @if let Some(due) = &view.due { dt { "Looked at next" } dd { (moment(due)) } }
+            @if let Some(node) = &view.node { dt { "Driven by" } dd { (node) } }
+            @if let Some(url) = &order.url { dt { "At the CA" } dd { code { (url) } } }
+            dt { "Taken" } dd { (moment(&view.created_at)) }
+        }
+        @if let Some(problem) = &view.problem { (words(problem)) }
+        section aria-labelledby="steps" {
+            h2 #steps { "Steps" }
+            ol.story { @for step in &order.steps { li { (moment(&step.at)) p { (step.step) } } } }
+        }
+    }
+}
+
+/// What the CA said, in its own words.
+fn words(problem: &ProblemView) -> Markup {
+    html! {
+        section aria-labelledby="words" {
+            h2 #words { "What went wrong" }
+            div.problem {
+                p { (problem.detail) }
+                @if !problem.acme_type.is_empty() { p { code { (problem.acme_type) } } }
+                @if !problem.subproblems.is_empty() {
+                    ul {
+                        @for each in &problem.subproblems {
+                            li { (each.identifier) " " code { (each.acme_type) } ": " (each.detail) }
+                        }
+                    }
+                }
+                @if let Some(seconds) = problem.retry_after_secs {
+                    p { "It wanted to be asked again after " (seconds) " s." }
+                }
+            }
+        }
+    }
+}
+
+fn actions(visitor: &Visitor, path: &str, state: &str) -> Markup {
+    html! {
+        form.actions method="post" action=(path) {
+            (token(visitor))
+            @match state {
+                "invalid" => button name="action" value="retry" { "Try again" },
+                "issued" => p { "Its certificate is there." },
+                _ => button.danger name="action" value="cancel" data-confirm="Cancel this order?" { "Cancel" },
+            }
+        }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+pub(in crate::console) struct Wish {
+    action: Action,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Action {
+    Retry,
+    Cancel,
+}
+
+/// `POST /console/orders/ID`.
+pub(in crate::console) async fn post(
+    State(console): Shared,
+    Path(id): Path<String>,
+    form: Form<Wish>,
+) -> Result<Response, Trouble> {
+    form.allow(Role::Operator)?;
+    let (service, actor) = (&console.service, &form.visitor.actor);
+    let order = match form.fields.action {
+        Action::Retry => service.retry_order(actor, &id).await?,
+        Action::Cancel => service.cancel_order(actor, &id).await?,
+    };
+    Ok(Redirect::to(&format!("/console/orders/{}", order.view.id)).into_response())
+}
