@@ -16,7 +16,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use brski_registrar::clock::SystemClock;
 use brski_registrar::config::Config;
-use brski_registrar::identity::{RegistrarIdentity, read_certificates};
+use brski_registrar::identity::live::LiveIdentity;
+use brski_registrar::identity::read_certificates;
 use brski_registrar::store::model::{
     Device, DeviceState, Entry, Id, Identity, KnownDevice, Manufacturer, Millis, SeenIdevid, Sha256,
 };
@@ -653,10 +654,13 @@ async fn limits_that_are_full_again_are_removed_in_small_steps() {
     let later = clock.now() + 3_600_000;
     store.commit((0..1200).map(|number| spend(number, 1000)).collect(), vec![]).await.unwrap();
     store.commit(vec![spend(9999, later)], vec![]).await.unwrap();
+    let now = Millis(clock.now());
+    let identity = LiveIdentity::open(&config.identity, &*store, now).await.unwrap();
+    let identity = Arc::new(identity);
     let keeper = Keeper {
         store: Arc::<SqliteStore>::clone(&store),
         clock,
-        identity: Arc::new(RegistrarIdentity::load(&config.identity).unwrap()),
+        identity,
         node: "node".to_owned(),
         config: Arc::new(ArcSwap::from_pointee(config)),
     };
