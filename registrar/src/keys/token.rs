@@ -264,7 +264,7 @@ impl TokenKey {
         let parameters = PkcsPssParams {
             hash_alg: MechanismType::SHA256,
             mgf: PkcsMgfType::MGF1_SHA256,
-            s_len: SALT_OCTETS.try_into().map_err(|_| SignError::Signing)?,
+            s_len: SALT_OCTETS.into(),
         };
         let signed = self.sign_with(&Mechanism::Sha256RsaPkcsPss(parameters), message);
         self.checked(message, self.told(signed)?)
