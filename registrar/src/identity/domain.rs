@@ -24,7 +24,7 @@ use crate::store::model::{Millis, OwnRecords, RootChange, Sha256, hex};
 /// How many octets of a key's SHA-256 name its file.
 const NAME_OCTETS: usize = 8;
 /// What a key in a token is called where its URI names no object.
-const LABEL: &str = "domain-ca";
+const LABEL: &str = "root";
 
 /// Why the domain CA did not do it.
 #[derive(Debug, Error)]
