@@ -11,6 +11,7 @@ use brski_registrar::config::{LocalConfig, Profile, RenewKey, ServerKeygen};
 use brski_registrar::http::crl::{self, Lists};
 use brski_registrar::issue::local::LocalIssuer;
 use brski_registrar::issue::{ApprovedCsr, Issuer as _, Submission};
+use brski_registrar::keys::KeyPlace;
 use brski_registrar::observe::metrics::Metrics;
 use brski_registrar::policy::admission::readmit_stored;
 use brski_registrar::store::model::{
@@ -55,7 +56,7 @@ impl Ca {
         std::fs::write(folder.path().join("ca.key"), key.serialize_pem())?;
         let config = LocalConfig {
             certificate: folder.path().join("ca.pem"),
-            key: folder.path().join("ca.key"),
+            key: KeyPlace::File(folder.path().join("ca.key")),
             validity_days: 30,
             crl_url: Some("http://registrar.example.org/crl/local.crl".into()),
         };
@@ -283,7 +284,7 @@ async fn openssl_reads_the_revocation_list_and_refuses_what_is_on_it() -> anyhow
         "local",
         &LocalConfig {
             certificate: ca.folder.path().join("ca.pem"),
-            key: ca.folder.path().join("ca.key"),
+            key: KeyPlace::File(ca.folder.path().join("ca.key")),
             validity_days: 30,
             crl_url: None,
         },
