@@ -701,10 +701,11 @@ async fn limits_that_are_full_again_are_removed_in_small_steps() {
     store.commit(vec![spend(9999, later)], vec![]).await.unwrap();
     let now = Millis(clock.now());
     let identity = LiveIdentity::open(&config.identity, &*store, now).await.unwrap();
+    let identity = Arc::new(identity);
     let keeper = Keeper {
         store: Arc::<SqliteStore>::clone(&store),
         clock,
-        identity: Arc::new(identity),
+        identity,
         node: "node".to_owned(),
         config: Arc::new(ArcSwap::from_pointee(config)),
     };

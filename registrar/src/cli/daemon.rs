@@ -9,6 +9,7 @@ use super::Failed;
 use super::options::{ConfigOption, ReadOptions, print_json};
 use crate::admin::api::own::IdentityView;
 use crate::admin::api::status::{ConsoleLink, Counters, Reloaded};
+use crate::admin::client::Client;
 use crate::clock::SystemClock;
 use crate::config::check::Daemon;
 use crate::config::{Config, Database};
@@ -55,6 +56,11 @@ pub(super) async fn check(file: &Path) -> Result<(), Failed> {
     }
     if !problems.is_empty() {
         return Err(problems.into());
+    }
+    if daemon == Daemon::Running {
+        let client = Client::open(config).await?;
+        let IdentityView { certificate, origin, .. } = client.get("/v1/identity", &()).await?;
+        eprintln!("the certificate in use is from the {origin}, until {}", certificate.not_after);
     }
     println!("ok");
     Ok(())

@@ -24,7 +24,7 @@ use crate::store::model::{Millis, OwnRecords, RootChange, Sha256, hex};
 /// How many octets of a key's SHA-256 name its file.
 const NAME_OCTETS: usize = 8;
 /// What a key in a token is called where its URI names no object.
-const LABEL: &str = "domain-ca";
+const LABEL: &str = "root";
 
 /// Why the domain CA did not do it.
 #[derive(Debug, Error)]
@@ -44,9 +44,9 @@ pub enum DomainError {
     )]
     ForeignKey {
         /// What the configuration names.
-        configured: KeyPlace,
+        configured: Box<KeyPlace>,
         /// Where the key of a root is that took over.
-        beside: KeyPlace,
+        beside: Box<KeyPlace>,
         /// SHA-256 of the root's SubjectPublicKeyInfo.
         root: String,
     },
@@ -94,7 +94,8 @@ pub fn key(files: &IdentityFiles, root: &Certificate) -> Result<Key, DomainError
         return Ok(key);
     }
     let root = Sha256::of(root.spki_der()).to_string();
-    Err(DomainError::ForeignKey { configured: configured.clone(), beside, root })
+    let configured = Box::new(configured.clone());
+    Err(DomainError::ForeignKey { configured, beside: Box::new(beside), root })
 }
 
 /// Where the key of a later root is kept: beside the first one's, under a name that its public key gives.

@@ -7,10 +7,12 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
+use std::time::{Duration, Instant};
 
 use aws_lc_rs::digest;
-use brski_voucher::signature::{SignError, SignatureAlgorithm, Signer};
+use brski_voucher::signature::{SignError, SignatureAlgorithm, Signer, verify_signed};
 use cryptoki::context::{CInitializeArgs, CInitializeFlags, Pkcs11};
 use cryptoki::error::{Error, RvError};
 use cryptoki::mechanism::rsa::{PkcsMgfType, PkcsPssParams};
@@ -34,6 +36,8 @@ const P256: &[u8] = &[6, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 3, 1, 7];
 const P384: &[u8] = &[6, 5, 0x2b, 0x81, 4, 0, 0x22];
 /// The salt of RSA with PSS and SHA-256, in octets.
 const SALT_OCTETS: u64 = 32;
+/// How long a module is left alone that was begun anew and did not find the token.
+const PAUSE: Duration = Duration::from_secs(1);
 /// How many octets a PIN file may have.
 const PIN_OCTETS: u64 = 256;
 
@@ -134,6 +138,8 @@ pub struct TokenKey {
 struct Open {
     session: Session,
     key: ObjectHandle,
+    /// How often modules had been begun anew when it was opened: after that its handles mean something else.
+    beginning: u64,
 }
 
 impl TokenKey {
@@ -142,6 +148,7 @@ impl TokenKey {
     /// # Errors
     /// [`TokenError`].
     pub(super) fn open(uri: &TokenUri) -> Result<Self, TokenError> {
+        let _using = using();
         let open = Open::new(uri)?;
         let (spki, algorithm) = public_key(&open.session, uri)?;
         Ok(Self { uri: uri.clone(), spki, algorithm, open: Mutex::new(Some(open)) })
@@ -152,6 +159,7 @@ impl TokenKey {
     /// # Errors
     /// [`TokenError::There`] if there is one of that label.
     pub(super) fn make(uri: &TokenUri) -> Result<Self, TokenError> {
+        let using = using();
         let session = login(uri, Access::Writing)?;
         let failed = |source| TokenError::Failed { token: uri.token.clone(), source };
         let label = uri.object.clone().unwrap_or_default();
@@ -181,6 +189,7 @@ impl TokenKey {
             .generate_key_pair(&Mechanism::EccKeyPairGen, &of_public, &of_private)
             .map_err(failed)?;
         drop(session);
+        drop(using);
         Self::open(uri)
     }
 
@@ -189,22 +198,56 @@ impl TokenKey {
         TokenError::Kind { object: wanted(&self.uri) }
     }
 
-    /// Signs, with a new session if the token lost the one before.
+    /// Signs, with a new session if the token lost the one before; with a module begun anew if it does not see the
+    /// token any more, since some look for tokens at their beginning alone.
     fn sign_with(&self, mechanism: &Mechanism<'_>, data: &[u8]) -> Result<Vec<u8>, TokenError> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(Open { session, key }) = &*open
-            && let Ok(signature) = session.sign(mechanism, *key, data)
-        {
-            return Ok(signature);
-        }
-        // Closed before another one is opened: the last one's end logs out.
-        *open = None;
+        let anew = {
+            let _using = using();
+            if let Some(known) = open.take_if(|known| known.is_stale()) {
+                // Its handle is somebody else's now, and must not be closed.
+                std::mem::forget(known.session);
+            }
+            if let Some(Open { session, key, .. }) = &*open
+                && let Ok(signature) = session.sign(mechanism, *key, data)
+            {
+                return Ok(signature);
+            }
+            *open = None;
+            self.sign_anew(mechanism, data)
+        };
+        let (new, signature) = match anew {
+            Err(TokenError::NoToken { .. }) if begin_anew(&self.uri.module) => {
+                let _using = using();
+                self.sign_anew(mechanism, data)?
+            }
+            result => result?,
+        };
+        *open = Some(new);
+        Ok(signature)
+    }
+
+    fn sign_anew(
+        &self,
+        mechanism: &Mechanism<'_>,
+        data: &[u8],
+    ) -> Result<(Open, Vec<u8>), TokenError> {
         let new = Open::new(&self.uri)?;
         let signature = new.session.sign(mechanism, new.key, data);
         let signature = signature
             .map_err(|source| TokenError::Failed { token: self.uri.token.clone(), source })?;
-        *open = Some(new);
-        Ok(signature)
+        Ok((new, signature))
+    }
+
+    /// The signature, if it is of this key: what a token gives is not believed, since handles may change their meaning.
+    fn checked(&self, message: &[u8], signature: Vec<u8>) -> Result<Vec<u8>, SignError> {
+        match verify_signed(&self.spki, message, &signature) {
+            Ok(()) => Ok(signature),
+            Err(error) => {
+                tracing::error!(key = %wanted(&self.uri), "the token signed with another key: {error}");
+                Err(SignError::Signing)
+            }
+        }
     }
 
     fn elliptic(
@@ -214,16 +257,17 @@ impl TokenKey {
     ) -> Result<Vec<u8>, SignError> {
         let digest = digest::digest(hash, message);
         let raw = self.told(self.sign_with(&Mechanism::Ecdsa, digest.as_ref()))?;
-        public::signature(&raw).ok_or(SignError::Signing)
+        self.checked(message, public::signature(&raw).ok_or(SignError::Signing)?)
     }
 
     fn pss(&self, message: &[u8]) -> Result<Vec<u8>, SignError> {
         let parameters = PkcsPssParams {
             hash_alg: MechanismType::SHA256,
             mgf: PkcsMgfType::MGF1_SHA256,
-            s_len: SALT_OCTETS.try_into().map_err(|_| SignError::Signing)?,
+            s_len: SALT_OCTETS.into(),
         };
-        self.told(self.sign_with(&Mechanism::Sha256RsaPkcsPss(parameters), message))
+        let signed = self.sign_with(&Mechanism::Sha256RsaPkcsPss(parameters), message);
+        self.checked(message, self.told(signed)?)
     }
 
     /// Whoever asks for a signature hears little; the log has the reason.
@@ -247,7 +291,11 @@ impl Open {
     fn new(uri: &TokenUri) -> Result<Self, TokenError> {
         let session = login(uri, Access::Reading)?;
         let key = find(&session, uri, ObjectClass::PRIVATE_KEY)?;
-        Ok(Self { session, key })
+        Ok(Self { session, key, beginning: BEGINNINGS.load(Ordering::Acquire) })
+    }
+
+    fn is_stale(&self) -> bool {
+        self.beginning != BEGINNINGS.load(Ordering::Acquire)
     }
 }
 
@@ -264,7 +312,10 @@ impl Signer for TokenKey {
         match self.algorithm {
             SignatureAlgorithm::EcdsaSha256 => self.elliptic(&digest::SHA256, message),
             SignatureAlgorithm::EcdsaSha384 => self.elliptic(&digest::SHA384, message),
-            _ => self.told(self.sign_with(&Mechanism::Sha256RsaPkcs, message)),
+            _ => {
+                let signed = self.sign_with(&Mechanism::Sha256RsaPkcs, message);
+                self.checked(message, self.told(signed)?)
+            }
         }
     }
 }
@@ -330,6 +381,36 @@ enum Access {
 /// The modules of this process, each initialised once; they stay as long as it does.
 static MODULES: Mutex<Option<HashMap<PathBuf, Pkcs11>>> = Mutex::new(None);
 
+/// Held while a module is used, and alone while one is begun anew, when no call may run.
+static USE: RwLock<()> = RwLock::new(());
+/// How often modules were begun anew.
+static BEGINNINGS: AtomicU64 = AtomicU64::new(0);
+/// When one was begun anew last.
+static LAST: Mutex<Option<Instant>> = Mutex::new(None);
+
+fn using() -> RwLockReadGuard<'static, ()> {
+    USE.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Ends a module, so that the next use begins it anew; not more often than once a second.
+fn begin_anew(path: &Path) -> bool {
+    let _alone = USE.write().unwrap_or_else(PoisonError::into_inner);
+    let mut last = LAST.lock().unwrap_or_else(PoisonError::into_inner);
+    if last.is_some_and(|last| last.elapsed() < PAUSE) {
+        return false;
+    }
+    *last = Some(Instant::now());
+    let mut modules = MODULES.lock().unwrap_or_else(PoisonError::into_inner);
+    let Some(module) = modules.as_mut().and_then(|modules| modules.remove(path)) else {
+        return false;
+    };
+    BEGINNINGS.fetch_add(1, Ordering::AcqRel);
+    if let Err(error) = module.finalize() {
+        tracing::warn!(module = %path.display(), %error, "the PKCS#11 module does not end");
+    }
+    true
+}
+
 fn module(path: &Path) -> Result<Pkcs11, TokenError> {
     let mut modules = MODULES.lock().unwrap_or_else(PoisonError::into_inner);
     let modules = modules.get_or_insert_default();
@@ -351,6 +432,7 @@ fn module(path: &Path) -> Result<Pkcs11, TokenError> {
 /// # Errors
 /// [`TokenError`].
 pub(super) fn rename(from: &TokenUri, to: &TokenUri) -> Result<(), TokenError> {
+    let _using = using();
     let session = login(from, Access::Writing)?;
     let label = label_of(to.object.as_deref().unwrap_or_default());
     let failed = |source| TokenError::Failed { token: from.token.clone(), source };

@@ -1,5 +1,6 @@
 //! The local issuer's certificates and its revocation list, judged by OpenSSL.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
@@ -53,7 +54,9 @@ impl Ca {
         parameters.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         let key = KeyPair::generate()?;
         std::fs::write(folder.path().join("ca.pem"), parameters.self_signed(&key)?.pem())?;
-        std::fs::write(folder.path().join("ca.key"), key.serialize_pem())?;
+        let file = folder.path().join("ca.key");
+        std::fs::write(&file, key.serialize_pem())?;
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600))?;
         let config = LocalConfig {
             certificate: folder.path().join("ca.pem"),
             key: KeyPlace::File(folder.path().join("ca.key")),

@@ -1,9 +1,11 @@
 //! The registrar's certificate is renewed with the same key, and nobody notices but those who look.
 
+use std::process::Command;
 use std::time::Duration;
 
 use brski_lab::pledge::journey::{self, Label};
 use brski_lab::process;
+use brski_tests::programs;
 use brski_tests::site::{self, edit, json};
 use brski_voucher::certificate::{CMC_RA, Certificate, SERVER_AUTH};
 
@@ -33,6 +35,12 @@ async fn a_renewed_certificate_is_served_at_once_and_ends_no_connection() -> any
     journey::run(&site.lab.pledge("YEARS-2")?, address, &Label::default()).await?;
     let status = site.site().command::<&str>("status", &[]).await?;
     assert!(status.contains("certificate  from the store, until "), "{status}");
+    let check = Command::new(programs::ours("registrar")?)
+        .args(["check", "--config"])
+        .arg(site.site().config())
+        .output()?;
+    let said = String::from_utf8_lossy(&check.stderr);
+    assert!(said.contains("the certificate in use is from the store, until "), "{said}");
     Ok(())
 }
 

@@ -205,20 +205,23 @@ fn what_is_wrong_with_a_token_is_said_by_name_and_without_the_pin() -> anyhow::R
     std::fs::remove_file(&pin)?;
     check("cannot be read")?;
     made.token.write_pin(PIN)?;
-    edit(folder, "object=registrar", "object=nobody")?;
-    check("has no private key \"nobody\"")?;
-    edit(folder, "object=nobody", "object=domain-ca")?;
-    check("is of another key than")?;
-    edit(folder, "token=years;object=domain-ca?", "token=lost;object=registrar?")?;
-    check("no token is called \"lost\"")?;
-    edit(folder, "token=lost;object=registrar?", "token=years;object=registrar?")?;
-    edit(folder, MODULE, "/usr/lib/none.so")?;
-    check("the PKCS#11 module /usr/lib/none.so cannot be used")?;
-    edit(
-        folder,
-        "/usr/lib/none.so&pin-source=file:",
-        &format!("{MODULE}&pin-value=wrong-pin-55#"),
-    )?;
+    // The comment above the key has another token.
+    let uri = |token: &str, object: &str, module: &str| {
+        format!("token={token};object={object}?module-path={module}&pin-source=file:")
+    };
+    let right = uri("years", "registrar", MODULE);
+    for (wrong, reason) in [
+        (uri("years", "nobody", MODULE), "has no private key \"nobody\""),
+        (uri("years", "domain-ca", MODULE), "is of another key than"),
+        (uri("lost", "registrar", MODULE), "no token is called \"lost\""),
+        (uri("years", "registrar", "/usr/lib/none.so"), "/usr/lib/none.so cannot be used"),
+    ] {
+        edit(folder, &right, &wrong)?;
+        check(reason)?;
+        edit(folder, &wrong, &right)?;
+    }
+    let with_pin = right.replace("pin-source=file:", "pin-value=wrong-pin-55#");
+    edit(folder, &right, &with_pin)?;
     check("has a pin-value")?;
     Ok(())
 }
