@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
+use brski_voucher::encoding::Encoding;
 use clap::{Args, Parser, Subcommand};
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivatePkcs8KeyDer};
@@ -119,6 +120,15 @@ struct PledgeArguments {
     /// The EST label
     #[arg(long, value_parser = brski_est::path::Label::parse)]
     label: Option<brski_est::path::Label>,
+    /// How it writes its voucher request: cms, jws or cose
+    #[arg(long, value_parser = encoding, default_value = "cms")]
+    encoding: Encoding,
+}
+
+fn encoding(word: &str) -> Result<Encoding, String> {
+    let all = [Encoding::Cms, Encoding::Jws, Encoding::Cose];
+    let found = all.into_iter().find(|encoding| encoding.as_str() == word);
+    found.ok_or_else(|| "it is none of cms, jws, cose".to_owned())
 }
 
 /// Runs the command of this process's arguments.
@@ -282,7 +292,10 @@ fn address(url: &str) -> anyhow::Result<SocketAddr> {
 async fn pledge(arguments: &PledgeArguments) -> anyhow::Result<ExitCode> {
     let manufacturer = certificate(&arguments.dir.join("ca.pem"))?;
     let idevid = credential(&arguments.dir, &format!("idevid-{}", arguments.serial))?;
-    let pledge = Pledge::new(idevid, &manufacturer)?;
+    // In COSE a voucher does not carry its signer's certificate, so the device has it from the factory.
+    let signer = certificate(&arguments.dir.join("voucher-signer.pem"))?;
+    let pledge =
+        Pledge::new(idevid, &manufacturer)?.writing(arguments.encoding).knowing(&signer)?;
     let label = Label::new(arguments.label.clone());
     let enrolled = match &arguments.registrar {
         Some(url) => journey::run(&pledge, address(url)?, &label).await?,

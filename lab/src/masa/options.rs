@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use brski_est::authentication::Credentials;
+use brski_voucher::artefact::Directions;
 use rustls_pki_types::CertificateDer;
 
 /// What a MASA is like, from its start on.
@@ -18,6 +19,8 @@ pub struct MasaOptions {
     pub log: LogStyle,
     /// How long a voucher without a nonce lasts (RFC 8995 §5.6).
     pub lifetime: Duration,
+    /// Where its vouchers send pledges.
+    pub directions: Directions,
 }
 
 impl Default for MasaOptions {
@@ -28,6 +31,7 @@ impl Default for MasaOptions {
             clients: None,
             log: LogStyle::default(),
             lifetime: Duration::from_secs(20 * 60),
+            directions: Directions::default(),
         }
     }
 }

@@ -77,13 +77,13 @@ pub(super) fn issue(
         shared.log.note(serial, &shared.authority, nonce.clone(), assertion.as_str(), at);
     }
     shared.log.note(serial, &pinned, nonce, assertion.as_str(), at);
-    let encoding = request.encoding();
+    let (encoding, directions) = (request.encoding(), &shared.options.directions);
     let signed = match misbehaviour {
         Misbehaviour::WrongSigner => {
             let (key, certificate) = stranger()?;
-            voucher.sign_as(encoding, &key, &[certificate], at)
+            voucher.sign_with(directions, encoding, &key, &[certificate], at)
         }
-        _ => voucher.sign_as(encoding, &shared.signer, &shared.signer_chain, at),
+        _ => voucher.sign_with(directions, encoding, &shared.signer, &shared.signer_chain, at),
     };
     signed.map_err(|error| error.to_string())
 }

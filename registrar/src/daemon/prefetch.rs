@@ -15,7 +15,7 @@ use crate::flow::{Visit, voucher};
 use crate::http::app::App;
 use crate::http::brski::ask::{Question, ask};
 use crate::masa::client::Operation;
-use crate::store::model::{Identity, NoncelessVoucher};
+use crate::store::model::{DeviceState, Identity, NoncelessVoucher};
 use crate::store::{Change, Conflict, StoreError};
 
 /// How often the store is asked what is due.
@@ -68,7 +68,9 @@ pub(super) async fn fetch(app: &App, row: NoncelessVoucher) -> Result<(), StoreE
     let directory = app.manufacturers.load();
     let manufacturer = known.identity.manufacturer().and_then(|id| directory.by_id(id));
     let serial = known.identity.serial().and_then(|serial| SerialNumber::parse(serial).ok());
-    let (Some(manufacturer), Some(serial)) = (manufacturer, serial) else {
+    let is_barred = matches!(known.device.state, DeviceState::Retired | DeviceState::Blocked);
+    let (Some(manufacturer), Some(serial), false) = (manufacturer, serial, is_barred) else {
+        // Nobody will ask for it any more.
         return app.store.commit(remove(&row), Vec::new()).await;
     };
     let idevid = seen(&known.identity);

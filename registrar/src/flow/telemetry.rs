@@ -42,7 +42,7 @@ pub fn read(body: &[u8]) -> Result<Report, Refusal> {
 }
 
 fn cut(text: &str, most: usize) -> String {
-    text.chars().take(most).map(|each| if each.is_control() { ' ' } else { each }).collect()
+    text.chars().take(most).collect()
 }
 
 impl Report {
@@ -160,7 +160,7 @@ mod tests {
         let report = read(body).unwrap();
         assert!(!report.status.status());
         let detail = report.detail();
-        assert_eq!(detail, "r ; {\"a\":1}; members not known: Status, more");
+        assert_eq!(detail, "r\u{7}; {\"a\":1}; members not known: Status, more");
     }
 
     #[test]

@@ -29,7 +29,7 @@ use tracing::{Instrument as _, debug_span};
 
 use super::Masa;
 use super::address::{HostRule, host_rule, is_public};
-use super::error::{MasaError, Remedy};
+use super::error::Remedy;
 use super::tls::Configurations;
 use crate::entropy::random_bytes;
 use crate::flow::fault::Fault;
@@ -38,6 +38,8 @@ use crate::observe::metrics::Metrics;
 use crate::observe::metrics::labels::{Outcome, Phase};
 use crate::secret::{SecretFile, credentials_folder};
 use crate::store::model::Manufacturer;
+
+pub use super::error::MasaError;
 
 /// The longest answer that is read, in octets.
 pub(super) const ANSWER_OCTETS: usize = 64 * 1024;

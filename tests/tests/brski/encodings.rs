@@ -5,7 +5,7 @@ use brski_lab::masa::{MasaOptions, Pinning};
 use brski_lab::pledge::Pledge;
 use brski_lab::pledge::journey::{self, Label};
 use brski_tests::site::{self, Plan, TestSite, edit};
-use brski_voucher::artefact::{RegistrarRequest, Voucher};
+use brski_voucher::artefact::{Directions, RegistrarRequest, Voucher};
 use brski_voucher::encoding::{Encoding, Strictness};
 use brski_voucher::verify::Unverified;
 use brski_voucher::{media_type, path};
@@ -153,6 +153,25 @@ async fn what_is_shown_of_the_chain_is_what_shall_be_pinned() -> anyhow::Result<
             &Label::default(),
         )
         .await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn where_a_voucher_sends_the_pledge_is_passed_through() -> anyhow::Result<()> {
+    let url = "https://config.example.com/7?a=b".to_owned();
+    let directions = Directions {
+        est_domain: Some("est.example.com".to_owned()),
+        additional_configuration_url: Some(url.clone()),
+    };
+    let masa = MasaOptions { directions, ..MasaOptions::default() };
+    let site = start(plan(masa, &[]), &[]).await?;
+    for encoding in ALL {
+        let (answer, _) = ask(&site, &pledge(&site, encoding)?).await?;
+        let voucher =
+            Unverified::<Voucher>::parse_as(&answer.body, encoding, Strictness::Standard)?;
+        assert_eq!(voucher.content().est_domain(), Some("est.example.com"));
+        assert_eq!(voucher.content().additional_configuration_url(), Some(url.as_str()));
     }
     Ok(())
 }

@@ -103,6 +103,22 @@ async fn one_is_renewed_before_it_ends_and_not_given_after() -> anyhow::Result<(
 }
 
 #[tokio::test]
+async fn none_is_kept_of_a_device_that_was_barred() -> anyhow::Result<()> {
+    let masa = MasaOptions { lifetime: Duration::from_secs(6), ..MasaOptions::default() };
+    let site = site("BARRED", masa, &[]).await?;
+    site.site().command("voucher prefetch", &["BARRED"]).await?;
+    site.site().command("device block", &["BARRED"]).await?;
+    let gone = process::until(Duration::from_secs(20), async || {
+        let listed = json(site.site(), "voucher list", &[]).await.ok()?;
+        listed.as_array().is_some_and(Vec::is_empty).then_some(())
+    });
+    assert!(gone.await.is_some(), "it is renewed for nobody");
+    let error = site.site().command("voucher prefetch", &["BARRED"]).await.unwrap_err();
+    assert!(error.to_string().contains("blocked"), "{error}");
+    Ok(())
+}
+
+#[tokio::test]
 async fn one_is_asked_for_again_where_the_masa_did_not_give_it() -> anyhow::Result<()> {
     let site = start(plan(MasaOptions::default(), &[]), &[]).await?;
     site.site().command("device allow", &["UNSOLD", "--manufacturer", "lab-devices"]).await?;

@@ -22,7 +22,7 @@ use crate::signature::{SignError, Signer};
 
 pub use pledge_request::{PledgeRequest, PledgeRequestFields, Proximity};
 pub use registrar_request::{RegistrarRequest, RegistrarRequestFields};
-pub use voucher::{Binding, Voucher, VoucherFields};
+pub use voucher::{Binding, Directions, Voucher, VoucherFields};
 
 /// The longest nonce that is read, in octets.
 const NONCE_OCTETS: usize = 128;

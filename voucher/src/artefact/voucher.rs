@@ -180,6 +180,15 @@ pub struct VoucherFields {
     pub domain_cert_revocation_checks: Option<bool>,
 }
 
+/// Where a voucher sends its pledge (draft-ietf-anima-rfc8366bis §5, draft-ietf-anima-brski-cloud).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Directions {
+    /// The EST server that the pledge shall enroll with.
+    pub est_domain: Option<String>,
+    /// Where the pledge finds more configuration.
+    pub additional_configuration_url: Option<String>,
+}
+
 impl VoucherFields {
     /// Signs it with a MASA's key, in CMS. `chain`: the voucher signer's certificate first. `at`: the signing time.
     ///
@@ -205,6 +214,21 @@ impl VoucherFields {
         chain: &[Certificate],
         at: UnixTime,
     ) -> Result<Vec<u8>, SignError> {
+        self.sign_with(&Directions::default(), encoding, signer, chain, at)
+    }
+
+    /// Signs it as [`sign_as`](Self::sign_as) does, with where the pledge shall go.
+    ///
+    /// # Errors
+    /// [`SignError`].
+    pub fn sign_with(
+        &self,
+        directions: &Directions,
+        encoding: Encoding,
+        signer: &dyn Signer,
+        chain: &[Certificate],
+        at: UnixTime,
+    ) -> Result<Vec<u8>, SignError> {
         let (nonce, expires_on, last_renewal_date) = match &self.binding {
             Binding::Nonce(nonce) => (Some(nonce.clone()), None, None),
             Binding::ExpiresOn(expires_on) => (None, Some(*expires_on), None),
@@ -224,7 +248,12 @@ impl VoucherFields {
                 Leaf::DomainCertRevocationChecks,
                 self.domain_cert_revocation_checks.map(Value::Flag),
             )
-            .with(Leaf::LastRenewalDate, last_renewal_date.map(date).transpose()?);
+            .with(Leaf::LastRenewalDate, last_renewal_date.map(date).transpose()?)
+            .with(
+                Leaf::AdditionalConfigurationUrl,
+                directions.additional_configuration_url.clone().map(Value::Text),
+            )
+            .with(Leaf::EstDomain, directions.est_domain.clone().map(Value::Text));
         super::sign(&leaves, Module::Voucher, encoding, signer, chain, at)
     }
 }
