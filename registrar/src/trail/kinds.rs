@@ -175,7 +175,7 @@ mod tests {
     fn found() -> BTreeSet<String> {
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
         let mut found = BTreeSet::new();
-        for folder in ["flow", "admin", "http", "issue", "trail", "policy", "identity"] {
+        for folder in ["flow", "admin", "http", "issue", "trail", "policy", "identity", "daemon"] {
             words_of_the_source(&source.join(folder), &mut found);
         }
         found

@@ -14,8 +14,8 @@ const VERSIONS: [(&str, &str); 7] = [
         "V5__certificate_authorities",
         include_str!("../../../migrations/V5__certificate_authorities.sql"),
     ),
-    ("V7__node_settings", include_str!("../../../migrations/V7__node_settings.sql")),
     ("V6__account_keys", include_str!("../../../migrations/V6__account_keys.sql")),
+    ("V7__node_settings", include_str!("../../../migrations/V7__node_settings.sql")),
 ];
 
 /// The newest version that this program knows.
