@@ -155,8 +155,11 @@ fn distribution(area: &Area<'_>, latencies: &Histogram<u64>) -> Drawn {
     Ok(())
 }
 
-/// 1 is 90 %, 2 is 99 %.
+/// 1 is 90 %, 2 is 99 %; what lies between has no number that says anything.
 fn percent(nines: f64) -> String {
+    if (nines - nines.round()).abs() > 0.01 {
+        return String::new();
+    }
     let percent = 100.0 * (1.0 - 10_f64.powf(-nines));
     let text = format!("{percent:.3}");
     format!("{} %", text.trim_end_matches('0').trim_end_matches('.'))
@@ -220,5 +223,6 @@ mod tests {
     fn shares_are_told_in_percent() {
         let told: Vec<String> = [0.0, 1.0, 2.0, 3.0, 5.0].into_iter().map(percent).collect();
         assert_eq!(told, ["0 %", "90 %", "99 %", "99.9 %", "99.999 %"]);
+        assert_eq!(percent(1.5), "");
     }
 }
