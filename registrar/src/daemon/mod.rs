@@ -121,18 +121,11 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         let bounds = Bounds::new(ADMIN_CONNECTIONS, limits.timeouts, metrics, Listener::Admin);
         tasks.spawn(admin_listener.run(admin, shown, bounds, stopped.clone()));
     }
-    tasks.spawn(Arc::clone(&daemon).follow(stopped.clone()));
-    tasks.spawn(Arc::clone(&daemon.agreement).run(stopped.clone()));
-    tasks.spawn(prefetch::run(Arc::clone(&app), stopped.clone()));
     resume::approved(&app).await;
-    let keeper = Arc::new(keeper(&app));
-    let keeping = Arc::clone(&keeper);
-    let ending = stopped.clone();
-    tasks.spawn(async move { keeping.run(ending).await });
+    let keeper = caretakers(&daemon, &stopped, &mut tasks);
     if let Some(announcement) = announcement {
         tasks.spawn(announcement.run(stopped.clone()));
     }
-    tasks.spawn(custodian(&app).run(stopped.clone()));
     let router = router(app).merge(lists);
     tasks.spawn(async move {
         let _listening = health.listening();
@@ -157,6 +150,23 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     remove_socket(&socket_path);
     log.end().await;
     Ok(())
+}
+
+/// Starts what works beside the listeners; gives the keeper of the trail, which ends last.
+fn caretakers(
+    daemon: &Arc<Daemon>,
+    stopped: &watch::Receiver<bool>,
+    tasks: &mut JoinSet<()>,
+) -> Arc<Keeper> {
+    let app = &daemon.app;
+    tasks.spawn(Arc::clone(daemon).follow(stopped.clone()));
+    tasks.spawn(Arc::clone(&daemon.agreement).run(stopped.clone()));
+    tasks.spawn(prefetch::run(Arc::clone(app), stopped.clone()));
+    tasks.spawn(custodian(app).run(stopped.clone()));
+    let keeper = Arc::new(keeper(app));
+    let (keeping, ending) = (Arc::clone(&keeper), stopped.clone());
+    tasks.spawn(async move { keeping.run(ending).await });
+    keeper
 }
 
 /// Lets everything end that runs, at most for `limit`.
