@@ -1,6 +1,7 @@
 //! The commands of `brski-lab`. Results go to stdout, everything else to stderr.
 
 mod est;
+mod faults;
 
 use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::path::{Path, PathBuf};
@@ -36,6 +37,8 @@ enum Command {
     Masa(MasaArguments),
     /// Take one pledge made with 'brski-lab pki' through any registrar
     Pledge(PledgeArguments),
+    /// Lie to a registrar in every way that a pledge, a proxy or a MASA can, and report what became of it
+    Faults(faults::FaultsArguments),
     /// Be an EST client of any server: fetch, enroll, renew
     Est(Box<est::EstArguments>),
 }
@@ -127,6 +130,7 @@ pub fn run() -> ExitCode {
             Command::Pki(arguments) => pki(&arguments),
             Command::Masa(arguments) => masa(&arguments).await,
             Command::Pledge(arguments) => pledge(&arguments).await,
+            Command::Faults(arguments) => faults::faults(&arguments).await,
             Command::Est(arguments) => est::run(*arguments).await,
         }
     });

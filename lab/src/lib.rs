@@ -5,6 +5,7 @@
 
 pub mod cli;
 pub mod est;
+pub mod fault;
 pub mod http;
 pub mod masa;
 pub mod pebble;
