@@ -1,6 +1,7 @@
 //! The commands of `brski-lab`. Results go to stdout, everything else to stderr.
 
 mod est;
+mod faults;
 mod join;
 mod load;
 
@@ -41,6 +42,8 @@ enum Command {
     Pledge(PledgeArguments),
     /// Be a join proxy: carry pledges' connections to a registrar, and say so by mDNS
     Proxy(join::ProxyArguments),
+    /// Lie to a registrar in every way that a pledge, a proxy or a MASA can, and report what became of it
+    Faults(faults::FaultsArguments),
     /// Be an EST client of any server: fetch, enroll, renew
     Est(Box<est::EstArguments>),
     /// Put load on an EST server or a registrar, and measure what it bears
@@ -149,6 +152,7 @@ pub fn run() -> ExitCode {
             Command::Masa(arguments) => masa(&arguments).await,
             Command::Pledge(arguments) => pledge(&arguments).await,
             Command::Proxy(arguments) => join::proxy(arguments).await,
+            Command::Faults(arguments) => faults::faults(&arguments).await,
             Command::Est(arguments) => est::run(*arguments).await,
             Command::Load(arguments) => load::run(*arguments).await,
         }

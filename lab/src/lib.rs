@@ -6,6 +6,7 @@
 pub mod cli;
 pub mod discovery;
 pub mod est;
+pub mod fault;
 pub mod http;
 pub mod load;
 pub mod masa;

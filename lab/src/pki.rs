@@ -21,6 +21,11 @@ const FOREVER: OffsetDateTime = datetime!(9999-12-31 23:59:59 UTC);
 /// When the lab's factories were built.
 const FOUNDED: OffsetDateTime = datetime!(2020-01-01 00:00:00 UTC);
 
+/// When some of what they made had ended.
+const CLOSED: OffsetDateTime = datetime!(2021-01-01 00:00:00 UTC);
+/// A time that nobody here sees.
+const FAR: OffsetDateTime = datetime!(2999-01-01 00:00:00 UTC);
+
 /// A certificate and its key.
 #[derive(Debug)]
 pub struct Credential {
@@ -40,6 +45,47 @@ impl Credential {
 impl Clone for Credential {
     fn clone(&self) -> Self {
         Self { certificate: self.certificate.clone(), key: self.key.clone_key() }
+    }
+}
+
+/// What an IDevID says, right or not.
+#[derive(Clone, Copy, Debug)]
+pub struct IdevidOdds<'a> {
+    serial: Option<&'a str>,
+    masa_url: Option<&'a str>,
+    validity: (OffsetDateTime, OffsetDateTime),
+}
+
+impl<'a> IdevidOdds<'a> {
+    /// As it should be.
+    #[must_use]
+    pub fn new(serial: &'a str, masa_url: &'a str) -> Self {
+        let validity = (FOUNDED, FOREVER);
+        Self { serial: Some(serial), masa_url: Some(masa_url), validity }
+    }
+
+    /// Its time is over.
+    #[must_use]
+    pub fn expired(self) -> Self {
+        Self { validity: (FOUNDED, CLOSED), ..self }
+    }
+
+    /// Its time has not come.
+    #[must_use]
+    pub fn early(self) -> Self {
+        Self { validity: (FAR, FOREVER), ..self }
+    }
+
+    /// Without a serial number in its subject.
+    #[must_use]
+    pub fn nameless(self) -> Self {
+        Self { serial: None, ..self }
+    }
+
+    /// Without the URL of a MASA.
+    #[must_use]
+    pub fn masaless(self) -> Self {
+        Self { masa_url: None, ..self }
     }
 }
 
@@ -93,7 +139,7 @@ impl Authority {
     /// # Errors
     /// If the library cannot make it.
     pub fn idevid(&self, serial: &str, masa_url: &str) -> Result<Credential, rcgen::Error> {
-        self.idevid_for(serial, masa_url, &KeyPair::generate()?)
+        self.odd_idevid(IdevidOdds::new(serial, masa_url), &KeyPair::generate()?)
     }
 
     /// Makes an IDevID as [`Authority::idevid`] does, for any key.
@@ -106,18 +152,31 @@ impl Authority {
         masa_url: &str,
         key: &KeyPair,
     ) -> Result<Credential, rcgen::Error> {
+        self.odd_idevid(IdevidOdds::new(serial, masa_url), key)
+    }
+
+    /// Makes an IDevID that differs from what RFC 8995 asks for.
+    ///
+    /// # Errors
+    /// If the library cannot make it.
+    pub fn odd_idevid(
+        &self,
+        odds: IdevidOdds<'_>,
+        key: &KeyPair,
+    ) -> Result<Credential, rcgen::Error> {
         let mut parameters = CertificateParams::default();
         parameters.distinguished_name = subject("device, LAB ONLY");
-        let kind = DnType::CustomDnType(SERIAL_NUMBER.to_vec());
-        let value = match serial.try_into() {
-            Ok(printable) => DnValue::PrintableString(printable),
-            Err(_) => DnValue::Utf8String(serial.to_owned()),
-        };
-        parameters.distinguished_name.push(kind, value);
-        parameters.custom_extensions.push(masa_url_extension(masa_url));
+        if let Some(serial) = odds.serial {
+            let kind = DnType::CustomDnType(SERIAL_NUMBER.to_vec());
+            let value = match serial.try_into() {
+                Ok(printable) => DnValue::PrintableString(printable),
+                Err(_) => DnValue::Utf8String(serial.to_owned()),
+            };
+            parameters.distinguished_name.push(kind, value);
+        }
+        parameters.custom_extensions.extend(odds.masa_url.map(masa_url_extension));
         parameters.use_authority_key_identifier_extension = true;
-        parameters.not_before = FOUNDED;
-        parameters.not_after = FOREVER;
+        (parameters.not_before, parameters.not_after) = odds.validity;
         self.issue_for(&parameters, key)
     }
 

@@ -6,12 +6,13 @@
 use std::process::Command;
 
 /// All commands, and the file that holds what they say.
-const COMMANDS: [(&[&str], &str); 13] = [
+const COMMANDS: [(&[&str], &str); 14] = [
     (&[], "brski-lab"),
     (&["up"], "up"),
     (&["pki"], "pki"),
     (&["masa"], "masa"),
     (&["pledge"], "pledge"),
+    (&["faults"], "faults"),
     (&["est"], "est"),
     (&["est", "cacerts"], "est-cacerts"),
     (&["est", "csrattrs"], "est-csrattrs"),
@@ -52,4 +53,29 @@ fn every_command_is_in_the_list() {
             assert!(COMMANDS.iter().any(|(known, _)| *known == path), "{name} {word}");
         }
     }
+}
+
+#[test]
+fn the_list_of_faults_is_one_array_of_what_each_must_meet() {
+    let mut lab = Command::new(env!("CARGO_BIN_EXE_brski-lab"));
+    let output = lab.args(["faults", "--list", "--json"]).output().unwrap();
+    assert!(output.status.success());
+    let listed: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let faults = listed.as_array().expect("it is an array");
+    assert!(faults.len() >= 60, "{}", faults.len());
+    for fault in faults {
+        let keys: Vec<&str> = fault.as_object().unwrap().keys().map(String::as_str).collect();
+        assert_eq!(keys, ["name", "liar", "clause", "status", "event"]);
+    }
+}
+
+#[test]
+fn a_fault_that_nobody_knows_is_refused_by_name() {
+    let mut lab = Command::new(env!("CARGO_BIN_EXE_brski-lab"));
+    let arguments =
+        ["--target", "https://127.0.0.1:1", "--dir", "nowhere", "--only", "no-such-lie"];
+    let output = lab.arg("faults").args(arguments).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("no-such-lie") && said.contains("--list"), "{said}");
 }

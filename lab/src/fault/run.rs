@@ -1,0 +1,85 @@
+//! Tells lies to a registrar, and their honest twins.
+
+use std::time::{Duration, Instant};
+
+use super::report::Finding;
+use super::workshop::{Device, Shot};
+use super::{Fault, Liar, Stage, enroll, request, telemetry};
+use crate::masa::Misbehaviour;
+
+pub use super::workshop::{FaultError, Workshop};
+
+/// How long an honest request may be told to come back.
+const PATIENCE: u32 = 60;
+
+/// Tells one lie, and its honest twin.
+pub async fn run(workshop: &Workshop<'_>, number: usize, fault: Fault) -> Finding {
+    let begin = Instant::now();
+    let serial = format!("{}-{number}", workshop.prefix);
+    let lie = lie(workshop, &format!("{serial}-LIE"), fault).await;
+    workshop.masa.behave(Misbehaviour::None);
+    let twin = twin(workshop, &format!("{serial}-TWIN"), fault.card().stage).await;
+    Finding::new(fault, serial, &lie, &twin, begin.elapsed())
+}
+
+/// What came of a lie or of its twin: the status, or why there is none.
+pub(super) type Outcome = Result<(u16, String), FaultError>;
+
+async fn lie(workshop: &Workshop<'_>, serial: &str, fault: Fault) -> Outcome {
+    let card = fault.card();
+    let mut device = workshop.device(serial).await?;
+    workshop.bring(&mut device, card.stage).await?;
+    let mut shot = workshop.honest(&device, card.stage)?;
+    distort(workshop, fault, &device, &mut shot).await?;
+    let answer = workshop.send(&shot).await?;
+    Ok((answer.status, answer.text()))
+}
+
+async fn distort(
+    workshop: &Workshop<'_>,
+    fault: Fault,
+    device: &Device,
+    shot: &mut Shot,
+) -> Result<(), FaultError> {
+    match (fault.card().liar, fault.card().stage) {
+        (Liar::Masa, _) => {
+            workshop.masa.behave(misbehaviour(fault));
+            Ok(())
+        }
+        (_, Stage::Voucher) => request::distort(workshop, fault, device, shot).await,
+        (_, Stage::VoucherStatus | Stage::EnrollStatus) => {
+            telemetry::distort(workshop, fault, device, shot).await
+        }
+        (_, Stage::Enroll | Stage::Reenroll) => {
+            enroll::distort(workshop, fault, device, shot).await
+        }
+    }
+}
+
+fn misbehaviour(fault: Fault) -> Misbehaviour {
+    match fault {
+        Fault::MasaAway => Misbehaviour::Unavailable,
+        Fault::MasaRefuses => Misbehaviour::Refuses,
+        Fault::MasaNonce => Misbehaviour::WrongNonce,
+        Fault::MasaSerial => Misbehaviour::WrongSerial,
+        Fault::MasaPin => Misbehaviour::WrongPin,
+        Fault::MasaGarbage => Misbehaviour::Garbage,
+        // The other liars leave the MASA as it is.
+        _ => Misbehaviour::None,
+    }
+}
+
+async fn twin(workshop: &Workshop<'_>, serial: &str, stage: Stage) -> Outcome {
+    let mut device = workshop.device(serial).await?;
+    workshop.bring(&mut device, stage).await?;
+    let shot = workshop.honest(&device, stage)?;
+    let mut times = 0;
+    loop {
+        let answer = workshop.send(&shot).await?;
+        times += 1;
+        if answer.status != 202 || times > PATIENCE {
+            return Ok((answer.status, answer.text()));
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+}
