@@ -20,7 +20,7 @@ use crate::http_client::AcmeHttp;
 use crate::instant::InstantAcme;
 use crate::order::IssuerName;
 use crate::signed::{AccountKey, AccountView, Directory, ExternalAccount, KeyFiles, Signed};
-use crate::store::{AccountRecord, OrderStore, OrderStoreError};
+use crate::store::{AccountRecord, OrderStore};
 
 pub use crate::signed::{AccountKeyError, ExternalAccountError, Offer};
 
@@ -93,6 +93,9 @@ pub trait Connect: Send + Sync + 'static {
     /// Reads key and directory again before the next request: another node may have changed the key.
     async fn reopen(&self) {}
 
+    /// Sees whether another node has changed the account, and opens it anew before the next request if so.
+    async fn refresh(&self) {}
+
     /// Shows the account.
     ///
     /// # Errors
@@ -130,6 +133,13 @@ struct Open {
     client: Arc<InstantAcme>,
     signed: Signed,
     url: String,
+}
+
+/// Whether an account can still be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    Good,
+    Ended,
 }
 
 fn local(error: impl std::fmt::Display) -> AcmeError {
@@ -171,22 +181,47 @@ impl Account {
         let directory = Arc::new(Directory::fetch(&self.http, &self.directory.url).await?);
         let key = Arc::new(self.key(&directory).await?);
         let signed = Signed { http: self.http.clone(), directory, key };
-        let known = self.store.account(&self.issuer).await.map_err(local)?;
-        let url = match known.filter(|account| account.directory == self.directory.url) {
-            Some(account) => account.url,
-            None => {
-                let url = signed.create_account(self.external.as_ref()).await?;
-                self.save(&url).await.map_err(local)?;
-                url
-            }
-        };
+        let url = self.url(&signed).await?;
         let client = Arc::new(InstantAcme::open(signed.clone(), &self.directory.url, &url).await?);
         Ok(open.insert(Open { client, signed, url }).clone())
     }
 
-    async fn save(&self, url: &str) -> Result<(), OrderStoreError> {
-        let account = AccountRecord { url: url.to_owned(), directory: self.directory.url.clone() };
-        self.store.save_account(&self.issuer, &account).await
+    /// The account of this node's key: the one that is written down, or a new one where there is none that is good.
+    async fn url(&self, signed: &Signed) -> Result<String, AcmeError> {
+        let known = self.store.account(&self.issuer).await.map_err(local)?;
+        let known = known.filter(|account| account.directory == self.directory.url);
+        let file = || self.directory.account_key.clone();
+        let own = signed.key.thumbprint();
+        let url = match known {
+            Some(known) if known.thumbprint == own && known.is_ended => {
+                return Err(AcmeError::Ended { url: known.url, file: file() });
+            }
+            Some(known) if known.thumbprint == own => return Ok(known.url),
+            // The key was changed here and a crash came before it was written down, or it was changed elsewhere:
+            // the CA knows which.
+            Some(known) if !known.is_ended => match signed.find_account().await? {
+                Some(url) => url,
+                None => return Err(AcmeError::ForeignKey { url: known.url, file: file() }),
+            },
+            _ => signed.create_account(self.external.as_ref()).await?,
+        };
+        self.save(&url, own, Standing::Good).await?;
+        Ok(url)
+    }
+
+    async fn save(
+        &self,
+        url: &str,
+        thumbprint: String,
+        standing: Standing,
+    ) -> Result<(), AcmeError> {
+        let account = AccountRecord {
+            url: url.to_owned(),
+            directory: self.directory.url.clone(),
+            thumbprint,
+            is_ended: standing == Standing::Ended,
+        };
+        self.store.save_account(&self.issuer, &account).await.map_err(local)
     }
 
     /// The key that the CA knows: where a change was begun and its end is not known, the CA is asked.
@@ -251,6 +286,21 @@ impl Connect for Account {
         *self.open.lock().await = None;
     }
 
+    async fn refresh(&self) {
+        let mut guard = self.open.lock().await;
+        let Some(open) = &*guard else {
+            return;
+        };
+        // A store that is away is noticed by those who have something to do there.
+        let Ok(Some(known)) = self.store.account(&self.issuer).await else {
+            return;
+        };
+        if known.thumbprint != open.signed.key.thumbprint() || known.is_ended {
+            warn!(issuer = %self.issuer, url = known.url, "the account was changed at another node");
+            *guard = None;
+        }
+    }
+
     async fn show(&self) -> Result<AccountShown, AcmeError> {
         let open = self.opened(&mut *self.open.lock().await).await?;
         let view = open.signed.account(&open.url).await?;
@@ -285,6 +335,7 @@ impl Connect for Account {
         let open = self.opened(&mut guard).await?;
         let view = open.signed.deactivate(&open.url).await?;
         *guard = None;
+        self.save(&open.url, open.signed.key.thumbprint(), Standing::Ended).await?;
         Ok(self.shown(&open, view))
     }
 }

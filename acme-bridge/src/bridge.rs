@@ -366,7 +366,10 @@ impl Bridge {
                 while revoking.try_join_next().is_some() {}
                 if revoking.is_empty() {
                     let bridge = Arc::clone(&self);
-                    revoking.spawn(async move { bridge.revoke_due().await });
+                    revoking.spawn(async move {
+                        bridge.account.refresh().await;
+                        bridge.revoke_due().await;
+                    });
                 }
             }
             if backlog == Backlog::Unknown {

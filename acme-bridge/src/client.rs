@@ -2,6 +2,8 @@
 //!
 //! Every call names its order by URL and stands alone, so that a restarted process can make any of them.
 
+use std::path::PathBuf;
+
 use async_trait::async_trait;
 use rustls_pki_types::CertificateDer;
 use serde::{Deserialize, Serialize};
@@ -129,6 +131,30 @@ pub enum AcmeError {
         what: &'static str,
         /// What is wrong with it.
         reason: String,
+    },
+    /// The account has another key than this node's file.
+    #[error(
+        "the account {url} has another key than {}, which was changed at another node: \
+         copy the file from there (mode 0600), and this node goes on within a minute",
+        .file.display()
+    )]
+    ForeignKey {
+        /// The account.
+        url: String,
+        /// The file of this node.
+        file: PathBuf,
+    },
+    /// An operator ended the account.
+    #[error(
+        "the account {url} was ended by an operator: let account_key name a new file instead of {} \
+         and restart, and another account is made",
+        .file.display()
+    )]
+    Ended {
+        /// The account.
+        url: String,
+        /// The file of its key.
+        file: PathBuf,
     },
     /// The CA's directory does not offer this.
     #[error("the CA does not offer {0}")]

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use tracing::{debug, warn};
 
 use crate::bridge::Bridge;
+use crate::client::AcmeError;
 use crate::order::{OrderRecord, OrderState};
 use crate::problem::{Course, Problem, ProblemKind};
 use crate::quota;
@@ -258,12 +259,17 @@ impl Bridge {
         }
         let client = match self.account.client().await {
             Ok(client) => client,
-            Err(crate::client::AcmeError::Problem(problem)) => {
+            Err(AcmeError::Problem(problem)) => {
                 let whom = match problem.course() {
                     Course::LaterAndAlarm => Whom::Order,
                     _ => Whom::Everybody,
                 };
                 return Ok(Outcome::Later(problem, whom));
+            }
+            // An operator must act, and this node does nothing for anybody meanwhile; others may.
+            Err(error @ (AcmeError::ForeignKey { .. } | AcmeError::Ended { .. })) => {
+                let problem = Problem::new(ProblemKind::Account, "", &error.to_string());
+                return Ok(Outcome::Later(problem, Whom::Everybody));
             }
             Err(error) => return Ok(later(error.to_string())),
         };

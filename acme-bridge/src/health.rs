@@ -1,10 +1,12 @@
 //! Whether a CA can be asked now. Pure.
 //!
-//! A CA that is down, or that says "too many requests" to whoever asks, is left alone as a whole: one request finds
-//! out what a thousand would.
+//! A CA that cannot be reached, or that says "too many requests" to whoever asks, is left alone as a whole: one request finds
+//! out what a thousand would. A single answer of 500 is not that: it may be about one order, and others go on.
 
 /// The first pause after a failure, in milliseconds; it doubles with each further one.
 const FIRST_PAUSE: i64 = 1_000;
+/// After how many answers of the kind "this failed", without another one between them, the whole CA is left alone.
+const STUMBLES: u32 = 3;
 /// The longest pause that we choose ourselves, in milliseconds.
 const LONGEST_PAUSE: i64 = 60_000;
 
@@ -12,6 +14,7 @@ const LONGEST_PAUSE: i64 = 60_000;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Health {
     failures: u32,
+    stumbles: u32,
     /// Since when it fails: Unix milliseconds.
     since: Option<i64>,
     until: i64,
@@ -36,6 +39,17 @@ impl Health {
         self.since.get_or_insert(now);
         self.until = self.until.max(now.saturating_add(pause));
         self.until
+    }
+
+    /// It answered one request with a failure of its own, and did not ask to be left alone: that may be about this
+    /// request, so its order alone waits; gives until when. Several in a row are about the CA.
+    pub(crate) fn stumbled(&mut self, now: i64) -> i64 {
+        self.stumbles = self.stumbles.saturating_add(1);
+        self.since.get_or_insert(now);
+        match self.stumbles < STUMBLES {
+            true => now.saturating_add(FIRST_PAUSE << self.stumbles.min(16)),
+            false => self.failed(now, None),
+        }
     }
 
     /// When it is asked again; none if it can be asked now.
@@ -67,6 +81,20 @@ mod tests {
         assert_eq!(health.down_for(now), now);
         health.answered();
         assert_eq!((health.paused_until(now), health.down_for(now)), (None, 0));
+    }
+
+    #[test]
+    fn one_failed_request_is_its_own_and_the_third_in_a_row_is_the_cas() {
+        let mut health = Health::default();
+        assert_eq!(health.stumbled(0), 2_000);
+        assert_eq!(health.stumbled(10), 4_010);
+        assert_eq!(health.paused_until(10), None, "others go on");
+        assert_eq!(health.down_for(10), 10, "a fallback's patience runs from the first");
+        let until = health.stumbled(20);
+        assert_eq!(health.paused_until(20), Some(until));
+        health.answered();
+        assert_eq!(health.stumbled(30), 2_030, "an answer ends the row");
+        assert_eq!(health.paused_until(30), None);
     }
 
     #[test]

@@ -33,6 +33,7 @@ impl Bridge {
         let now = self.clock.now();
         let wait = problem.retry_after_secs;
         let until = match (whom, wait) {
+            (Whom::Everybody, None) if is_of_one_request(&problem) => self.health().stumbled(now),
             (Whom::Everybody, _) => self.health().failed(now, wait),
             (Whom::Order, Some(seconds)) => now.saturating_add(i64::from(seconds) * 1000),
             (Whom::Order, None) => now.saturating_add(OPERATOR_MILLIS),
@@ -159,4 +160,10 @@ impl Bridge {
         order.problem = Some(problem);
         self.write(order, 0, Step { words, alarm, revoke: certificate }).await
     }
+}
+
+/// Whether the CA failed at one request, as far as it says: 503 is about the CA as a whole (RFC 9110 §15.6.4), and so
+/// is no answer at all.
+fn is_of_one_request(problem: &Problem) -> bool {
+    problem.kind == ProblemKind::Unavailable && problem.status >= 500 && problem.status != 503
 }

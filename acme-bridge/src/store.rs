@@ -22,6 +22,10 @@ pub struct AccountRecord {
     pub url: String,
     /// The directory that it was made at.
     pub directory: String,
+    /// SHA-256 of the key that the CA knows it by (RFC 7638), base64url; empty if that was not written down yet.
+    pub thumbprint: String,
+    /// Whether an operator ended it.
+    pub is_ended: bool,
 }
 
 /// Which orders are claimed.

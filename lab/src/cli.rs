@@ -1,6 +1,7 @@
 //! The commands of `brski-lab`. Results go to stdout, everything else to stderr.
 
 mod est;
+mod load;
 
 use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::path::{Path, PathBuf};
@@ -38,6 +39,8 @@ enum Command {
     Pledge(PledgeArguments),
     /// Be an EST client of any server: fetch, enroll, renew
     Est(Box<est::EstArguments>),
+    /// Put load on an EST server or a registrar, and measure what it bears
+    Load(Box<load::LoadArguments>),
 }
 
 #[derive(Debug, Args)]
@@ -76,6 +79,9 @@ struct PkiArguments {
     /// A serial number; an IDevID is made for each
     #[arg(long = "serial")]
     serials: Vec<String>,
+    /// How many IDevIDs to make beside those, with serial numbers LAB-000001 and so on
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(..=1_000_000))]
+    pledges: u32,
     /// The MASA's URL in the IDevIDs
     #[arg(long, default_value = "localhost:9443")]
     masa_url: String,
@@ -128,6 +134,7 @@ pub fn run() -> ExitCode {
             Command::Masa(arguments) => masa(&arguments).await,
             Command::Pledge(arguments) => pledge(&arguments).await,
             Command::Est(arguments) => est::run(*arguments).await,
+            Command::Load(arguments) => load::run(*arguments).await,
         }
     });
     match done {
@@ -205,18 +212,16 @@ fn pki(arguments: &PkiArguments) -> anyhow::Result<ExitCode> {
     std::fs::write(folder.join("ca.pem"), manufacturer.authority.pem())?;
     pki::write(folder, "masa-tls", &manufacturer.masa_tls)?;
     pki::write(folder, "voucher-signer", &manufacturer.voucher_signer)?;
-    for serial in &arguments.serials {
+    let counted = (1..=arguments.pledges).map(|number| format!("LAB-{number:06}"));
+    let serials: Vec<String> = arguments.serials.iter().cloned().chain(counted).collect();
+    for serial in &serials {
         if serial.contains(['/', '\0']) {
             bail!("serial number {serial:?} does not make a file name");
         }
         let idevid = manufacturer.authority.idevid(serial, &arguments.masa_url)?;
         pki::write(folder, &format!("idevid-{serial}"), &idevid)?;
     }
-    println!(
-        "made a manufacturer with {} IDevIDs in {}",
-        arguments.serials.len(),
-        folder.display()
-    );
+    println!("made a manufacturer with {} IDevIDs in {}", serials.len(), folder.display());
     println!("\nNext:");
     println!("  brski-lab masa --dir {}", folder.display());
     println!(

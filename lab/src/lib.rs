@@ -6,6 +6,7 @@
 pub mod cli;
 pub mod est;
 pub mod http;
+pub mod load;
 pub mod masa;
 pub mod pebble;
 pub mod pki;

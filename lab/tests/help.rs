@@ -6,7 +6,7 @@
 use std::process::Command;
 
 /// All commands, and the file that holds what they say.
-const COMMANDS: [(&[&str], &str); 12] = [
+const COMMANDS: [(&[&str], &str); 13] = [
     (&[], "brski-lab"),
     (&["up"], "up"),
     (&["pki"], "pki"),
@@ -19,6 +19,7 @@ const COMMANDS: [(&[&str], &str); 12] = [
     (&["est", "reenroll"], "est-reenroll"),
     (&["est", "renewal-info"], "est-renewal-info"),
     (&["est", "serverkeygen"], "est-serverkeygen"),
+    (&["load"], "load"),
 ];
 
 fn help(command: &[&str]) -> String {

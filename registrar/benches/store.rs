@@ -289,6 +289,8 @@ async fn pages() {
     page(&store, "a page in the middle", DeviceFilter::default(), Some(middle.clone())).await;
     page(&store, "search: begins as every name does", text("pump-"), None).await;
     page(&store, "search: the same, in the middle", text("pump-"), Some(middle_name)).await;
+    let middle_serial = DevicePlace::Serial { serial: "SN-0500000".into(), id: id(500_000) };
+    page(&store, "search: serial numbers, in the middle", text("SN-"), Some(middle_serial)).await;
     page(&store, "search: begins as a tenth does", text("pump-09"), None).await;
     page(&store, "search: begins as a hundredth does", text("pump-099"), None).await;
     page(&store, "search: begins as a thousandth does", text("pump-0999"), None).await;

@@ -8,16 +8,21 @@ use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::sync::Arc;
 
+use acme_bridge::{Clock, Spending};
+use arc_swap::ArcSwap;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use brski_registrar::clock::SystemClock;
 use brski_registrar::config::Config;
-use brski_registrar::identity::read_certificates;
+use brski_registrar::identity::{RegistrarIdentity, read_certificates};
 use brski_registrar::store::model::{
     Device, DeviceState, Entry, Id, Identity, KnownDevice, Manufacturer, Millis, SeenIdevid, Sha256,
 };
 use brski_registrar::store::sqlite::SqliteStore;
 use brski_registrar::store::{Change, Store as _};
+use brski_registrar::trail::keeper::Keeper;
 use brski_voucher::artefact::{
     Assertion, Binding, Nonce, PledgeRequestFields, RegistrarRequestFields, VoucherFields,
 };
@@ -574,6 +579,147 @@ fn registrar_with_stdin(arguments: &[&str], input: &[u8]) -> Output {
 }
 
 #[test]
+fn orders_and_accounts_without_a_daemon() {
+    let made = Made::new(&[]);
+    let listed = made.run(&["order", "list"]);
+    assert_eq!(
+        stdout(&listed),
+        "ID  STATE  ISSUER  NAMES  TAKEN  PROBLEM\n",
+        "{}",
+        stderr(&listed)
+    );
+    assert_eq!(stdout(&made.run(&["order", "list", "--json"])), "[]\n");
+    for (arguments, code, words) in [
+        (vec!["order", "list", "--state", "lost"], 2, "states: intended"),
+        (vec!["order", "list", "--device", "nobody"], 1, "device list"),
+        (vec!["order", "show", "../devices"], 1, "there is no order"),
+        (vec!["order", "retry", "x"], 1, "order list"),
+        (vec!["order", "cancel", "x"], 1, "order list"),
+        (vec!["acme", "account", "show", "local"], 1, "there is none"),
+        (vec!["acme", "account", "rotate-key", "local"], 1, "kind = \"acme\""),
+        (vec!["acme", "account", "deactivate", "local"], 1, "kind = \"acme\""),
+    ] {
+        let output = made.run(&arguments);
+        assert_eq!(output.status.code(), Some(code), "{arguments:?} {}", stderr(&output));
+        assert!(stderr(&output).contains(words), "{arguments:?} {}", stderr(&output));
+        assert_eq!(stdout(&output), "");
+    }
+}
+
+#[test]
+fn check_warns_of_usages_that_an_issuer_will_not_give() {
+    let made = Made::new(&[]);
+    made.edit("# require_eku = [", "require_eku = [");
+    let output = made.run(&["check"]);
+    assert!(
+        !stderr(&output).contains("require_eku"),
+        "the local issuer gives it: {}",
+        stderr(&output)
+    );
+    made.edit("[\"server-auth\", \"client-auth\"]", "[\"server-auth\"]");
+    let output = made.run(&["check"]);
+    assert!(stderr(&output).contains("profile.default.require_eku"), "{}", stderr(&output));
+    assert!(stderr(&output).contains("issuer-failed"), "{}", stderr(&output));
+    assert_eq!(stdout(&output), "ok\n", "it is a warning");
+    for (directory, root, words) in [
+        ("https://acme-v02.api.letsencrypt.org/directory", "", Some("is a public CA")),
+        ("https://ca.example/dir", "", Some("the operating system's")),
+        ("https://letsencrypt.org.ca.example/dir", "root = \"domain-ca.pem\"\n", None),
+    ] {
+        let made =
+            Made::new(&["--issuer", "acme", "--accept-terms", "--acme-directory", directory]);
+        made.edit("# require_eku = [", "require_eku = [");
+        made.edit("[issuer.acme]\n", &format!("[issuer.acme]\n{root}"));
+        let said = stderr(&made.run(&["check"]));
+        match words {
+            None => assert!(!said.contains("require_eku"), "{said}"),
+            Some(words) => {
+                assert!(said.contains(words) && said.contains("certificate-mismatch"), "{said}");
+            }
+        }
+    }
+}
+
+/// Limits that are full again are forgotten, as many as there are.
+#[tokio::test]
+async fn limits_that_are_full_again_are_removed_in_small_steps() {
+    let made = Made::new(&[]);
+    let config = Config::load(&made.file("registrar.toml")).unwrap();
+    let store = Arc::new(SqliteStore::open(&made.file("registrar.db"), "node").unwrap());
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let spend = |number: usize, after: i64| {
+        Change::SpendQuota(Spending { bucket: format!("ca/name/{number}"), before: None, after })
+    };
+    let later = clock.now() + 3_600_000;
+    store.commit((0..1200).map(|number| spend(number, 1000)).collect(), vec![]).await.unwrap();
+    store.commit(vec![spend(9999, later)], vec![]).await.unwrap();
+    let keeper = Keeper {
+        store: Arc::<SqliteStore>::clone(&store),
+        clock,
+        identity: Arc::new(RegistrarIdentity::load(&config.identity).unwrap()),
+        node: "node".to_owned(),
+        config: Arc::new(ArcSwap::from_pointee(config)),
+    };
+    keeper.prune().await.unwrap();
+    assert_eq!(store.full_quotas(Millis(i64::MAX), 9).await.unwrap(), 1);
+    assert_eq!(store.quotas(&["ca/name/9999".to_owned()]).await.unwrap(), [Some(later)]);
+}
+
+#[test]
+fn wrong_files_and_names_are_refused_with_what_to_do() {
+    let made = Made::new(&[]);
+    let folder = made.folder.to_string_lossy().into_owned();
+    let output = registrar(&["device", "list", "--config", &folder]);
+    assert!(stderr(&output).contains("name the file in it"), "{}", stderr(&output));
+    let key = made.file("text.toml");
+    fs::write(&key, [0xff, 0xfe, 0x00]).unwrap();
+    let output = registrar(&["check", "--config", &key.to_string_lossy()]);
+    assert!(stderr(&output).contains("UTF-8") && !stderr(&output).contains("init"));
+    let empty = [
+        vec!["device", "show", ""],
+        vec!["device", "replace", "old", ""],
+        vec!["certificate", "show", ""],
+        vec!["approval", "grant", ""],
+        vec!["credential", "revoke", ""],
+        vec!["order", "show", ""],
+        vec!["acme", "account", "show", ""],
+    ];
+    for (arguments, words) in [
+        (vec!["event", "list", "--kind", "device-lost"], "lists all kinds"),
+        (vec!["event", "list", "--verdict", "maybe"], "verdicts: done"),
+    ]
+    .into_iter()
+    .chain(empty.into_iter().map(|arguments| (arguments, "it is empty")))
+    {
+        let output = made.run(&arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        assert!(stderr(&output).contains(words), "{arguments:?} {}", stderr(&output));
+    }
+}
+
+#[test]
+fn a_database_that_is_missing_or_another_thing_is_told_and_not_made() {
+    let made = Made::new(&[]);
+    let (file, away) = (made.file("registrar.db"), made.file("away.db"));
+    fs::rename(&file, &away).unwrap();
+    let output = made.run(&["device", "list"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("restore a backup"), "{}", stderr(&output));
+    assert!(!file.exists(), "a command makes no database");
+    let output = made.run(&["check"]);
+    assert!(stderr(&output).contains("'serve' makes an empty database"), "{}", stderr(&output));
+    for content in ["no database", "no database at all, and a longer text"] {
+        fs::write(&file, content).unwrap();
+        assert!(made.problems().contains("it is not a database"));
+        let output = made.run(&["device", "list"]);
+        assert!(stderr(&output).contains("not a database"), "{}", stderr(&output));
+        assert_eq!(fs::read_to_string(&file).unwrap(), content, "and it is left as it is");
+    }
+    fs::rename(&away, &file).unwrap();
+    assert_eq!(stdout(&made.run(&["check"])), "ok\n");
+}
+
+#[test]
 fn every_command_has_help() {
     for command in [
         vec!["init"],
@@ -584,6 +730,13 @@ fn every_command_has_help() {
         vec!["device", "list"],
         vec!["device", "show"],
         vec!["event", "list"],
+        vec!["order", "list"],
+        vec!["order", "show"],
+        vec!["order", "retry"],
+        vec!["order", "cancel"],
+        vec!["acme", "account", "show"],
+        vec!["acme", "account", "rotate-key"],
+        vec!["acme", "account", "deactivate"],
         vec!["status"],
         vec!["inspect"],
     ] {

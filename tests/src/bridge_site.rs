@@ -250,15 +250,7 @@ impl BridgeSite {
         let metrics = Arc::new(Metrics::new([], Millis(0)));
         let orders: Arc<dyn OrderStore> = Arc::new(Orders::new(Arc::clone(&store), metrics));
         let answers: Arc<dyn AnswerStore> = Arc::new(Answers::new(Arc::clone(&store)));
-        let mut anchors = RootCertStore::empty();
-        anchors.add(CertificateDer::from_pem_file(&ca.tls_anchor)?)?;
-        let directory = DirectoryConfig {
-            url: ca.directory.clone(),
-            anchors: Arc::new(anchors),
-            account_key: dns.folder.path().join("account.key"),
-            external_account: ca.external_account.clone(),
-            timeout: Duration::from_secs(20),
-        };
+        let directory = directory(ca, &dns.folder.path().join("account.key"))?;
         let provider = Arc::new(aws_lc_rs::default_provider());
         let issuer = IssuerName::new(ISSUER);
         let account = Account::new(provider, directory, issuer.clone(), Arc::clone(&orders))?;
@@ -273,6 +265,18 @@ impl BridgeSite {
         let (stop, stopped) = watch::channel(false);
         let task = tokio::spawn(Arc::clone(&bridge).run(stopped));
         Ok(Self { store, account, bridge, folder: Arc::clone(&dns.folder), stop, task })
+    }
+
+    /// The account as another node on the same store has it. `key`: that node's file.
+    ///
+    /// # Errors
+    /// What cannot be read.
+    pub fn account_elsewhere(&self, ca: &Ca, key: &Path) -> anyhow::Result<Account> {
+        let metrics = Arc::new(Metrics::new([], Millis(0)));
+        let orders = Arc::new(Orders::new(Arc::clone(&self.store), metrics));
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let directory = directory(ca, key)?;
+        Ok(Account::new(provider, directory, IssuerName::new(ISSUER), orders)?)
     }
 
     /// The file of the account's key.
@@ -397,6 +401,18 @@ impl BridgeSite {
         self.stop.send_replace(true);
         let _ = self.task.await;
     }
+}
+
+fn directory(ca: &Ca, account_key: &Path) -> anyhow::Result<DirectoryConfig> {
+    let mut anchors = RootCertStore::empty();
+    anchors.add(CertificateDer::from_pem_file(&ca.tls_anchor)?)?;
+    Ok(DirectoryConfig {
+        url: ca.directory.clone(),
+        anchors: Arc::new(anchors),
+        account_key: account_key.to_owned(),
+        external_account: ca.external_account.clone(),
+        timeout: Duration::from_secs(20),
+    })
 }
 
 /// A key in a PEM file, to compare it with another.

@@ -33,6 +33,14 @@ impl Key {
         Ok(Self { pkcs8: KeyPair::generate()?.serialize_der() })
     }
 
+    /// A key that somebody else has: PKCS#8, PEM.
+    ///
+    /// # Errors
+    /// If it is none.
+    pub fn from_pem(pem: &str) -> anyhow::Result<Self> {
+        Ok(Self { pkcs8: KeyPair::from_pem(pem)?.serialize_der() })
+    }
+
     /// Signs a CSR for the device that is called `label`.
     ///
     /// # Errors

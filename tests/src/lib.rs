@@ -3,6 +3,7 @@
 //!
 //! A test that needs an outside program says `skipped: …` and passes where that is missing; with `CI=true` it fails.
 
+pub mod acme2certifier;
 pub mod admin;
 pub mod bridge_site;
 pub mod dns;

@@ -79,19 +79,31 @@ pub fn vectors(name: &str) -> Option<PathBuf> {
     None
 }
 
-/// The Python that `scripts/python-oracles` prepared; where it is missing, says so and gives nothing.
+/// The Python of the oracles that `scripts/python-oracles` prepared; where it is missing, says so and gives nothing.
 ///
 /// # Panics
 /// With `CI=true`, where nothing may be missing.
 #[must_use]
 pub fn python() -> Option<PathBuf> {
+    python_of("oracles")
+}
+
+/// The Python of one of the environments that `scripts/python-oracles` prepared; where it is missing, says so and
+/// gives nothing.
+///
+/// # Panics
+/// With `CI=true`, where nothing may be missing.
+#[must_use]
+pub fn python_of(environment: &str) -> Option<PathBuf> {
     let home = std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
     let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).or(home)?;
-    let python = cache.join("brski-registrar/oracles/bin/python");
+    let python = cache.join("brski-registrar").join(environment).join("bin/python");
     if python.is_file() {
         return Some(python);
     }
-    skipped("the Python libraries of tests/oracles are not there (run scripts/python-oracles)");
+    skipped(&format!(
+        "the Python environment {environment:?} is not there (run scripts/python-oracles)"
+    ));
     None
 }
 

@@ -15,6 +15,7 @@ use hyper_util::rt::TokioIo;
 use rustls::ServerConfig;
 use rustls_pki_types::PrivateKeyDer;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 
@@ -44,6 +45,7 @@ type Script = dyn Fn(usize, &Seen) -> Response<Vec<u8>> + Send + Sync;
 struct Shared {
     script: Box<Script>,
     seen: Mutex<Vec<Seen>>,
+    is_stalled: watch::Sender<bool>,
 }
 
 /// The server; it ends when this is dropped.
@@ -69,7 +71,11 @@ impl ScriptedServer {
         let listener = TcpListener::bind(listen).await?;
         let address = listener.local_addr()?;
         let acceptor = TlsAcceptor::from(Arc::new(tls(authority.server("EST, LAB ONLY")?)?));
-        let shared = Arc::new(Shared { script: Box::new(script), seen: Mutex::default() });
+        let shared = Arc::new(Shared {
+            script: Box::new(script),
+            seen: Mutex::default(),
+            is_stalled: watch::Sender::new(false),
+        });
         let ours = Arc::clone(&shared);
         let task = tokio::spawn(async move {
             for connection in 0.. {
@@ -78,6 +84,16 @@ impl ScriptedServer {
             }
         });
         Ok(Self { address, shared, task })
+    }
+
+    /// Answers nobody until [`ScriptedServer::go_on`].
+    pub fn stall(&self) {
+        self.shared.is_stalled.send_replace(true);
+    }
+
+    /// Answers all who wait, and whoever comes.
+    pub fn go_on(&self) {
+        self.shared.is_stalled.send_replace(false);
     }
 
     /// All requests so far.
@@ -122,5 +138,7 @@ async fn answer(
         all.push(seen.clone());
         all.len().saturating_sub(1)
     };
+    // The sender lives as long as the server, so that it only ends by going on.
+    let _ = shared.is_stalled.subscribe().wait_for(|is_stalled| !is_stalled).await;
     Ok((shared.script)(before, &seen).map(|body| Full::new(body.into())))
 }

@@ -6,14 +6,16 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use brski_lab::masa::Masa;
+use brski_lab::pebble::{Pebble, PebbleOptions};
 use brski_lab::pki::Manufacturer;
 use brski_lab::process;
 use brski_lab::registrar::Site;
-use brski_lab::up::{Issuer, Lab, MANUFACTURER, SiteOptions, ZONE, introduce};
+use brski_lab::up::{Issuer, Lab, MANUFACTURER, SiteOptions, ZONE, acme_arguments, introduce};
 use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::programs;
+use crate::proxy::Proxy;
 
 /// A running site.
 pub struct TestSite {
@@ -40,6 +42,39 @@ pub async fn with_acme() -> anyhow::Result<Option<TestSite>> {
 /// What cannot be started.
 pub async fn local() -> anyhow::Result<TestSite> {
     start(Issuer::Local, "pebble".into()).await
+}
+
+/// Starts a site with Pebble behind a proxy, or says that Pebble is missing. No nonce is rejected.
+///
+/// # Errors
+/// What cannot be started.
+pub async fn behind_proxy() -> anyhow::Result<Option<(TestSite, Proxy)>> {
+    let Some(program) = programs::outside("pebble", "pebble") else {
+        return Ok(None);
+    };
+    let folder = tempfile::tempdir()?;
+    let loopback = |port: u16| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let manufacturer = Manufacturer::new(MANUFACTURER)?;
+    let masa = Masa::start(loopback(0), &manufacturer).await?;
+    let dns = loopback(process::free_port()?);
+    let options = PebbleOptions { nonces_rejected_percent: 0, ..PebbleOptions::default() };
+    let pebble = Pebble::start_with(&program, folder.path(), dns, &options).await?;
+    let proxy = Proxy::start(pebble.address(), &pebble.tls_anchor()).await?;
+    let anchor = folder.path().join("proxy-ca.pem");
+    std::fs::write(&anchor, proxy.anchor())?;
+    let site = Site::new(&programs::ours("registrar")?, &folder.path().join("registrar"))?;
+    let directory = format!("https://localhost:{}/dir", proxy.address().port());
+    let mut arguments: Vec<OsString> = vec!["--domain".into(), ZONE.into(), "--listen".into()];
+    arguments.push(loopback(process::free_port()?).to_string().into());
+    let acme = acme_arguments(&directory, &pebble, dns).into_iter();
+    arguments.extend(acme.map(|argument| {
+        if argument == pebble.tls_anchor().as_os_str() { anchor.clone().into() } else { argument }
+    }));
+    site.init(&arguments).await?;
+    let registrar = site.serve().await?;
+    introduce(&site, folder.path(), &manufacturer).await?;
+    let lab = Lab { manufacturer, masa, pebble: Some(pebble), registrar };
+    Ok(Some((TestSite { lab, folder }, proxy)))
 }
 
 async fn start(issuer: Issuer, pebble: PathBuf) -> anyhow::Result<TestSite> {

@@ -23,7 +23,8 @@ pub struct StepCa {
     port: u16,
 }
 
-fn authority(name: &str) -> CertificateParams {
+/// What the certificate of a CA says that is made for a test.
+pub(crate) fn authority(name: &str) -> CertificateParams {
     let mut parameters = CertificateParams::default();
     parameters.distinguished_name.push(DnType::CommonName, name);
     parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);

@@ -1,5 +1,6 @@
 //! The command line's side: a running daemon if there is one, else the same routes in this process.
 
+use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -23,7 +24,8 @@ use super::problem::Problem;
 use super::server;
 use super::service::{NoDaemon, Service};
 use crate::clock::SystemClock;
-use crate::config::Config;
+use crate::config::{Config, Database};
+use crate::daemon::accounts;
 use crate::identity::{IdentityError, RegistrarIdentity};
 use crate::store::{self, OpenError};
 
@@ -43,6 +45,15 @@ pub enum ClientError {
     /// The registrar's key cannot be read.
     #[error(transparent)]
     Identity(#[from] IdentityError),
+    /// There is no database, and a command makes none.
+    #[error(
+        "there is no database {}: look at [store] in the configuration, or restore a backup; \
+         'registrar serve' makes an empty one", .0.display()
+    )]
+    NoDatabase(PathBuf),
+    /// An account at an ACME CA cannot be prepared.
+    #[error("{0}")]
+    Account(String),
     /// The daemon does not answer as it should.
     #[error("the daemon at {} does not answer: {reason}", .socket.display())]
     Broken {
@@ -66,6 +77,15 @@ pub struct Client {
     way: Way,
 }
 
+/// What a command will ask for.
+#[derive(Clone, Copy)]
+enum Asks {
+    /// What the store has.
+    TheStore,
+    /// What the CAs say of their accounts.
+    TheCas,
+}
+
 enum Way {
     /// Over the admin socket of a running daemon.
     Daemon(PathBuf),
@@ -79,19 +99,42 @@ impl Client {
     /// # Errors
     /// [`ClientError`].
     pub async fn open(config: Config) -> Result<Self, ClientError> {
+        Self::open_for(config, Asks::TheStore).await
+    }
+
+    /// Finds a daemon, or opens the store and the accounts at ACME CAs.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn open_with_accounts(config: Config) -> Result<Self, ClientError> {
+        Self::open_for(config, Asks::TheCas).await
+    }
+
+    async fn open_for(config: Config, asks: Asks) -> Result<Self, ClientError> {
         let socket = config.admin_socket();
         if UnixStream::connect(&socket).await.is_ok() {
             return Ok(Self { way: Way::Daemon(socket) });
+        }
+        if let Database::File(path) = &config.store.database
+            && !path.exists()
+        {
+            return Err(ClientError::NoDatabase(path.clone()));
         }
         // A chain of its own: the daemon's is the daemon's alone.
         let node = format!("{}-cli", config.store.node);
         let store = store::open(&config.store, &node).await?;
         let key = RegistrarIdentity::load(&config.identity)?.certificate().spki_der().to_vec();
+        let accounts = match asks {
+            Asks::TheStore => BTreeMap::new(),
+            Asks::TheCas => accounts::idle(&config, &store)
+                .map_err(|error| ClientError::Account(format!("{error:#}")))?,
+        };
         let service = Service::new(
             store,
             Arc::new(SystemClock),
             Arc::new(NoDaemon),
             Arc::new(ArcSwap::from_pointee(config)),
+            accounts,
             key,
         );
         let router = server::router(Arc::new(service), Router::new());

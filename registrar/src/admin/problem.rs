@@ -1,9 +1,11 @@
 //! What is said when something was not done: problem details (RFC 9457), with what to do next.
 
+use acme_bridge::client::AcmeError;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::flow::operator::OperatorError;
+use crate::issue::desk::DeskError;
 use crate::store::{Conflict, StoreError};
 
 /// The media type of a problem.
@@ -34,6 +36,8 @@ pub enum Kind {
     MediaType,
     /// Too many failed attempts.
     TooMany,
+    /// The CA says no, or nothing that can be read.
+    Ca,
     /// Try later.
     Unavailable,
     /// It is for a running daemon, and none runs.
@@ -42,7 +46,7 @@ pub enum Kind {
 
 impl Kind {
     /// Each kind with its word, its status and its title.
-    const ALL: [(Self, &'static str, u16, &'static str); 12] = [
+    const ALL: [(Self, &'static str, u16, &'static str); 13] = [
         (Self::Invalid, "invalid", 400, "The request is wrong"),
         (Self::Unauthenticated, "unauthenticated", 401, "Nobody known asks"),
         (Self::Forbidden, "forbidden", 403, "The role does not allow it"),
@@ -53,6 +57,7 @@ impl Kind {
         (Self::TooLarge, "too-large", 413, "The body is too long"),
         (Self::MediaType, "media-type", 415, "The body is not JSON"),
         (Self::TooMany, "too-many-attempts", 429, "Too many failed attempts"),
+        (Self::Ca, "ca", 502, "The CA does not do it"),
         (Self::Unavailable, "unavailable", 503, "Try later"),
         (Self::NoDaemon, "no-daemon", 503, "No daemon runs"),
     ];
@@ -169,5 +174,54 @@ impl From<OperatorError> for Problem {
             }
         };
         Self::new(kind, error.to_string(), hint)
+    }
+}
+
+impl From<DeskError> for Problem {
+    fn from(error: DeskError) -> Self {
+        let detail = error.to_string();
+        let (kind, hint) = match error {
+            DeskError::Store(error) => return error.into(),
+            DeskError::Acme(error) => return error.into(),
+            DeskError::NoOrder(_) => (Kind::NotFound, "'registrar order list' shows all of them"),
+            DeskError::NoIssuer { .. } => {
+                (Kind::NotFound, "name an issuer of the configuration with kind = \"acme\"")
+            }
+            DeskError::Issued(_) => {
+                (Kind::Conflict, "'registrar certificate list' shows the certificate")
+            }
+            DeskError::WithCa(_) => (
+                Kind::Conflict,
+                "'registrar device retire' has the certificate revoked as soon as it comes",
+            ),
+            DeskError::Overtaken(_) => (Kind::Conflict, "'registrar device show' tells its story"),
+            DeskError::Validating { .. } => (
+                Kind::Conflict,
+                "start the daemon, which sees them to their end, and repeat this while it runs",
+            ),
+        };
+        Self::new(kind, detail, hint)
+    }
+}
+
+/// What a CA says of its account, with the CA's own words.
+impl From<AcmeError> for Problem {
+    fn from(error: AcmeError) -> Self {
+        let detail = error.to_string();
+        let (kind, hint) = match &error {
+            AcmeError::Problem(_) => (Kind::Ca, "nothing was changed here"),
+            AcmeError::Unreachable(_) => (
+                Kind::Unavailable,
+                "look at the network and the CA, and try again; \
+                 after a change of the key that was cut off, 'account show' finds out which key the CA has",
+            ),
+            AcmeError::Unsupported(_) => (Kind::Ca, "the CA's directory says what it offers"),
+            AcmeError::ForeignKey { .. } | AcmeError::Ended { .. } => {
+                (Kind::Conflict, "docs/OPERATING.md tells more of the account at an ACME CA")
+            }
+            AcmeError::Local(_) => (Kind::Unavailable, "try again; the daemon's log may say more"),
+            _ => (Kind::Ca, "look at issuer.NAME.directory: is this an ACME CA?"),
+        };
+        Self::new(kind, detail, hint)
     }
 }

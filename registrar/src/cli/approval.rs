@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 
 use super::Failed;
 use super::device::print_state;
-use super::options::{ConfigOption, ReadOptions, list, print_json};
+use super::options::{ConfigOption, ReadOptions, list, named, print_json};
 use super::table::render;
 use crate::admin::api::approval::{Grant, WaitingView};
 use crate::admin::api::device::DeviceView;
@@ -25,6 +25,7 @@ pub(super) enum ApprovalCommand {
 #[derive(Debug, Args)]
 pub(super) struct GrantOptions {
     /// Its identifier, from the list
+    #[arg(value_parser = named)]
     id: String,
     /// The name that the device gets; by its profile's template if left out
     #[arg(long)]
@@ -39,6 +40,7 @@ pub(super) struct GrantOptions {
 #[derive(Debug, Args)]
 pub(super) struct RefuseOptions {
     /// Its identifier, from the list
+    #[arg(value_parser = named)]
     id: String,
     #[command(flatten)]
     config: ConfigOption,

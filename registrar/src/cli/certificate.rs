@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand};
 
 use super::Failed;
-use super::options::{ConfigOption, ReadOptions, age, list, print_json};
+use super::options::{ConfigOption, ReadOptions, age, list, named, print_json};
 use super::table::render;
 use crate::admin::api::certificate::{CertificateDetail, CertificateView};
 use crate::admin::client::segment;
@@ -35,6 +35,7 @@ pub(super) struct ListOptions {
 #[derive(Debug, Args)]
 pub(super) struct ShowOptions {
     /// The beginning of its SHA-256, 8 digits or more
+    #[arg(value_parser = named)]
     fingerprint: String,
     #[command(flatten)]
     read: ReadOptions,
@@ -43,6 +44,7 @@ pub(super) struct ShowOptions {
 #[derive(Debug, Args)]
 pub(super) struct RevokeOptions {
     /// The beginning of its SHA-256, 8 digits or more
+    #[arg(value_parser = named)]
     fingerprint: String,
     #[command(flatten)]
     config: ConfigOption,

@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand};
 
 use super::Failed;
-use super::options::{ConfigOption, ReadOptions, age, print_json};
+use super::options::{ConfigOption, ReadOptions, age, named, print_json};
 use super::table::render;
 use crate::admin::api::credential::{CredentialView, MadeCredential, NewCredential};
 use crate::admin::client::segment;
@@ -23,6 +23,7 @@ pub(super) enum CredentialCommand {
 #[derive(Debug, Args)]
 pub(super) struct AddOptions {
     /// The user name; the device is called NAME in the zone of its profile
+    #[arg(value_parser = named)]
     name: String,
     /// The profile that the device gets
     #[arg(long)]
@@ -40,6 +41,7 @@ pub(super) struct AddOptions {
 #[derive(Debug, Args)]
 pub(super) struct RevokeOptions {
     /// Its name
+    #[arg(value_parser = named)]
     name: String,
     #[command(flatten)]
     config: ConfigOption,

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 
 use super::Failed;
-use super::options::{ConfigOption, ReadOptions, list, print_json, query, read};
+use super::options::{ConfigOption, ReadOptions, list, named, print_json, query, read};
 use super::story::print_story;
 use super::table::{clean, render};
 use crate::admin::api::device::{
@@ -58,6 +58,7 @@ pub(super) struct ListOptions {
 #[derive(Debug, Args)]
 pub(super) struct ShowOptions {
     /// Its identifier, name or serial number
+    #[arg(value_parser = named)]
     device: String,
     #[command(flatten)]
     read: ReadOptions,
@@ -97,6 +98,7 @@ pub(super) struct AllowOptions {
 #[derive(Debug, Args)]
 pub(super) struct RetireOptions {
     /// Its identifier, name or serial number
+    #[arg(value_parser = named)]
     device: String,
     /// Let another device have its name
     #[arg(long)]
@@ -108,6 +110,7 @@ pub(super) struct RetireOptions {
 #[derive(Debug, Args)]
 pub(super) struct DeviceOption {
     /// Its identifier, name or serial number
+    #[arg(value_parser = named)]
     device: String,
     #[command(flatten)]
     config: ConfigOption,
@@ -116,8 +119,10 @@ pub(super) struct DeviceOption {
 #[derive(Debug, Args)]
 pub(super) struct RenameOptions {
     /// Its identifier, name or serial number
+    #[arg(value_parser = named)]
     device: String,
     /// One label, alone or followed by the zone of its profile
+    #[arg(value_parser = named)]
     name: String,
     #[command(flatten)]
     config: ConfigOption,
@@ -126,8 +131,10 @@ pub(super) struct RenameOptions {
 #[derive(Debug, Args)]
 pub(super) struct ReplaceOptions {
     /// The device that leaves: its identifier, name or serial number
+    #[arg(value_parser = named)]
     old: String,
     /// The device that takes its place
+    #[arg(value_parser = named)]
     new: String,
     #[command(flatten)]
     config: ConfigOption,
@@ -244,6 +251,9 @@ async fn import(options: &ImportOptions) -> Result<(), Failed> {
     for each in &imported.skipped {
         eprintln!("registrar: {file}: {}: {}; left out", each.field, clean(&each.reason));
     }
-    println!("imported {} devices", imported.imported);
+    match imported.imported {
+        1 => println!("imported 1 device"),
+        number => println!("imported {number} devices"),
+    }
     Ok(())
 }

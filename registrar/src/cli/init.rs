@@ -248,12 +248,15 @@ fn report(options: &InitOptions, files: &[NewFile], choices: &Choices) {
     let names: Vec<&str> = files.iter().map(|file| file.name).collect();
     println!("made in {folder}: {}, registrar.db", names.join(", "));
     if let (Some(_), Some(dns)) = (&choices.acme, &choices.dns) {
-        println!(
-            "\nThe CA asks this registrar for {}: delegate the zone to it, where",
-            choices.domain
-        );
-        println!("HOST is a name of this machine that the Internet reaches at {dns}:");
-        println!("  {}. IN NS HOST.", choices.domain);
+        let domain = &choices.domain;
+        println!("\nThe CA asks this registrar for {domain}: delegate the zone to it, where");
+        // An address cannot stand in a delegation, and a name in the zone would need a glue record.
+        let is_host = |name: &&String| {
+            dns_name(name).is_ok() && !name.to_ascii_lowercase().ends_with(&format!(".{domain}"))
+        };
+        let host = options.names.iter().find(is_host).map_or("HOST", String::as_str);
+        println!("{host} is a name of this machine that the Internet reaches at {dns}:");
+        println!("  {domain}. IN NS {host}.");
     }
     println!("\nNext:");
     println!("  registrar manufacturer add --config {folder}/registrar.toml --name NAME --ca FILE");

@@ -12,6 +12,7 @@ use crate::admin::problem::Kind;
 use crate::config::Problem;
 use crate::store::OpenError;
 
+mod acme;
 mod approval;
 mod certificate;
 mod credential;
@@ -22,6 +23,7 @@ mod init;
 mod inspect;
 mod manufacturer;
 mod options;
+mod order;
 mod story;
 mod table;
 
@@ -53,6 +55,12 @@ enum Command {
     /// Certificates that were issued
     #[command(subcommand)]
     Certificate(certificate::CertificateCommand),
+    /// Orders at ACME CAs: what was done, and what the CA said
+    #[command(subcommand)]
+    Order(order::OrderCommand),
+    /// The accounts at ACME CAs
+    #[command(subcommand)]
+    Acme(acme::AcmeCommand),
     /// Names and secrets for devices without an IDevID
     #[command(subcommand)]
     Credential(credential::CredentialCommand),
@@ -139,6 +147,8 @@ async fn perform(command: Command) -> Result<(), Failed> {
         Command::Device(command) => device::device(command).await,
         Command::Approval(command) => approval::approval(command).await,
         Command::Certificate(command) => certificate::certificate(command).await,
+        Command::Order(command) => order::order(command).await,
+        Command::Acme(command) => acme::acme(command).await,
         Command::Credential(command) => credential::credential(command).await,
         Command::Event(command) => event::event(command).await,
         Command::Status(read) => daemon::status(&read).await,

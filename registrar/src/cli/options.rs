@@ -23,6 +23,11 @@ impl ConfigOption {
     pub(super) async fn open(&self) -> Result<Client, Failed> {
         Ok(Client::open(Config::load(&self.config)?).await?)
     }
+
+    /// The way to the accounts at ACME CAs.
+    pub(super) async fn open_accounts(&self) -> Result<Client, Failed> {
+        Ok(Client::open_with_accounts(Config::load(&self.config)?).await?)
+    }
 }
 
 #[derive(Debug, Args)]
@@ -32,6 +37,14 @@ pub(super) struct ReadOptions {
     /// Print JSON
     #[arg(long)]
     pub(super) json: bool,
+}
+
+/// What names one thing: any text but none, which would be another path of the API.
+pub(super) fn named(text: &str) -> Result<String, String> {
+    match text.is_empty() {
+        true => Err("it is empty".to_owned()),
+        false => Ok(text.to_owned()),
+    }
 }
 
 /// What stands behind a path's question mark.

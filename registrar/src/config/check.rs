@@ -13,13 +13,17 @@ use brski_voucher::certificate::Certificate;
 use brski_voucher::trust::ValidityTime;
 
 use super::{
-    AcmeConfig, Config, IssuerConfig, PostConfig, Problem, ProgramConfig, ServerFiles, SolverConfig,
+    AcmeConfig, Config, Database, IssuerConfig, PostConfig, Problem, ProgramConfig, ServerFiles,
+    SolverConfig,
 };
 use crate::admin::registry::Registry;
 use crate::clock::unix_time;
 use crate::identity::{RegistrarIdentity, read_certificates, read_key};
 use crate::notify::token::Token;
 use crate::store::model::Millis;
+use crate::store::sqlite::require_database;
+
+mod usage;
 
 /// How long the body of `/cacerts` may be, in characters of base64, for clients that read it at once.
 const CA_CERTS_CHARACTERS: usize = 12 * 1024;
@@ -51,6 +55,7 @@ pub fn check(config: &Config, daemon: Daemon, now: Millis) -> Vec<Problem> {
         problems.zone(&format!("zone.{name:?}"), &zone.solver);
     }
     problems.notify();
+    problems.database();
     if daemon == Daemon::Stopped {
         problems.address("listen.est", config.listen.est);
         if let Some(admin) = config.listen.admin {
@@ -81,10 +86,18 @@ pub fn warnings(config: &Config) -> Vec<Problem> {
          some clients read {CA_CERTS_CHARACTERS} at most: leave roots out that no issued chain ends at"
     );
     let file = config.file.clone();
-    match characters > CA_CERTS_CHARACTERS {
+    let mut found = match characters > CA_CERTS_CHARACTERS {
         true => vec![Problem { file, key: "issuer".to_owned(), reason }],
         false => Vec::new(),
+    };
+    found.extend(usage::warnings(config));
+    if let Database::File(path) = &config.store.database
+        && !path.exists()
+    {
+        let reason = format!("there is no {}: 'serve' makes an empty database", path.display());
+        found.push(Problem { file: config.file.clone(), key: "store.path".to_owned(), reason });
     }
+    found
 }
 
 /// What `/cacerts` serves whatever was issued; what cannot be read is [`check`]'s business.
@@ -189,6 +202,16 @@ impl Problems<'_> {
             && let Err(error) = read_key(&acme.account_key)
         {
             self.add(&format!("issuer.{name}.account_key"), error.to_string());
+        }
+    }
+
+    /// That a file is another thing than a database; `serve` makes one where there is none.
+    fn database(&mut self) {
+        let Database::File(path) = &self.config.store.database else {
+            return;
+        };
+        if let Err(error) = require_database(path) {
+            self.add("store.path", format!("{}: {error}", path.display()));
         }
     }
 

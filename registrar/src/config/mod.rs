@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -109,7 +110,12 @@ impl Config {
         let fatal =
             |reason: String| vec![Problem { file: file.to_owned(), key: String::new(), reason }];
         let text = std::fs::read_to_string(file).map_err(|error| {
-            fatal(format!("cannot be read: {error}; 'registrar init' makes one"))
+            let what_to_do = match error.kind() {
+                ErrorKind::NotFound => "; 'registrar init' makes one",
+                ErrorKind::IsADirectory => "; name the file in it, such as registrar.toml",
+                _ => "",
+            };
+            fatal(format!("cannot be read: {error}{what_to_do}"))
         })?;
         Self::parse(file, &text)
     }

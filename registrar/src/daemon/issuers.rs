@@ -44,6 +44,32 @@ fn certificates(path: &Path) -> anyhow::Result<Vec<CertificateDer<'static>>> {
     Ok(certificates.iter().map(|certificate| certificate.der().clone()).collect())
 }
 
+/// The account at an issuer's CA; nothing is sent yet.
+pub(super) fn account(
+    name: &str,
+    acme: &AcmeConfig,
+    provider: &Arc<CryptoProvider>,
+    orders: &Arc<dyn OrderStore>,
+) -> anyhow::Result<Account> {
+    let anchors = match &acme.directory_ca {
+        None => system_anchors(),
+        Some(path) => {
+            let mut anchors = RootCertStore::empty();
+            anchors.add_parsable_certificates(certificates(path)?);
+            anchors
+        }
+    };
+    let directory = DirectoryConfig {
+        url: acme.directory.clone(),
+        anchors: Arc::new(anchors),
+        account_key: acme.account_key.clone(),
+        external_account: acme.eab_file.clone(),
+        timeout: ACME_TIMEOUT,
+    };
+    let (provider, orders) = (Arc::clone(provider), Arc::clone(orders));
+    Ok(Account::new(provider, directory, IssuerName::new(name), orders)?)
+}
+
 /// What every issuer is built with.
 pub(super) struct IssuerBuilder<'a> {
     pub(super) provider: &'a Arc<CryptoProvider>,
@@ -90,31 +116,11 @@ impl IssuerBuilder<'_> {
             Some(path) => Some(certificates(path)?),
             None => None,
         };
-        let account = Arc::new(self.account(name, acme)?);
+        let account = Arc::new(account(name, acme, self.provider, self.orders)?);
         let connect: Arc<dyn Connect> = Arc::<Account>::clone(&account);
         let bridge = Arc::new(self.bridge(name, acme, zones, configured.as_deref(), connect));
         let served = configured.unwrap_or_default();
         Ok((AcmeIssuer::new(name, Arc::clone(&bridge), served, account), bridge))
-    }
-
-    fn account(&self, name: &str, acme: &AcmeConfig) -> anyhow::Result<Account> {
-        let anchors = match &acme.directory_ca {
-            None => system_anchors(),
-            Some(path) => {
-                let mut anchors = RootCertStore::empty();
-                anchors.add_parsable_certificates(certificates(path)?);
-                anchors
-            }
-        };
-        let directory = DirectoryConfig {
-            url: acme.directory.clone(),
-            anchors: Arc::new(anchors),
-            account_key: acme.account_key.clone(),
-            external_account: acme.eab_file.clone(),
-            timeout: ACME_TIMEOUT,
-        };
-        let (provider, orders) = (Arc::clone(self.provider), Arc::clone(self.orders));
-        Ok(Account::new(provider, directory, IssuerName::new(name), orders)?)
     }
 
     fn bridge(

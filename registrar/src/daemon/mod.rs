@@ -31,6 +31,7 @@ use crate::http::listener::{self, Bounds};
 use crate::http::locks::Locks;
 use crate::http::routes::router;
 use crate::identity::{read_certificates, read_key};
+use crate::issue::desk::CaAccount;
 use crate::issue::{Issuer, resume};
 use crate::masa::client::MasaClient;
 use crate::observe;
@@ -42,6 +43,7 @@ use crate::tls::door::Door;
 use crate::tls::server::server_config;
 use crate::trail::keeper::Keeper;
 
+pub(crate) mod accounts;
 mod base;
 mod challenges;
 mod issuers;
@@ -77,6 +79,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let shown = observe::routes(Arc::clone(&health), Arc::clone(metrics));
     let metrics_listener =
         MetricsListener::start(&config, shown.clone().merge(lists.clone())).await?;
+    let accounts = accounts::driven(&bridges);
     base.observing.start(&config, &base, bridges, &mut tasks)?;
     let limits = config.limits;
     let bounds = Bounds::new(limits.connections, limits.timeouts, metrics, Listener::Est);
@@ -90,7 +93,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         log: Arc::clone(&log),
         generation: AtomicI64::new(app.store.generation().await?),
     });
-    let service = service(&daemon);
+    let service = service(&daemon, accounts);
     let admin = server::router(Arc::clone(&service), shown);
     tasks.spawn(socket::run(admin_socket, admin.clone(), stopped.clone()));
     let admin_address = admin_listener.as_ref().map(|(_, address, _)| *address);
@@ -183,12 +186,12 @@ async fn app(
 }
 
 /// The operators' side.
-fn service(daemon: &Arc<Daemon>) -> Arc<Service> {
+fn service(daemon: &Arc<Daemon>, accounts: BTreeMap<String, CaAccount>) -> Arc<Service> {
     let app = &daemon.app;
     let key = app.identity.certificate().spki_der().to_vec();
     let (store, clock) = (Arc::clone(&app.store), Arc::clone(&app.clock));
     let (observer, config) = (Arc::clone(daemon), Arc::clone(&app.config));
-    Arc::new(Service::new(store, clock, observer, config, key))
+    Arc::new(Service::new(store, clock, observer, config, accounts, key))
 }
 
 /// Listens on an address. `key`: where the configuration names it.

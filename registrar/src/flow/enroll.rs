@@ -3,7 +3,7 @@
 //! A retry is not byte-identical, since ECDSA is randomised, so an enrollment is known by what it asks for.
 //! The same enrollment gets the same order and the same certificate, until that certificate should be renewed.
 
-use acme_bridge::Problem;
+use acme_bridge::{Problem, ProblemKind};
 use brski_est::certs_only;
 use brski_est::csr::{Csr, ProvenCsr};
 use brski_est::transfer;
@@ -18,7 +18,7 @@ use crate::store::model::{
     Millis, Sha256, Verdict, hex,
 };
 
-/// How long a CA's refusal is repeated to the same CSR before the CA is asked again.
+/// How long a CA's refusal, or an operator's, is repeated to the same CSR before the CA is asked again.
 const REFUSED_MILLIS: i64 = 10 * 60 * 1000;
 /// How long a failure is repeated to the same CSR before the issuer is asked again.
 const FAILED_MILLIS: i64 = 60 * 1000;
@@ -81,7 +81,7 @@ pub enum Standing {
 
 /// Judges the newest enrollment with the key of a CSR, and the certificate that it got.
 ///
-/// `problem`: what its order ended with, where it ended badly at an ACME CA.
+/// `problem`: what its order ended with, where it ended badly at an ACME CA, or by an operator's hand.
 #[must_use]
 pub fn standing(
     enrollment: Option<Enrollment>,
@@ -114,8 +114,19 @@ pub fn standing(
                 problem: problem.map(Box::new),
             })
         }
+        // An operator's word about this very order holds; a device that was taken out of service begins anew.
+        EnrollmentState::Cancelled { reason }
+            if since < REFUSED_MILLIS && is_cancelled(&problem) =>
+        {
+            Standing::Ended(Refusal::OrderCancelled { reason: reason.clone() })
+        }
         _ => Standing::New,
     }
+}
+
+/// Whether an operator ended the order itself.
+fn is_cancelled(problem: &Option<Problem>) -> bool {
+    problem.as_ref().is_some_and(|problem| problem.kind == ProblemKind::Cancelled)
 }
 
 /// Whether a certificate is given again to the same CSR: until two thirds of its life, and not when revoked.

@@ -37,6 +37,7 @@ impl Refusal {
             | Self::Unexpected
             | Self::DeviceBarred { .. }
             | Self::LabelNotAllowed { .. }
+            | Self::OrderCancelled { .. }
             // An operator names another MASA, or allows its host.
             | Self::MasaUnusable { .. } => Some(Fault::Policy),
             Self::MasaRefused { .. }

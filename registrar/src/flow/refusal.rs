@@ -334,6 +334,12 @@ pub enum Refusal {
         /// What the CA said as the bridge knows it, where an ACME CA said it.
         problem: Option<Box<Problem>>,
     },
+    /// An operator ended the order of this CSR a moment ago.
+    #[error("an operator cancelled this enrollment")]
+    OrderCancelled {
+        /// The operator's words, for the trail.
+        reason: String,
+    },
 
     // Ours.
     /// The store failed.
@@ -406,6 +412,7 @@ impl Refusal {
             Self::CertificateWaiting { .. } => "certificate-waiting",
             Self::IssuerRefused { .. } => "issuer-refused",
             Self::IssuerFailed { .. } => "issuer-failed",
+            Self::OrderCancelled { .. } => "enrollment-cancelled",
             Self::Store(_) => "store-failed",
             Self::Internal { .. } => "internal",
         }
@@ -461,7 +468,7 @@ impl Refusal {
             }
             Self::CsrName(_) => "draft-ietf-acme-integrations §7",
             Self::CsrExtension(_) => "RFC 8995 §5.9.2",
-            Self::CertificateWaiting { .. } => "RFC 7030 §4.2.3",
+            Self::CertificateWaiting { .. } | Self::OrderCancelled { .. } => "RFC 7030 §4.2.3",
             Self::IssuerRefused { .. } | Self::IssuerFailed { .. } => "RFC 8555 §6.7",
             Self::Store(_) | Self::Internal { .. } => "",
         }
@@ -503,6 +510,7 @@ impl Refusal {
         match self {
             Self::MasaUnavailable { reason, .. }
             | Self::IssuerFailed { reason, .. }
+            | Self::OrderCancelled { reason }
             | Self::Internal { reason } => format!("{self}: {reason}"),
             Self::CredentialRefused { reason } => format!("{self}: {reason}"),
             Self::MasaUnauthorized { text } => format!("{self}: {text}"),

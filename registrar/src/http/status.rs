@@ -45,6 +45,7 @@ pub fn status(refusal: &Refusal) -> StatusCode {
         | Refusal::LabelNotAllowed { .. }
         | Refusal::NoVoucher
         | Refusal::CsrName(_)
+        | Refusal::OrderCancelled { .. }
         | Refusal::ChallengePassword => StatusCode::FORBIDDEN,
         Refusal::IssuerRefused { problem, .. } => problem
             .as_ref()

@@ -5,84 +5,33 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use acme_bridge::account::AccountShown;
+use acme_bridge::account::{Account, AccountShown, Connect as _};
 use acme_bridge::bridge::Bridge;
 use acme_bridge::client::AcmeError;
-use acme_bridge::{Clock, OrderId, OrderState, Problem, ProblemKind, Subproblem};
-use serde::Serialize;
+use acme_bridge::{Clock, OrderId, OrderState, Problem, ProblemKind};
 use thiserror::Error;
 
 use crate::store::model::{
-    EnrollmentState, Event, Id, ListedOrder, Millis, OrderFilter, OrderPlace, OrderTally, Verdict,
+    EnrollmentState, Event, Id, ListedOrder, Millis, OrderFilter, OrderPlace, Verdict,
 };
 use crate::store::{Change, Conflict, Store, StoreError};
 
-/// An order as an operator sees it in a list.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct OrderLine {
-    /// Its identifier, which is its enrollment's.
-    pub id: String,
-    /// The issuer.
-    pub issuer: String,
-    /// The device's identifier.
-    pub device: String,
-    /// The names.
-    pub names: Vec<String>,
-    /// Where it stands.
-    pub state: &'static str,
-    /// Since when: Unix milliseconds.
-    pub since: Millis,
-    /// When it was taken: Unix milliseconds.
-    pub created_at: Millis,
-    /// How many orders were lost at the CA.
-    pub attempts: u32,
-    /// When it is looked at next, where it has not ended: Unix milliseconds.
-    pub due: Option<Millis>,
-    /// The node that drives it now.
-    pub node: Option<String>,
-    /// What went wrong last.
-    pub problem: Option<ProblemShown>,
-}
-
-/// A problem in the CA's words.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct ProblemShown {
-    /// Whose fault it is.
-    pub kind: ProblemKind,
-    /// The CA's error type; empty if it gave none.
-    #[serde(rename = "type")]
-    pub acme_type: String,
-    /// What it said.
-    pub detail: String,
-    /// What it said of single identifiers.
-    pub subproblems: Vec<Subproblem>,
-    /// When it wants to be asked again, in seconds.
-    pub retry_after_secs: Option<u32>,
-}
-
-/// One step of an order.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct StepShown {
-    /// When: Unix milliseconds.
-    pub at: Millis,
-    /// What.
-    pub step: String,
-}
-
-/// An order with its history.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct OrderShown {
+/// An order with the history of its steps, the oldest first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OrderHistory {
     /// The order.
-    #[serde(flatten)]
-    pub line: OrderLine,
-    /// Where it is at the CA, while it has not ended.
-    pub url: Option<String>,
-    /// The issuer that takes over if this one fails for long.
-    pub fallback: Option<String>,
-    /// The certificate that is renewed, by its ARI identifier.
-    pub replaces: Option<String>,
-    /// Its steps, the oldest first.
-    pub steps: Vec<StepShown>,
+    pub listed: ListedOrder,
+    /// When each step was taken, and what it was.
+    pub steps: Vec<(Millis, String)>,
+}
+
+/// How the account at a CA is reached.
+#[derive(Clone)]
+pub enum CaAccount {
+    /// Through the bridge that orders with it.
+    Driven(Arc<Bridge>),
+    /// By itself: no daemon runs, and nothing is ordered with it meanwhile.
+    Idle(Arc<Account>),
 }
 
 /// Why an operator's wish is not fulfilled.
@@ -109,6 +58,14 @@ pub enum DeskError {
     /// The device has begun another enrollment for the same key meanwhile.
     #[error("the device of order {0} has another enrollment for the same wish; that one goes on")]
     Overtaken(String),
+    /// The CA validates names, and no daemon runs that would see to their end.
+    #[error("the CA may still validate names of {orders} orders of issuer {issuer:?}")]
+    Validating {
+        /// The issuer.
+        issuer: String,
+        /// How many.
+        orders: u64,
+    },
     /// The CA.
     #[error(transparent)]
     Acme(#[from] AcmeError),
@@ -121,18 +78,18 @@ pub enum DeskError {
 pub struct OrderDesk {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
-    bridges: BTreeMap<String, Arc<Bridge>>,
+    accounts: BTreeMap<String, CaAccount>,
 }
 
 impl OrderDesk {
-    /// A desk for these bridges, by their issuers' names.
+    /// A desk for these accounts, by their issuers' names.
     #[must_use]
     pub fn new(
         store: Arc<dyn Store>,
         clock: Arc<dyn Clock>,
-        bridges: BTreeMap<String, Arc<Bridge>>,
+        accounts: BTreeMap<String, CaAccount>,
     ) -> Self {
-        Self { store, clock, bridges }
+        Self { store, clock, accounts }
     }
 
     /// A page of the orders that fit a filter, the newest first.
@@ -144,33 +101,18 @@ impl OrderDesk {
         filter: &OrderFilter,
         after: Option<&OrderPlace>,
         limit: u32,
-    ) -> Result<Vec<OrderLine>, StoreError> {
-        Ok(self.store.orders(filter, after, limit).await?.iter().map(line).collect())
-    }
-
-    /// How many orders wait or are driven, by issuer and state.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn tally(&self) -> Result<Vec<OrderTally>, StoreError> {
-        self.store.order_tally().await
+    ) -> Result<Vec<ListedOrder>, StoreError> {
+        self.store.orders(filter, after, limit).await
     }
 
     /// An order with the history of its steps.
     ///
     /// # Errors
     /// [`DeskError::NoOrder`].
-    pub async fn show(&self, id: &str) -> Result<OrderShown, DeskError> {
+    pub async fn show(&self, id: &str) -> Result<OrderHistory, DeskError> {
         let listed = self.find(id).await?;
         let steps = self.store.order_steps(&listed.order.id).await?;
-        let order = &listed.order;
-        Ok(OrderShown {
-            line: line(&listed),
-            url: url(&order.state).map(str::to_owned),
-            fallback: order.terms.fallback.as_ref().map(ToString::to_string),
-            replaces: order.terms.replaces.clone(),
-            steps: steps.into_iter().map(|(at, step)| StepShown { at, step }).collect(),
-        })
+        Ok(OrderHistory { listed, steps })
     }
 
     async fn find(&self, id: &str) -> Result<ListedOrder, DeskError> {
@@ -182,7 +124,7 @@ impl OrderDesk {
     ///
     /// # Errors
     /// [`DeskError`].
-    pub async fn retry(&self, id: &str, operator: &str) -> Result<OrderShown, DeskError> {
+    pub async fn retry(&self, id: &str, operator: &str) -> Result<OrderHistory, DeskError> {
         let listed = self.find(id).await?;
         let order = &listed.order;
         if matches!(order.state, OrderState::Issued { .. }) {
@@ -201,7 +143,7 @@ impl OrderDesk {
             }
             result => result?,
         }
-        if let Some(bridge) = self.bridges.get(order.issuer.as_str()) {
+        if let Some(CaAccount::Driven(bridge)) = self.accounts.get(order.issuer.as_str()) {
             bridge.wake();
         }
         self.show(id).await
@@ -211,7 +153,7 @@ impl OrderDesk {
     ///
     /// # Errors
     /// [`DeskError`].
-    pub async fn cancel(&self, id: &str, operator: &str) -> Result<OrderShown, DeskError> {
+    pub async fn cancel(&self, id: &str, operator: &str) -> Result<OrderHistory, DeskError> {
         let listed = self.find(id).await?;
         let order = &listed.order;
         match &order.state {
@@ -242,17 +184,14 @@ impl OrderDesk {
         self.show(id).await
     }
 
-    fn bridge(&self, issuer: &str) -> Result<&Arc<Bridge>, DeskError> {
-        self.bridges.get(issuer).ok_or_else(|| DeskError::NoIssuer {
+    fn reach(&self, issuer: &str) -> Result<&CaAccount, DeskError> {
+        self.accounts.get(issuer).ok_or_else(|| DeskError::NoIssuer {
             issuer: issuer.to_owned(),
-            known: self.bridges.keys().map(String::as_str).collect::<Vec<_>>().join(", "),
+            known: match self.accounts.is_empty() {
+                true => "none".to_owned(),
+                false => self.accounts.keys().map(String::as_str).collect::<Vec<_>>().join(", "),
+            },
         })
-    }
-
-    /// The bridges, by their issuers' names, for whoever measures.
-    #[must_use]
-    pub fn bridges(&self) -> &BTreeMap<String, Arc<Bridge>> {
-        &self.bridges
     }
 
     /// The account at an issuer's CA.
@@ -260,7 +199,10 @@ impl OrderDesk {
     /// # Errors
     /// [`DeskError`].
     pub async fn account(&self, issuer: &str) -> Result<AccountShown, DeskError> {
-        Ok(self.bridge(issuer)?.account().await?)
+        Ok(match self.reach(issuer)? {
+            CaAccount::Driven(bridge) => bridge.account().await?,
+            CaAccount::Idle(account) => account.show().await?,
+        })
     }
 
     /// Gives the account at an issuer's CA a new key.
@@ -272,9 +214,27 @@ impl OrderDesk {
         issuer: &str,
         operator: &str,
     ) -> Result<AccountShown, DeskError> {
-        let shown = self.bridge(issuer)?.rotate_key().await?;
+        let shown = match self.reach(issuer)? {
+            CaAccount::Driven(bridge) => bridge.rotate_key().await?,
+            CaAccount::Idle(account) => {
+                self.require_no_validation(issuer).await?;
+                account.rotate_key().await?
+            }
+        };
         self.note(issuer, "acme-key-changed", operator, &shown).await?;
         Ok(shown)
+    }
+
+    /// The CA may be at work on answers that the old key made, and nobody here drives their orders on.
+    async fn require_no_validation(&self, issuer: &str) -> Result<(), DeskError> {
+        let tally = self.store.order_tally().await?;
+        let validated = tally.iter().find(|row| row.issuer == issuer && row.state == "authorizing");
+        match validated {
+            Some(row) if row.orders > 0 => {
+                Err(DeskError::Validating { issuer: issuer.to_owned(), orders: row.orders })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Ends the account at an issuer's CA.
@@ -286,7 +246,10 @@ impl OrderDesk {
         issuer: &str,
         operator: &str,
     ) -> Result<AccountShown, DeskError> {
-        let shown = self.bridge(issuer)?.deactivate_account().await?;
+        let shown = match self.reach(issuer)? {
+            CaAccount::Driven(bridge) => bridge.deactivate_account().await?,
+            CaAccount::Idle(account) => account.deactivate().await?,
+        };
         self.note(issuer, "acme-account-deactivated", operator, &shown).await?;
         Ok(shown)
     }
@@ -328,47 +291,5 @@ fn event(listed: &ListedOrder, kind: &'static str, operator: &str, at: Millis) -
         clause: "",
         detail: format!("order {} for {}", order.id, order.csr.names.join(", ")),
         correlation: order.id.as_str().to_owned(),
-    }
-}
-
-fn line(listed: &ListedOrder) -> OrderLine {
-    let order = &listed.order;
-    let problem = match &order.state {
-        OrderState::Invalid { problem } => Some(problem),
-        _ => order.problem.as_ref(),
-    };
-    OrderLine {
-        id: order.id.as_str().to_owned(),
-        issuer: order.issuer.as_str().to_owned(),
-        device: order.terms.device.clone(),
-        names: order.csr.names.clone(),
-        state: order.state.name(),
-        since: Millis(order.since),
-        created_at: listed.created_at,
-        attempts: order.attempts,
-        due: (!order.state.is_final()).then_some(Millis(order.due)),
-        node: order.lease.as_ref().map(|lease| lease.node.clone()),
-        problem: problem.map(shown),
-    }
-}
-
-fn shown(problem: &Problem) -> ProblemShown {
-    ProblemShown {
-        kind: problem.kind,
-        acme_type: problem.acme_type.clone(),
-        detail: problem.detail.clone(),
-        subproblems: problem.subproblems.clone(),
-        retry_after_secs: problem.retry_after_secs,
-    }
-}
-
-fn url(state: &OrderState) -> Option<&str> {
-    match state {
-        OrderState::Placed { url }
-        | OrderState::Authorizing { url }
-        | OrderState::Ready { url }
-        | OrderState::Finalizing { url }
-        | OrderState::Valid { url } => Some(url),
-        _ => None,
     }
 }

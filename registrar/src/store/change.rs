@@ -186,10 +186,12 @@ pub enum Change {
     },
     /// Takes from a CA's limit; if somebody else did meanwhile, that is a [`Conflict::Quota`].
     SpendQuota(Spending),
-    /// Forgets limits of which nothing is taken any more.
+    /// Forgets limits of which nothing is taken any more, those first that are so the longest.
     PruneQuotas {
         /// Now.
         now: Millis,
+        /// How many, at most.
+        limit: u32,
     },
     /// Has a certificate revoked at its CA; the same one twice is revoked once.
     RequestRevocation(RevocationRow),

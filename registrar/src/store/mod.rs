@@ -276,6 +276,9 @@ pub trait Store: Send + Sync + 'static {
     /// When each of these limits' buckets would be full again: Unix milliseconds; none if nothing was taken.
     async fn quotas(&self, buckets: &[String]) -> Result<Vec<Option<i64>>, StoreError>;
 
+    /// How many buckets are full again by now and need no row, counted up to `limit`.
+    async fn full_quotas(&self, now: Millis, limit: u32) -> Result<u32, StoreError>;
+
     /// The certificates that an issuer is to revoke by now, the longest due first, at most `limit`.
     async fn revocations_due(
         &self,

@@ -75,7 +75,8 @@ impl Keeper {
         }
     }
 
-    /// Removes old events and finished orders in small steps, and keys of devices that had time to fetch them.
+    /// Removes old events, finished orders and limits that are full again in small steps, and keys of devices that
+    /// had time to fetch them.
     ///
     /// # Errors
     /// [`SealError`]; what was removed before stays removed, with its checkpoint.
@@ -91,6 +92,7 @@ impl Keeper {
             made_until: now.plus(-keygen::WAITING_MILLIS),
         };
         self.store.commit(vec![keys], Vec::new()).await?;
+        self.prune_quotas(now).await?;
         let before = days(retention.orders_days);
         loop {
             let orders = self.store.ended_orders(before, STEP).await?;
@@ -102,6 +104,16 @@ impl Keeper {
             self.store.commit(changes, Vec::new()).await?;
             tokio::time::sleep(PAUSE).await;
         }
+    }
+
+    /// Limits come with each name that is ordered, and are full again when their time has passed.
+    async fn prune_quotas(&self, now: Millis) -> Result<(), StoreError> {
+        while self.store.full_quotas(now, STEP).await? > 0 {
+            let change = Change::PruneQuotas { now, limit: STEP };
+            self.store.commit(vec![change], Vec::new()).await?;
+            tokio::time::sleep(PAUSE).await;
+        }
+        Ok(())
     }
 
     async fn prune_events(&self, node: &str, before: Millis, now: Millis) -> Result<(), SealError> {

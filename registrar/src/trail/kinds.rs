@@ -95,6 +95,7 @@ pub const KINDS: &[Kind] = &[
     ("csr-challenge-password", "refused: the challengePassword does not belong to this session"),
     ("issuer-refused", "refused: the CA's refusal, told again to the same CSR"),
     ("issuer-failed", "failed: the issuer cannot take the CSR, or its failure is told again"),
+    ("enrollment-cancelled", "refused: an operator cancelled the order of this CSR a moment ago"),
     ("store-failed", "failed: the database could not be read"),
     ("internal", "failed: the registrar could not build or sign what it should"),
 ];

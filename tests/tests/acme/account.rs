@@ -3,9 +3,11 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 
+use acme_bridge::account::Connect as _;
 use acme_bridge::client::AcmeError;
 use acme_bridge::{OrderTerms, ProblemKind};
 use brski_lab::pebble::{Pebble, PebbleOptions};
+use brski_registrar::store::model::EventFilter;
 use brski_tests::bridge_site::{BridgeSite, Ca, Dns, key_in, wish};
 use brski_tests::programs;
 use brski_tests::proxy::{Fault, Proxy};
@@ -149,6 +151,66 @@ async fn an_account_that_was_ended_orders_nothing_more() -> anyhow::Result<()> {
     let order = site.store.order(&waits.id).await?.unwrap();
     assert_ne!(order.problem.expect("the CA's words are kept").kind, ProblemKind::Refused);
     assert_eq!(pebble.count("Issued certificate serial")?, 1);
+    site.stop().await;
+    Ok(())
+}
+
+/// Each node has a file of its own with the account's key; when one node changes the key, the others say so.
+#[tokio::test]
+async fn a_node_whose_key_was_changed_elsewhere_says_so_and_goes_on_with_the_new_one()
+-> anyhow::Result<()> {
+    let dns = Dns::start().await?;
+    let Some(Behind { pebble, proxy: _proxy, ca, _folder }) = behind(&dns).await? else {
+        return Ok(());
+    };
+    let site = BridgeSite::start(&dns, &ca, |_| {})?;
+    site.enroll(1).await?;
+    let (here, folder) = (site.account_key(), tempfile::tempdir()?);
+    let there = folder.path().join("account.key");
+    std::fs::copy(&here, &there)?;
+    let changed = site.account_elsewhere(&ca, &there)?.rotate_key().await?;
+    let noticed = brski_lab::process::until(Duration::from_secs(10), async || {
+        site.bridge.account().await.err().filter(|it| matches!(it, AcmeError::ForeignKey { .. }))
+    });
+    let error = noticed.await.expect("the account is opened anew").to_string();
+    assert!(error.contains("copy the file from there"), "{error}");
+    let waits = wish(2)?;
+    site.place(&waits, OrderTerms::default()).await?;
+    site.wait(&waits.id, Duration::from_secs(2)).await.unwrap_err();
+    let problem = site.store.order(&waits.id).await?.unwrap().problem.expect("it says why");
+    assert_eq!(problem.kind, ProblemKind::Account);
+    assert!(problem.detail.contains("another key"), "{}", problem.detail);
+    let filter =
+        EventFilter { kind: Some("acme-account-refused".to_owned()), ..EventFilter::default() };
+    let alarms = site.store.events(&filter, None, 10).await?;
+    assert_eq!(alarms.len(), 1, "once for an order, whenever it is looked at");
+    assert_eq!(pebble.count("Issued certificate serial")?, 1, "no other account was made");
+    std::fs::copy(&there, &here)?;
+    site.wait(&waits.id, Duration::from_secs(60)).await?;
+    assert_eq!(site.bridge.account().await?.thumbprint, changed.thumbprint);
+    site.stop().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn after_an_account_was_ended_a_new_key_makes_another() -> anyhow::Result<()> {
+    let dns = Dns::start().await?;
+    let Some(Behind { pebble: _pebble, proxy: _proxy, ca, _folder }) = behind(&dns).await? else {
+        return Ok(());
+    };
+    let site = BridgeSite::start(&dns, &ca, |_| {})?;
+    let ended = site.bridge.account().await?;
+    site.bridge.deactivate_account().await?;
+    for error in [site.bridge.account().await, site.bridge.rotate_key().await] {
+        let error = error.unwrap_err();
+        assert!(matches!(error, AcmeError::Ended { .. }), "{error}");
+    }
+    let file = site.account_key();
+    site.stop().await;
+    std::fs::remove_file(file)?;
+    let site = BridgeSite::start(&dns, &ca, |_| {})?;
+    assert_ne!(site.bridge.account().await?.url, ended.url);
+    site.enroll(1).await?;
     site.stop().await;
     Ok(())
 }

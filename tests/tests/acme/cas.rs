@@ -3,9 +3,10 @@
 use acme_bridge::client::{AcmeError, RevocationReason};
 use acme_bridge::{OrderTerms, Problem, ProblemKind, check};
 use brski_lab::pebble::Pebble;
-use brski_registrar::issue::desk::OrderDesk;
+use brski_registrar::issue::desk::{CaAccount, OrderDesk};
 use brski_registrar::store::Change;
 use brski_registrar::store::model::{EventFilter, Millis, RevocationRow, Sha256};
+use brski_tests::acme2certifier::Acme2Certifier;
 use brski_tests::bridge_site::{BridgeSite, Ca, Dns, ISSUER, wish};
 use brski_tests::programs;
 use brski_tests::step_ca::StepCa;
@@ -202,12 +203,37 @@ async fn step_ca_issues_and_revokes_and_has_no_change_of_keys() -> anyhow::Resul
     println!("step-ca says of keyChange: {error}");
     assert!(!matches!(error, AcmeError::Local(_)), "{error}");
     site.enroll(10).await?;
-    let bridges = [(ISSUER.to_owned(), Arc::clone(&site.bridge))].into();
+    let accounts = [(ISSUER.to_owned(), CaAccount::Driven(Arc::clone(&site.bridge)))].into();
     let clock = Arc::new(brski_registrar::clock::SystemClock);
-    let desk = OrderDesk::new(Arc::clone(&site.store), clock, bridges);
+    let desk = OrderDesk::new(Arc::clone(&site.store), clock, accounts);
     let shown = desk.show(wish(10)?.id.as_str()).await?;
-    assert_eq!(shown.line.state, "issued");
+    assert_eq!(shown.listed.order.state.name(), "issued");
     assert!(shown.steps.len() >= 5, "{:?}", shown.steps);
+    site.stop().await;
+    Ok(())
+}
+
+/// Its orders stay "processing" for a while, and its problems have shapes of their own.
+#[tokio::test]
+async fn acme2certifier_issues_revokes_and_changes_the_accounts_key() -> anyhow::Result<()> {
+    let Some(python) = programs::python_of("acme2certifier") else {
+        return Ok(());
+    };
+    let (folder, dns) = (tempfile::tempdir()?, Dns::start().await?);
+    let server = Acme2Certifier::start(&python, folder.path(), dns.address()).await?;
+    let ca = Ca {
+        directory: server.directory(),
+        tls_anchor: server.root(),
+        root: server.root(),
+        external_account: None,
+    };
+    let site = three_devices(&dns, &ca).await?;
+    revoke(&site, 9).await?;
+    let before = site.bridge.account().await?;
+    assert_eq!(before.status, "valid");
+    let after = site.bridge.rotate_key().await?;
+    assert_ne!(before.thumbprint, after.thumbprint);
+    site.enroll(10).await?;
     site.stop().await;
     Ok(())
 }

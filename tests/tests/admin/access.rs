@@ -123,6 +123,30 @@ async fn each_role_may_do_what_it_may_and_a_refusal_is_an_event() -> anyhow::Res
 }
 
 #[tokio::test]
+async fn a_viewer_reads_orders_and_accounts_and_an_operator_alone_changes_them()
+-> anyhow::Result<()> {
+    let open = Open::with("").await?;
+    for (token, changed) in [(VIEWER, 403), (APPROVER, 403), (OPERATOR, 404)] {
+        assert_eq!(open.ask("GET", "/v1/orders", None, Some(token)).await?.status, 200);
+        // The site has no ACME CA.
+        let reply = open.ask("GET", "/v1/accounts/none-such", None, Some(token)).await?;
+        assert_eq!(reply.status, 404, "{:?}", reply.body);
+        for path in [
+            "/v1/orders/none-such/retry",
+            "/v1/orders/none-such/cancel",
+            "/v1/accounts/none-such/rotate-key",
+            "/v1/accounts/none-such/deactivate",
+        ] {
+            let reply = open.ask("POST", path, None, Some(token)).await?;
+            assert_eq!(reply.status, changed, "{path} {:?}", reply.body);
+        }
+    }
+    let kinds = event_kinds(open.site.site()).await?;
+    assert_eq!(kinds.iter().filter(|kind| *kind == "admin-forbidden").count(), 8, "{kinds:?}");
+    Ok(())
+}
+
+#[tokio::test]
 async fn nobody_gets_in_without_a_token_or_a_certificate() -> anyhow::Result<()> {
     let open = Open::with("").await?;
     for target in ["/v1/devices", "/v1/credentials", "/openapi.json"] {

@@ -4,9 +4,11 @@
 #![allow(clippy::indexing_slicing, clippy::expect_used, clippy::unwrap_used, clippy::panic)]
 
 mod access;
+mod accounts;
 mod description;
 mod import;
 mod lifecycle;
+mod orders;
 mod reload;
 mod trail;
 mod writes;

@@ -7,8 +7,11 @@ mod answers;
 mod chain;
 mod credentials;
 mod keys;
+mod opening;
 mod orders;
+mod pages;
 mod place;
+mod queue;
 mod rows;
 mod sqlite;
 mod suite;
@@ -73,16 +76,16 @@ behaviours! {
         suite::every_state_comes_back_as_it_was,
         suite::a_conflict_leaves_nothing_of_its_commit_behind,
         suite::an_enrollment_that_ended_makes_room_for_another,
-        suite::two_nodes_never_hold_one_order,
-        suite::a_cancelled_order_ends_unless_the_ca_was_asked_to_issue,
+        queue::two_nodes_never_hold_one_order,
+        queue::a_cancelled_order_ends_unless_the_ca_was_asked_to_issue,
         suite::answers_certificates_and_chains_are_kept_once,
-        suite::what_was_committed_is_there_when_it_is_opened_again,
-        suite::commits_that_come_together_are_all_kept_and_fail_alone,
-        suite::a_thousand_jobs_are_claimed_once_by_many_workers,
+        opening::what_was_committed_is_there_when_it_is_opened_again,
+        opening::commits_that_come_together_are_all_kept_and_fail_alone,
+        queue::a_thousand_jobs_are_claimed_once_by_many_workers,
         suite::hostile_texts_come_back_as_they_were,
-        suite::devices_come_in_pages_that_neither_repeat_nor_hide,
-        suite::devices_are_found_by_the_beginning_of_name_and_serial_number,
-        suite::events_come_in_pages,
+        pages::devices_come_in_pages_that_neither_repeat_nor_hide,
+        pages::devices_are_found_by_the_beginning_of_name_and_serial_number,
+        pages::events_come_in_pages,
         suite::a_name_is_freed_and_given_to_another,
         suite::a_barred_device_is_not_moved,
         suite::questions_are_asked_once_and_answered_once,
@@ -91,8 +94,8 @@ behaviours! {
         credentials::a_revoked_credential_is_not_spent,
         credentials::the_other_holder_of_a_key_is_found,
         suite::certificates_are_found_by_their_end_and_revoked_once,
-        suite::ended_orders_are_pruned_and_open_ones_stay,
-        suite::a_second_writer_of_one_name_is_refused,
+        queue::ended_orders_are_pruned_and_open_ones_stay,
+        opening::a_second_writer_of_one_name_is_refused,
         orders::everything_of_an_order_is_kept,
         orders::a_device_that_floods_the_queue_waits_for_the_others,
         orders::an_order_that_rested_comes_after_those_that_wait,
@@ -114,7 +117,7 @@ behaviours! {
         keys::ca_certificates_are_needed_while_a_live_certificate_is_below,
     }
     on_databases: {
-        suite::a_newer_database_is_refused_and_left_as_it_is,
+        opening::a_newer_database_is_refused_and_left_as_it_is,
         chain::each_changed_column_is_found,
         chain::a_removed_row_is_named,
         chain::a_cut_tail_below_a_checkpoint_is_found,

@@ -205,9 +205,15 @@ pub(super) async fn a_limit_is_taken_from_once_by_many(place: Place) {
     store.commit(spend(Some(100), 200), vec![]).await.unwrap();
     assert_eq!(conflict(store.commit(spend(Some(100), 200), vec![]).await), Conflict::Quota);
     assert_eq!(store.quotas(&names).await.unwrap(), [Some(200), Some(200)]);
-    store.commit(vec![Change::PruneQuotas { now: Millis(200) }], vec![]).await.unwrap();
+    let prune = |now, limit| vec![Change::PruneQuotas { now: Millis(now), limit }];
+    let full = async |now, limit| store.full_quotas(Millis(now), limit).await.unwrap();
+    assert_eq!(full(200, 9).await, 0);
+    store.commit(prune(200, 9), vec![]).await.unwrap();
     assert_eq!(store.quotas(&names).await.unwrap(), [Some(200), Some(200)], "not full yet");
-    store.commit(vec![Change::PruneQuotas { now: Millis(201) }], vec![]).await.unwrap();
+    assert_eq!((full(201, 9).await, full(201, 1).await), (2, 1));
+    store.commit(prune(201, 1), vec![]).await.unwrap();
+    assert_eq!(full(201, 9).await, 1, "one at a time");
+    store.commit(prune(201, 9), vec![]).await.unwrap();
     assert_eq!(store.quotas(&names).await.unwrap(), [None, None]);
 }
 

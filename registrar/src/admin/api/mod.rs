@@ -9,12 +9,14 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::store::model::Millis;
 
+pub mod account;
 pub mod approval;
 pub mod certificate;
 pub mod credential;
 pub mod device;
 pub mod event;
 pub mod manufacturer;
+pub mod order;
 pub mod status;
 
 /// How many things a page has where nobody says how many.

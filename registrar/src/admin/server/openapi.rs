@@ -54,7 +54,7 @@ impl Modify for Security {
 struct Problems;
 
 impl Problems {
-    const ANSWERS: [(&'static str, &'static str); 10] = [
+    const ANSWERS: [(&'static str, &'static str); 11] = [
         ("400", "The request is wrong"),
         ("401", "Nobody known asks"),
         ("403", "The role does not allow it"),
@@ -64,6 +64,7 @@ impl Problems {
         ("413", "The body is too long"),
         ("415", "The body is not JSON"),
         ("429", "Too many failed attempts"),
+        ("502", "The CA does not do it"),
         ("503", "The store or the daemon is away; try later"),
     ];
 }

@@ -15,9 +15,12 @@ use crate::admin::cursor;
 use crate::admin::problem::Problem;
 use crate::store::model::{EventFilter, EventPlace, Millis};
 use crate::trail;
+use crate::trail::kinds::known;
 
 /// How many events one answer to a follower has, at most, of each node.
 const TAIL: u32 = 500;
+/// The verdicts that events have.
+const VERDICTS: [&str; 4] = ["done", "refused", "waiting", "failed"];
 
 impl Service {
     /// A page of the events.
@@ -33,6 +36,14 @@ impl Service {
         let since = query.since.as_deref().map(|text| since(text, self.now())).transpose()?;
         let after: Option<EventPlace> = query.after.as_deref().map(cursor::decode).transpose()?;
         let (kind, verdict) = (query.kind.clone(), query.verdict.clone());
+        if let Some(kind) = kind.as_deref().filter(|kind| known(kind).is_none()) {
+            let detail = format!("no event is ever of the kind {kind:?}");
+            return Err(Problem::invalid(detail, "docs/OPERATING.md lists all kinds"));
+        }
+        if let Some(verdict) = verdict.as_deref().filter(|verdict| !VERDICTS.contains(verdict)) {
+            let detail = format!("no event has the verdict {verdict:?}");
+            return Err(Problem::invalid(detail, format!("verdicts: {}", VERDICTS.join(", "))));
+        }
         let filter = EventFilter { device, since, kind, verdict };
         let rows = self.store.events(&filter, after.as_ref(), limit).await?;
         let is_forward = since.is_some() || after.is_some();

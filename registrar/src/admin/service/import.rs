@@ -207,7 +207,10 @@ fn wrong_lines(mut wrong: Vec<FieldProblem>) -> Problem {
     let number = wrong.len();
     wrong.truncate(TOLD);
     let mut problem = Problem::invalid(
-        format!("{number} lines are wrong, and nothing was imported"),
+        match number {
+            1 => "1 line is wrong, and nothing was imported".to_owned(),
+            _ => format!("{number} lines are wrong, and nothing was imported"),
+        },
         "mend them, or import the right ones with --partial",
     );
     problem.errors = wrong;

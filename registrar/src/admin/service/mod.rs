@@ -2,6 +2,7 @@
 //!
 //! Facts are read, [`flow::operator`](crate::flow::operator) decides, the decision is committed.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use acme_bridge::{Clock, RevocationReason};
@@ -15,6 +16,7 @@ use crate::config::{Config, IssuerConfig, Profile};
 use crate::flow::Decision;
 use crate::flow::operator::DeviceFacts;
 use crate::issue::acme::revocation;
+use crate::issue::desk::{CaAccount, OrderDesk};
 use crate::store::model::{Identity, KnownDevice, Millis};
 use crate::store::{Change, Store};
 
@@ -25,6 +27,7 @@ mod devices;
 mod events;
 mod import;
 mod manufacturers;
+mod orders;
 
 /// The daemon, which must hear of some changes at once.
 #[async_trait]
@@ -62,21 +65,27 @@ pub struct Service {
     clock: Arc<dyn Clock>,
     observer: Arc<dyn Observer>,
     config: Arc<ArcSwap<Config>>,
+    desk: OrderDesk,
     /// The SubjectPublicKeyInfo, DER, of the key that signs the trail.
     key: Vec<u8>,
 }
 
 impl Service {
-    /// A service on this store. `key`: the SubjectPublicKeyInfo, DER, of the key that signs the trail.
+    /// A service on this store.
+    ///
+    /// `accounts`: at ACME CAs, by their issuers' names.
+    /// `key`: the SubjectPublicKeyInfo, DER, of the key that signs the trail.
     #[must_use]
     pub fn new(
         store: Arc<dyn Store>,
         clock: Arc<dyn Clock>,
         observer: Arc<dyn Observer>,
         config: Arc<ArcSwap<Config>>,
+        accounts: BTreeMap<String, CaAccount>,
         key: Vec<u8>,
     ) -> Self {
-        Self { store, clock, observer, config, key }
+        let desk = OrderDesk::new(Arc::clone(&store), Arc::clone(&clock), accounts);
+        Self { store, clock, observer, config, desk, key }
     }
 
     /// The store.

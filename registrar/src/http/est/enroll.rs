@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use acme_bridge::OrderId;
+use acme_bridge::{OrderId, OrderRecord, OrderState, Problem};
 use brski_est::csr::ProvenCsr;
 use brski_est::media_type;
 use tracing::{Instrument as _, debug_span};
@@ -309,12 +309,23 @@ async fn find(app: &App, key: &Sha256) -> Result<Standing, StoreError> {
         _ => None,
     };
     let problem = match enrollment.as_ref().map(|enrollment| (&enrollment.state, &enrollment.id)) {
-        Some((EnrollmentState::Refused { .. } | EnrollmentState::Failed { .. }, id)) => {
-            app.store.order(&OrderId::new(id.as_str())).await?.and_then(|order| order.problem)
-        }
+        Some((
+            EnrollmentState::Refused { .. }
+            | EnrollmentState::Failed { .. }
+            | EnrollmentState::Cancelled { .. },
+            id,
+        )) => app.store.order(&OrderId::new(id.as_str())).await?.and_then(last_problem),
         _ => None,
     };
     Ok(enroll::standing(enrollment, certificate, problem, app.now()))
+}
+
+/// What an order ended with, or failed of last.
+fn last_problem(order: OrderRecord) -> Option<Problem> {
+    match order.state {
+        OrderState::Invalid { problem } => Some(problem),
+        _ => order.problem,
+    }
 }
 
 /// Hands an approved CSR to its issuer, and writes the end where it comes at once.

@@ -170,7 +170,20 @@ impl Rows {
                 }
                 self.quotas.insert(spending.bucket, spending.after);
             }
-            Change::PruneQuotas { now } => self.quotas.retain(|_, full_at| *full_at >= now.0),
+            Change::PruneQuotas { now, limit } => {
+                let mut full: Vec<(i64, String)> = self
+                    .quotas
+                    .iter()
+                    .filter(|(_, full_at)| **full_at < now.0)
+                    .map(|(bucket, full_at)| (*full_at, bucket.clone()))
+                    .collect();
+                full.sort_unstable();
+                for (_, bucket) in
+                    full.into_iter().take(usize::try_from(limit).unwrap_or(usize::MAX))
+                {
+                    self.quotas.remove(&bucket);
+                }
+            }
             Change::RequestRevocation(row) => {
                 self.revocations.entry(row.fingerprint).or_insert(row);
             }

@@ -346,6 +346,14 @@ impl Store for MemoryStore {
         .await
     }
 
+    async fn full_quotas(&self, now: Millis, limit: u32) -> Result<u32> {
+        self.read(|tables| {
+            let full = tables.rows.quotas.values().filter(|full_at| **full_at < now.0).count();
+            u32::try_from(full).unwrap_or(limit).min(limit)
+        })
+        .await
+    }
+
     async fn revocations_due(
         &self,
         issuer: &str,

@@ -391,16 +391,23 @@ async fn apply_to_order(session: &mut dyn Session, change: &Change) -> Result<()
         Change::SpendQuota(spending) => {
             orders::spend(session, &spending.bucket, spending.before, spending.after).await
         }
-        Change::PruneQuotas { now } => orders::prune_quotas(session, *now).await,
+        Change::PruneQuotas { now, limit } => orders::prune_quotas(session, *now, *limit).await,
         Change::RequestRevocation(row) => orders::request_revocation(session, row).await,
         Change::NoteRevocation { fingerprint, done_at, due, problem } => {
             let problem = problem.as_deref();
             orders::note_revocation(session, fingerprint, *done_at, *due, problem).await
         }
         Change::SaveAccount { issuer, account } => {
-            let sql = "INSERT INTO accounts (issuer, url, directory) VALUES ($1, $2, $3) \
-                       ON CONFLICT (issuer) DO UPDATE SET url = $2, directory = $3";
-            let values = [issuer.into(), Value::from(&account.url), (&account.directory).into()];
+            let sql = "INSERT INTO accounts (issuer, url, directory, thumbprint, ended) \
+                       VALUES ($1, $2, $3, $4, $5) ON CONFLICT (issuer) \
+                       DO UPDATE SET url = $2, directory = $3, thumbprint = $4, ended = $5";
+            let values = [
+                issuer.into(),
+                Value::from(&account.url),
+                (&account.directory).into(),
+                (&account.thumbprint).into(),
+                account.is_ended.into(),
+            ];
             run(session, sql, &values).await
         }
         Change::PutAnswer(answer) => answers::put(session, answer).await,

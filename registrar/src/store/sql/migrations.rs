@@ -5,7 +5,7 @@ use refinery::{Migration, Runner};
 use super::session::Dialect;
 
 /// Each version's name and statements; a version that was released never changes.
-const VERSIONS: [(&str, &str); 5] = [
+const VERSIONS: [(&str, &str); 6] = [
     ("V1__state", include_str!("../../../migrations/V1__state.sql")),
     ("V2__answers", include_str!("../../../migrations/V2__answers.sql")),
     ("V3__orders", include_str!("../../../migrations/V3__orders.sql")),
@@ -14,6 +14,7 @@ const VERSIONS: [(&str, &str); 5] = [
         "V5__certificate_authorities",
         include_str!("../../../migrations/V5__certificate_authorities.sql"),
     ),
+    ("V6__account_keys", include_str!("../../../migrations/V6__account_keys.sql")),
 ];
 
 /// The newest version that this program knows.

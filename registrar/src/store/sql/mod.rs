@@ -412,6 +412,10 @@ impl<E: Engine> Store for SqlStore<E> {
         query!(self, orders::buckets, &buckets)
     }
 
+    async fn full_quotas(&self, now: Millis, limit: u32) -> Result<u32, StoreError> {
+        query!(self, orders::full_quotas, now, limit)
+    }
+
     async fn revocations_due(
         &self,
         issuer: &str,

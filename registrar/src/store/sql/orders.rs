@@ -215,10 +215,21 @@ pub(super) async fn spend(
     }
 }
 
-/// Forgets buckets that are full.
-pub(super) async fn prune_quotas(session: &mut dyn Session, now: Millis) -> Result<()> {
-    session.execute("DELETE FROM quotas WHERE full_at < $1", &[now.into()]).await?;
+/// Forgets so many buckets that are full.
+pub(super) async fn prune_quotas(session: &mut dyn Session, now: Millis, limit: u32) -> Result<()> {
+    let sql = "DELETE FROM quotas WHERE full_at < $1 AND bucket IN \
+               (SELECT bucket FROM quotas WHERE full_at < $1 ORDER BY full_at LIMIT $2)";
+    session.execute(sql, &[now.into(), limit.into()]).await?;
     Ok(())
+}
+
+/// How many buckets are full, up to a limit.
+pub(super) async fn full_quotas(session: &mut dyn Session, now: Millis, limit: u32) -> Result<u32> {
+    let sql = "SELECT count(*) AS full FROM \
+               (SELECT bucket FROM quotas WHERE full_at < $1 LIMIT $2) AS those";
+    let values: [Value<'_>; 2] = [now.into(), limit.into()];
+    let count = one(session, sql, &values, |row| row.integer("full")).await?;
+    Ok(u32::try_from(count.unwrap_or(0)).unwrap_or(limit))
 }
 
 pub(super) async fn buckets(

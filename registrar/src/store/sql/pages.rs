@@ -113,12 +113,15 @@ async fn by_name(
     let first = text.to_lowercase();
     let last = end(&first);
     let mut conditions = conditions(filter);
-    let (least, most) = (conditions.value(&first), conditions.value(&last));
-    conditions.and(&format!("n.name >= {least} AND n.name <= {most}"));
-    if let Some(DevicePlace::Name(name)) = after {
-        let name = conditions.value(name);
-        conditions.and(&format!("n.name > {name}"));
-    }
+    // One lower bound alone: of two, SQLite may take the first and walk from there to the place.
+    let begin = match after {
+        Some(DevicePlace::Name(name)) if *name >= first => {
+            format!("n.name > {}", conditions.value(name))
+        }
+        _ => format!("n.name >= {}", conditions.value(&first)),
+    };
+    let most = conditions.value(&last);
+    conditions.and(&format!("{begin} AND n.name <= {most}"));
     page(session, conditions, "n.name", limit).await
 }
 
@@ -133,7 +136,12 @@ async fn by_serial(
     let (last, name) = (end(text), text.to_lowercase());
     let name_last = end(&name);
     let mut conditions = conditions(filter);
-    let (least, most) = (conditions.value(text), conditions.value(&last));
+    // The lower bound is the place's own, where there is one: else each page would begin at the first row.
+    let begin = match after {
+        Some(DevicePlace::Serial { serial, .. }) if serial.as_str() > text => serial.as_str(),
+        _ => text,
+    };
+    let (least, most) = (conditions.value(begin), conditions.value(&last));
     conditions.and(&format!("i.serial >= {least} AND i.serial <= {most}"));
     let (least, most) = (conditions.value(&name), conditions.value(&name_last));
     conditions.and(&format!("(n.name IS NULL OR n.name < {least} OR n.name > {most})"));

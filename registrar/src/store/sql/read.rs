@@ -277,9 +277,14 @@ pub(super) async fn account(
     session: &mut dyn Session,
     issuer: &str,
 ) -> Result<Option<AccountRecord>> {
-    let sql = "SELECT url, directory FROM accounts WHERE issuer = $1";
+    let sql = "SELECT url, directory, thumbprint, ended FROM accounts WHERE issuer = $1";
     let read = |row: &mut Row| {
-        Ok(AccountRecord { url: row.text("url")?, directory: row.text("directory")? })
+        Ok(AccountRecord {
+            url: row.text("url")?,
+            directory: row.text("directory")?,
+            thumbprint: row.text("thumbprint")?,
+            is_ended: row.integer("ended")? != 0,
+        })
     };
     one(session, sql, &[issuer.into()], read).await
 }

@@ -1,6 +1,7 @@
 //! The store in one SQLite file: WAL, full sync, one writing thread, a few readers.
 
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
+use std::io::Read as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -23,6 +24,8 @@ use super::watch::{Unwatched, Watcher};
 mod lock;
 mod session;
 
+/// What a database of SQLite begins with.
+const HEAD: [u8; 16] = *b"SQLite format 3\0";
 /// How long a connection waits for another process's lock.
 const BUSY: Duration = Duration::from_secs(10);
 /// How many queries run at once, each on a connection of its own; more would wait for processors all the same.
@@ -30,6 +33,23 @@ const READERS: usize = 4;
 
 /// The store in a file.
 pub type SqliteStore = SqlStore<Sqlite>;
+
+/// Sees that a file is a database, or empty, or not there.
+///
+/// # Errors
+/// `InvalidData` for another thing, and what the system says.
+pub fn require_database(path: &Path) -> io::Result<()> {
+    let mut head = Vec::with_capacity(HEAD.len());
+    match File::open(path) {
+        Ok(file) => file.take(16).read_to_end(&mut head)?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    match head.is_empty() || head == HEAD {
+        true => Ok(()),
+        false => Err(io::Error::new(io::ErrorKind::InvalidData, "it is not a database of SQLite")),
+    }
+}
 
 /// The database in a file.
 pub struct Sqlite {
@@ -69,6 +89,8 @@ impl SqliteStore {
         let lock = FileLock::take(path)
             .map_err(|error| cannot(error.into()))?
             .ok_or_else(|| OpenError::InUse { place: place.clone() })?;
+        // SQLite takes a short file of anything for an empty one, and writes over it.
+        require_database(path).map_err(|error| cannot(error.into()))?;
         OpenOptions::new()
             .create(true)
             .append(true)

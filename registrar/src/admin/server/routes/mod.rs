@@ -11,6 +11,7 @@ use crate::admin::actor::Role;
 use crate::admin::problem::Problem;
 use crate::admin::service::Service;
 
+mod accounts;
 mod approvals;
 mod certificates;
 mod credentials;
@@ -18,6 +19,7 @@ mod daemon;
 mod devices;
 mod events;
 mod manufacturers;
+mod orders;
 
 /// What a handler gives: JSON, or a problem.
 type Answer<T> = Result<axum::Json<T>, Problem>;
@@ -36,6 +38,9 @@ fn all(role: Role) -> OpenApiRouter<Arc<Service>> {
             .routes(routes!(certificates::show))
             .routes(routes!(approvals::list))
             .routes(routes!(credentials::list))
+            .routes(routes!(orders::list))
+            .routes(routes!(orders::show))
+            .routes(routes!(accounts::show))
             .routes(routes!(events::list))
             .routes(routes!(events::tail))
             .routes(routes!(events::verify))
@@ -55,6 +60,10 @@ fn all(role: Role) -> OpenApiRouter<Arc<Service>> {
             .routes(routes!(certificates::revoke))
             .routes(routes!(credentials::add))
             .routes(routes!(credentials::revoke))
+            .routes(routes!(orders::retry))
+            .routes(routes!(orders::cancel))
+            .routes(routes!(accounts::rotate_key))
+            .routes(routes!(accounts::deactivate))
             .routes(routes!(daemon::reload)),
     }
 }
