@@ -1,6 +1,6 @@
 //! The pledge-facing accept loop: a bounded number of connections, a bounded handshake, one [`Peer`] each.
 //!
-//! Where there are too many connections, [`crowd`](super::crowd) says which one goes; a client that a request proves to
+//! Where there are too many connections, `crowd` says which one goes; a client that a request proves to
 //! be a known device keeps its connection.
 //!
 //! The peer travels with every request of its connection as a request extension.

@@ -57,12 +57,15 @@ async fn a_profile_whose_issuer_does_not_run_yet_waits() -> anyhow::Result<()> {
     let text = std::fs::read_to_string(registrar.config())?;
     let more = "\n[issuer.second]\nkind = \"local\"\ncertificate = \"device-ca.pem\"\n\
                 key = \"device-ca.key\"\n[profile.second]\nissuer = \"second\"\nzone = \"iot.lab.example\"\n\
-                [profile.third]\nissuer = \"local\"\nzone = \"iot.lab.example\"\n";
+                [profile.third]\nissuer = \"local\"\nzone = \"iot.lab.example\"\n\
+                [[policy.rule]]\ndecision = \"ask\"\nprofile = \"second\"\n";
     std::fs::write(registrar.config(), text + more)?;
     let told = registrar.command::<&str>("reload", &[]).await?;
     assert!(told.contains("profile.second.issuer: applies after a restart"), "{told}");
     assert!(told.contains("issuer.second.kind: applies after a restart"), "{told}");
     assert!(told.contains("profile.third.issuer: applies now"), "{told}");
+    // A rule cannot give a profile that is not there yet.
+    assert!(told.contains("policy.rule: applies after a restart"), "{told}");
     let allow = |profile: &'static str, serial: &'static str| {
         let arguments = [serial, "--manufacturer", "lab-devices", "--profile", profile];
         async move { registrar.command("device allow", &arguments).await }

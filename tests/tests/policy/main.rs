@@ -1,4 +1,5 @@
-//! Who may join and who must wait, against the real process: rules, approvals, quotas, floods (RFC 8995 §5.3).
+//! Who may join and who must wait, against the real process: rules, approvals, quotas, floods, and what is dangerous
+//! (RFC 8995 §5.3, §7.3, §11.1).
 
 // A panic is how a test fails.
 #![allow(clippy::indexing_slicing, clippy::expect_used, clippy::unwrap_used, clippy::panic)]
