@@ -6,12 +6,13 @@
 use std::process::Command;
 
 /// All commands, and the file that holds what they say.
-const COMMANDS: [(&[&str], &str); 14] = [
+const COMMANDS: [(&[&str], &str); 15] = [
     (&[], "brski-lab"),
     (&["up"], "up"),
     (&["pki"], "pki"),
     (&["masa"], "masa"),
     (&["pledge"], "pledge"),
+    (&["proxy"], "proxy"),
     (&["faults"], "faults"),
     (&["est"], "est"),
     (&["est", "cacerts"], "est-cacerts"),

@@ -7,6 +7,9 @@ use std::path::Path;
 
 use brski_est::csr_builder::{CsrRequest, EcdsaKey};
 use brski_est::{media_type as est_media_type, transfer};
+use brski_lab::fault::Fault;
+use brski_lab::fault::report::{Finding, Verdict, text};
+use brski_lab::fault::run::{Workshop, run};
 use brski_lab::http::{Answer, Connection};
 use brski_lab::masa::Misbehaviour;
 use brski_lab::pki::Manufacturer;
@@ -324,6 +327,58 @@ async fn impatient() -> anyhow::Result<TestSite> {
     std::fs::write(stopped.config(), config.replace("hold_secs = 10", "hold_secs = 1"))?;
     lab.registrar = stopped.serve().await?;
     Ok(TestSite { lab, folder })
+}
+
+/// Whose event does not name the device, since nobody vouches for what it showed.
+const ANONYMOUS: [&str; 6] = [
+    "no-client-certificate",
+    "unknown-manufacturer",
+    "serial-number-unusable",
+    "no-credential",
+    "credential-refused",
+    "renewal-without-certificate",
+];
+
+#[tokio::test]
+async fn every_lie_is_refused_and_its_honest_twin_is_served() -> anyhow::Result<()> {
+    let site = impatient().await?;
+    let workshop = Workshop {
+        registrar: site.lab.registrar.address(),
+        manufacturer: &site.lab.manufacturer,
+        masa: &site.lab.masa,
+        prefix: "LIE".to_owned(),
+    };
+    let mut findings: Vec<Finding> = Vec::new();
+    for (number, fault) in Fault::ALL.iter().enumerate() {
+        findings.push(run(&workshop, number, *fault).await);
+    }
+    let is_passed = |finding: &Finding| finding.verdict == Verdict::Passed;
+    assert!(findings.iter().all(is_passed), "{}", text(&findings));
+    let events = json(site.site(), "event list", &["--limit", "1000000"]).await?;
+    let events = events.as_array().expect("events are a list");
+    for finding in &findings {
+        let (name, kind) = (finding.listed.name, finding.listed.event);
+        let device = format!("{}-", finding.serial);
+        let is_its = |event: &&serde_json::Value| {
+            event["kind"] == kind
+                && (ANONYMOUS.contains(&kind) || event.to_string().contains(&device))
+        };
+        if kind.is_empty() || events.iter().any(|event| is_its(&event)) {
+            continue;
+        }
+        // It came with a certificate of ours, by which the peer is known instead of by its IDevID.
+        let by_certificate = |event: &serde_json::Value| {
+            let peer = event["peer"].as_str().unwrap_or_default();
+            event["kind"] == kind && event["device"].is_null() && peer.contains(" certificate ")
+        };
+        if events.iter().any(by_certificate) {
+            continue;
+        }
+        let story = json(site.site(), "device show", &[&format!("{device}LIE")]).await?;
+        let told = story["events"].as_array().expect("a story has events");
+        assert!(told.iter().any(|event| event["kind"] == kind), "{name}: no event {kind}");
+    }
+    Ok(())
 }
 
 fn key() -> anyhow::Result<EcdsaKey> {

@@ -82,12 +82,11 @@ validity_days = 365
 
 /// The section `[policy]`.
 const POLICY: &str = r#"[policy]
+# Vouchers without a nonce, from the MASA or fetched ahead ('registrar voucher prefetch'): "accept" or "refuse".
+nonceless = "accept"
 # A genuine device of a manufacturer that was added, which no operator imported and no rule below speaks of:
 # "admit", "ask" a person, or "refuse"; "ask" if left out. Devices of no such manufacturer never get in.
 unexpected = "admit"
-
-# Vouchers without a nonce, from the MASA or fetched ahead ('registrar voucher prefetch'): "accept" or "refuse".
-nonceless = "accept"
 # Rules, asked in this order: the first one whose every condition fits decides. Each condition may be left out.
 # [[policy.rule]]
 # decision = "admit"                  # "admit", "ask" or "refuse"

@@ -70,7 +70,7 @@ pub enum Standing {
     /// There is none, or it is over: a new one is due.
     New {
         /// The one that is over.
-        after: Option<Id>,
+        after: Option<Enrollment>,
     },
     /// It is approved, and its issuer must be asked.
     Submit(Enrollment),
@@ -103,7 +103,7 @@ pub fn standing(
             Some(certificate) if is_fresh(&certificate, now) => {
                 Standing::Issued(Box::new(certificate))
             }
-            _ => Standing::New { after: Some(enrollment.id) },
+            _ => Standing::New { after: Some(enrollment) },
         },
         EnrollmentState::Refused { reason } if since < REFUSED_MILLIS => {
             let problem = problem.map(Box::new);
@@ -123,7 +123,7 @@ pub fn standing(
         {
             Standing::Ended(Refusal::OrderCancelled { reason: reason.clone() })
         }
-        _ => Standing::New { after: Some(enrollment.id) },
+        _ => Standing::New { after: Some(enrollment) },
     }
 }
 
@@ -149,7 +149,7 @@ pub fn approve(
     approved: &ApprovedCsr,
     id: Id,
     wish: Wish,
-    after: Option<Id>,
+    after: Option<Enrollment>,
     issuer: &str,
 ) -> (Enrollment, Decision) {
     let device = approved.admitted().device();
@@ -163,7 +163,10 @@ pub fn approve(
         csr: approved.csr().der().to_vec(),
         replaces: wish.replaces,
         state: EnrollmentState::Approved,
-        created_at: visit.now,
+        // It is the newest of its wish, even if the clock went back.
+        created_at: after
+            .as_ref()
+            .map_or(visit.now, |before| visit.now.max(before.created_at.plus(1))),
         updated_at: visit.now,
     };
     let detail =
@@ -173,7 +176,7 @@ pub fn approve(
     let changes = vec![
         // An operator may have taken it out of service since it was judged.
         Change::ExpectLetIn { device: device.id.clone() },
-        Change::ExpectEnrollment { key: wish.key, newest: after },
+        Change::ExpectEnrollment { key: wish.key, newest: after.map(|before| before.id) },
         Change::ApproveEnrollment(enrollment.clone()),
     ];
     (enrollment, Decision { changes, events: vec![event] })

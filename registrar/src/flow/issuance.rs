@@ -256,7 +256,9 @@ pub(super) fn voucher(
     encoding: Encoding,
 ) -> Result<Vec<u8>, Refusal> {
     let answer = success(answer)?;
-    if Encoding::of_media_type(&answer.content_type) != Some(encoding) {
+    // Of CMS there are two kinds, and one media type.
+    let media_type = Encoding::of_media_type(&answer.content_type).map(Encoding::media_type);
+    if media_type != Some(encoding.media_type()) {
         let received: String = answer.content_type.chars().take(MASA_TEXT_CHARACTERS).collect();
         let reason = format!("it came as {received:?}, not as {:?}", encoding.media_type());
         return Err(Refusal::VoucherUnusable { reason });

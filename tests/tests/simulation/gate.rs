@@ -98,7 +98,8 @@ impl Turnstile for Gate {
 /// What a MASA was asked.
 pub(super) struct Call {
     pub(super) host: String,
-    pub(super) operation: &'static str,
+    /// Its word or its name, in lower case.
+    pub(super) operation: String,
     pub(super) body: Bytes,
     /// Where the answer goes, if it did not go yet.
     pub(super) answer: Option<oneshot::Sender<Result<MasaAnswer, MasaError>>>,
@@ -114,7 +115,7 @@ impl Masa for Masas {
         let (sender, answer) = oneshot::channel();
         self.0.lock().unwrap().push(Call {
             host: request.url.host().to_owned(),
-            operation: request.operation.as_str(),
+            operation: request.operation.as_str().to_owned(),
             body: request.body,
             answer: Some(sender),
         });

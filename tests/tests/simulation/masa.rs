@@ -34,10 +34,12 @@ pub(super) fn answer(world: &World<'_>, call: usize, answer: Answer) -> Result<b
         Answer::Refuses => Ok(text(403, "sold to somebody else")),
         Answer::NotYet => Ok(MasaAnswer { retry_after_secs: Some(30), ..text(202, "") }),
         Answer::Away => Ok(text(503, "closed")),
-        Answer::Voucher | Answer::WrongNonce | Answer::WrongSerial => match call.operation {
-            "requestvoucher" => Ok(voucher(maker, &call.body, answer, world.now().seconds())?),
-            _ => Ok(text(404, "no log")),
-        },
+        Answer::Voucher | Answer::WrongNonce | Answer::WrongSerial => {
+            match call.operation.contains("requestvoucher") {
+                true => Ok(voucher(maker, &call.body, answer, world.now().seconds())?),
+                false => Ok(text(404, "no log")),
+            }
+        }
     };
     let is_heard = call.answer.take().is_some_and(|sender| sender.send(said).is_ok());
     if is_heard && matches!(answer, Answer::WrongNonce | Answer::WrongSerial) {

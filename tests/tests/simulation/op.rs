@@ -312,8 +312,24 @@ fn operators() -> impl Strategy<Value = Op> {
     ]
 }
 
+/// The first device, to where the CA has its order.
+fn up_to_an_order() -> Vec<Op> {
+    let (pledge, node, pace) = (0, 0, u8::MAX);
+    let (proof, name) = (Proof::Own, Name::Own);
+    vec![
+        Op::RequestVoucher { pledge, nonce: 0, node, pace },
+        Op::Masa { call: 0, answer: Answer::Voucher },
+        Op::VoucherStatus { pledge, accept: true, node, pace },
+        Op::Enroll { pledge, key: 0, proof, name, node, pace },
+    ]
+}
+
 /// A run of operations.
 pub(super) fn operations() -> impl Strategy<Value = Vec<Op>> {
     let one = prop_oneof![9 => requests(), 9 => world(), 4 => operators()];
-    prop::collection::vec(one, 1..70)
+    // Much begins only when a device has come as far as an order.
+    (prop::bool::weighted(0.4), prop::collection::vec(one, 1..70)).prop_map(|(has_order, rest)| {
+        let before = if has_order { up_to_an_order() } else { Vec::new() };
+        before.into_iter().chain(rest).collect()
+    })
 }

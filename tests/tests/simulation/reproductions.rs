@@ -81,6 +81,20 @@ fn an_order_that_is_tried_again_while_its_certificate_comes_reaches_an_end() {
     }
 }
 
+/// The clock went back between an enrollment that was cancelled and the next one, which then never counted as the newest:
+/// what it had got was ordered again and again.
+#[test]
+fn an_enrollment_is_the_newest_of_its_wish_though_the_clock_went_back() {
+    holds(&[
+        RequestVoucher { pledge: 0, nonce: 0, node: 0, pace: ALL },
+        Masa { call: 0, answer: Answer::Voucher },
+        enroll(0, 0, ALL),
+        CancelOrder { order: 0 },
+        Clock { seconds: -300 },
+        enroll(0, 0, ALL),
+    ]);
+}
+
 /// A node placed an order that the other node had placed meanwhile and the CA had refused: the enrollment counted as
 /// ordered from then on, and nobody drove it.
 #[test]

@@ -4,6 +4,7 @@
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::sync::{Arc, LazyLock, Mutex};
 
 use brski_lab::pki::{self, Manufacturer};
@@ -116,6 +117,8 @@ fn files(folder: &TempDir) -> Config {
     write("domain-ca.pem", &domain.pem());
     write("device-ca.pem", &device.pem());
     write("device-ca.key", &device.key().serialize_pem());
+    let owner_alone = std::fs::Permissions::from_mode(0o600);
+    std::fs::set_permissions(folder.path().join("device-ca.key"), owner_alone).unwrap();
     let credential =
         pki::Credential { certificate: own.der().clone(), key: key.serialize_der().into() };
     pki::write(folder.path(), "registrar", &credential).unwrap();

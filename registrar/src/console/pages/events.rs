@@ -123,7 +123,8 @@ fn table(events: &[EventView]) -> Markup {
                             td { (event.clause) }
                             td {
                                 @if let Some(id) = &event.device {
-                                    a href={ "/console/devices/" (id) } aria-label={ "Device " (id) } {
+                                    a href={ "/console/devices/" (id) } {
+                                        span.unseen { "Device " }
                                         (id.chars().take(8).collect::<String>())
                                     }
                                 }
