@@ -97,10 +97,8 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let limits = config.limits;
     let bounds = Bounds::new(limits.connections, limits.timeouts, metrics, Listener::Est);
     let challenges = tls_alpn(&config, &base.provider, &base.answers);
-    let door = Door::new(
-        server_config(Arc::clone(&base.provider), Arc::clone(&base.identity))?,
-        challenges,
-    );
+    let tls = server_config(Arc::clone(&base.provider), Arc::clone(&base.identity))?;
+    let door = Door::new(tls, challenges);
     let app = Arc::new(app(config, &base, issuers).await?);
     let daemon = Arc::new(Daemon {
         app: Arc::clone(&app),

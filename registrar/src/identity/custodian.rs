@@ -189,6 +189,9 @@ impl Custodian {
         if self.store.is_exchange_open(earlier.since, active).await? {
             return Ok(true);
         }
+        if self.is_pinned_ahead(earlier, now).await? {
+            return Ok(true);
+        }
         let mut after: Option<Id> = None;
         loop {
             let page = self.store.vouchers(earlier.since, after.as_ref(), PAGE).await?;
@@ -199,6 +202,24 @@ impl Custodian {
                 return Ok(true);
             }
             after = Some(last.clone());
+        }
+    }
+}
+
+impl Custodian {
+    /// Whether a voucher that was fetched ahead pins the earlier root; it is given for as long as it holds.
+    async fn is_pinned_ahead(&self, earlier: &Earlier, now: Millis) -> Result<bool, StoreError> {
+        let mut after = (Id::from_random([0; 16]), "");
+        loop {
+            let page = self.store.nonceless_vouchers((&after.0, after.1), PAGE).await?;
+            let Some(last) = page.last() else {
+                return Ok(false);
+            };
+            let mut current = page.iter().filter_map(|row| row.current(now));
+            if current.any(|voucher| pins(voucher, &earlier.root, now)) {
+                return Ok(true);
+            }
+            after = (last.device.clone(), last.encoding.as_str());
         }
     }
 }

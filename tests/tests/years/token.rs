@@ -123,6 +123,7 @@ impl Made {
         let place = folder.path().join("registrar");
         let made = token.init(&place)?;
         anyhow::ensure!(made.status.success(), "{}", text(&made));
+        edit(&place, "allow_lab_anchors = false", "allow_lab_anchors = true")?;
         let site = Site::new(&programs::ours("registrar")?, &place)?.under(token.launcher());
         Ok(Some(Self { token, folder, site }))
     }

@@ -67,8 +67,9 @@ async fn find(
         if is_new {
             decision.events.push(voucher::admitted_event(visit, &admitted));
         }
-        let exchange = match &known_exchange {
-            Some(exchange) if exchange.device == admitted.device().id => exchange.clone(),
+        // What was taken from a quota is held until it is written, so that nobody else takes it.
+        let (exchange, _taken) = match &known_exchange {
+            Some(exchange) if exchange.device == admitted.device().id => (exchange.clone(), None),
             Some(_) => return Err(Refused::of(&admitted.device().id, Refusal::RequestEnded)),
             None => {
                 let taken = take(app, visit, Wish::Voucher, admitted.known()).await?;
@@ -77,7 +78,7 @@ async fn find(
                 let exchange = voucher::begin(visit, &admitted, request, own, random_id());
                 decision.changes.push(Change::BeginVoucherExchange(exchange.clone()));
                 decision.events.push(voucher::asked_event(visit, &exchange));
-                exchange
+                (exchange, Some(taken))
             }
         };
         match app.commit(decision).await {
