@@ -1,8 +1,8 @@
 //! The operators' web page: what joins, what waits, what fails and why, and one click to decide.
 //!
 //! It is served on the admin listener over TLS, where the configuration says so, from the same
-//! [`Service`](crate::admin::service::Service) as the admin API. A request goes through [`guard`]: the session of its
-//! cookie says who asks, and what they may do is looked up anew. [`pages`] turn what the service gives into HTML on the
+//! [`Service`] as the admin API. A request goes through `guard`: the session of its
+//! cookie says who asks, and what they may do is looked up anew. `pages` turn what the service gives into HTML on the
 //! server; every text in it is escaped by the template. Scripts add live updates and nothing else.
 //!
 //! Invariant: nothing here reads or changes the store but through the service or by a query without effect, and no
