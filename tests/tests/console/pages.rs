@@ -47,7 +47,7 @@ async fn lively() -> anyhow::Result<ConsoleSite> {
     Ok(open)
 }
 
-/// Where pictures go, where somebody wants them.
+/// Where pictures go, where somebody wants them: `CONSOLE_PICTURES=$PWD/docs/console cargo test … --test console pages`.
 fn pictures() -> Option<PathBuf> {
     std::env::var_os("CONSOLE_PICTURES").map(PathBuf::from)
 }
