@@ -14,7 +14,7 @@ use brski_registrar::identity::live::{Identities, LiveIdentity};
 use brski_registrar::observe::metrics::Metrics;
 use brski_registrar::store::model::{
     Device, DeviceState, Entry, EventFilter, Id, Identity, KnownDevice, Manufacturer, MasaOptions,
-    Millis, RootChange, Sha256, VoucherExchange, VoucherState,
+    Millis, NoncelessVoucher, RootChange, Sha256, VoucherExchange, VoucherState,
 };
 use brski_registrar::store::sqlite::SqliteStore;
 use brski_registrar::store::{Change, Store};
@@ -311,6 +311,39 @@ async fn an_earlier_root_stays_while_a_voucher_in_force_pins_it() {
     let until = domain.now().plus(200 * DAY);
     let voucher = voucher(&root, until, &domain.folder.path().join("registrar"));
     exchange(&domain, VoucherState::Accepted { voucher }, domain.now()).await;
+    domain.pass(1);
+    domain.rotate().await;
+    domain.pass(100);
+    assert_eq!(domain.earlier(&node).await, 1);
+    domain.pass(100);
+    assert_eq!(domain.earlier(&node).await, 0);
+}
+
+#[tokio::test]
+async fn an_earlier_root_stays_while_a_voucher_that_was_fetched_ahead_pins_it() {
+    let domain = Domain::new();
+    let node = domain.node().await;
+    let root = node.live.load().roots().current().clone();
+    let until = domain.now().plus(200 * DAY);
+    let voucher = voucher(&root, until, &domain.folder.path().join("registrar"));
+    // The exchange itself is over, and pins nothing.
+    exchange(&domain, VoucherState::Failed { reason: "away".into() }, domain.now()).await;
+    let mut row = NoncelessVoucher {
+        device: Id::from_stored("device".to_owned()),
+        encoding: Encoding::Cms,
+        registrar_request: vec![1],
+        voucher: None,
+        expires_at: None,
+        attempts: 0,
+        due: domain.now(),
+        problem: None,
+        created_at: domain.now(),
+        updated_at: domain.now(),
+    };
+    let wanted = Change::WantNoncelessVoucher(row.clone());
+    (row.voucher, row.expires_at) = (Some(voucher), Some(until));
+    let kept = Change::KeepNoncelessVoucher(row);
+    domain.store.commit(vec![wanted, kept], vec![]).await.unwrap();
     domain.pass(1);
     domain.rotate().await;
     domain.pass(100);
