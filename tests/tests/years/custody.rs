@@ -303,29 +303,37 @@ async fn an_earlier_root_stays_while_a_pledge_is_on_its_way() {
     assert_eq!(domain.earlier(&node).await, 0);
 }
 
+/// A voucher that pins the root of now for 200 days, and its end.
+fn pinning(domain: &Domain, node: &Custodian) -> (Vec<u8>, Millis) {
+    let root = node.live.load().roots().current().clone();
+    let until = domain.now().plus(200 * DAY);
+    (voucher(&root, until, &domain.folder.path().join("registrar")), until)
+}
+
+/// The root of now is replaced, and is there for as long as that voucher holds.
+async fn assert_leaves_after_the_voucher(domain: &Domain, node: &Custodian) {
+    domain.pass(1);
+    domain.rotate().await;
+    domain.pass(100);
+    assert_eq!(domain.earlier(node).await, 1);
+    domain.pass(100);
+    assert_eq!(domain.earlier(node).await, 0);
+}
+
 #[tokio::test]
 async fn an_earlier_root_stays_while_a_voucher_in_force_pins_it() {
     let domain = Domain::new();
     let node = domain.node().await;
-    let root = node.live.load().roots().current().clone();
-    let until = domain.now().plus(200 * DAY);
-    let voucher = voucher(&root, until, &domain.folder.path().join("registrar"));
+    let (voucher, _) = pinning(&domain, &node);
     exchange(&domain, VoucherState::Accepted { voucher }, domain.now()).await;
-    domain.pass(1);
-    domain.rotate().await;
-    domain.pass(100);
-    assert_eq!(domain.earlier(&node).await, 1);
-    domain.pass(100);
-    assert_eq!(domain.earlier(&node).await, 0);
+    assert_leaves_after_the_voucher(&domain, &node).await;
 }
 
 #[tokio::test]
 async fn an_earlier_root_stays_while_a_voucher_that_was_fetched_ahead_pins_it() {
     let domain = Domain::new();
     let node = domain.node().await;
-    let root = node.live.load().roots().current().clone();
-    let until = domain.now().plus(200 * DAY);
-    let voucher = voucher(&root, until, &domain.folder.path().join("registrar"));
+    let (voucher, until) = pinning(&domain, &node);
     // The exchange itself is over, and pins nothing.
     exchange(&domain, VoucherState::Failed { reason: "away".into() }, domain.now()).await;
     let mut row = NoncelessVoucher {
@@ -344,12 +352,7 @@ async fn an_earlier_root_stays_while_a_voucher_that_was_fetched_ahead_pins_it() 
     (row.voucher, row.expires_at) = (Some(voucher), Some(until));
     let kept = Change::KeepNoncelessVoucher(row);
     domain.store.commit(vec![wanted, kept], vec![]).await.unwrap();
-    domain.pass(1);
-    domain.rotate().await;
-    domain.pass(100);
-    assert_eq!(domain.earlier(&node).await, 1);
-    domain.pass(100);
-    assert_eq!(domain.earlier(&node).await, 0);
+    assert_leaves_after_the_voucher(&domain, &node).await;
 }
 
 #[tokio::test]
