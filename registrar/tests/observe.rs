@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use acme_bridge::quota::LimitLeft;
 use axum::Router;
+use brski_registrar::clock::SystemClock;
 use brski_registrar::flow::fault::Fault;
 use brski_registrar::observe::health::Health;
 use brski_registrar::observe::metrics::labels::{Endpoint, Outcome, Phase, Target};
@@ -406,7 +407,13 @@ impl Watched {
         let store = SqliteStore::open_watched(&file, "node", watcher).unwrap();
         let store: Arc<dyn Store> = Arc::new(store);
         let (stop, shutdown) = watch::channel(false);
-        let health = Health::new(Arc::clone(&store), Arc::clone(&reporter), "node", shutdown);
+        let health = Health::new(
+            Arc::clone(&store),
+            Arc::new(SystemClock),
+            Arc::clone(&reporter),
+            "node",
+            shutdown,
+        );
         let health = Arc::new(health);
         let router = routes(Arc::clone(&health), metrics);
         Self { folder, store, reporter, health, router, stop }

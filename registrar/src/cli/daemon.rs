@@ -78,6 +78,12 @@ pub(super) async fn status(read: &ReadOptions) -> Result<(), Failed> {
     let identity: IdentityView = client.get("/v1/identity", &()).await?;
     let (origin, end) = (&identity.origin, &identity.certificate.not_after);
     println!("certificate  from the {origin}, until {end}");
+    if counters.clock_behind_secs > 0 {
+        println!(
+            "the clock is {} s behind the newest event: nothing is issued",
+            counters.clock_behind_secs
+        );
+    }
     for line in &counters.settings_differing {
         println!("settings differ from those of {line}");
     }

@@ -250,6 +250,10 @@ pub trait Store: Send + Sync + 'static {
     /// The nodes that wrote events, by name.
     async fn nodes(&self) -> Result<Vec<String>, StoreError>;
 
+    /// When the newest event of any node was, without those that an operator no longer counts
+    /// ([`READER`](crate::policy::timekeeping::READER)).
+    async fn newest_event_time(&self) -> Result<Option<Millis>, StoreError>;
+
     /// The events of a node after a number, in the order of their numbers, at most `limit`.
     async fn chain(
         &self,

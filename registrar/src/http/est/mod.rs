@@ -31,7 +31,7 @@ mod enroll;
 mod keygen;
 mod renewal;
 
-pub use self::enroll::submit;
+pub use self::enroll::{require_clock, submit};
 
 /// What a request asks for, beside its body.
 struct Asked<'a> {

@@ -398,6 +398,10 @@ impl<E: Engine> Store for SqlStore<E> {
         query!(self, trail::nodes)
     }
 
+    async fn newest_event_time(&self) -> Result<Option<Millis>, StoreError> {
+        look_up!(self, trail::newest_time)
+    }
+
     async fn chain(
         &self,
         node: &str,
