@@ -31,7 +31,7 @@ mod rows;
 mod sealed;
 pub(super) mod session;
 mod survey;
-mod trail;
+pub(super) mod trail;
 mod vouchers;
 mod waiting;
 pub(super) mod writer;

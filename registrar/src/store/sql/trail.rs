@@ -192,7 +192,9 @@ pub(super) async fn prunable(
 }
 
 /// What each node said of its settings last.
-pub(super) async fn node_settings(session: &mut dyn Session) -> Result<Vec<NodeSettings>> {
+pub(in crate::store) async fn node_settings(
+    session: &mut dyn Session,
+) -> Result<Vec<NodeSettings>> {
     let sql = "SELECT node, at, settings FROM node_settings ORDER BY node";
     let read = |row: &mut Row| {
         let settings = row.text("settings")?;
