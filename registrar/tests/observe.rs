@@ -456,6 +456,23 @@ async fn ready_is_who_listens_and_is_not_ending() {
 }
 
 #[tokio::test]
+async fn health_and_metrics_can_be_asked_for_without_their_bodies() {
+    let watched = Watched::new();
+    let _listening = watched.health.listening();
+    for path in ["/healthz", "/readyz", "/metrics"] {
+        let request = http::Request::head(path).body(axum::body::Body::empty()).unwrap();
+        let answer = watched.router.clone().oneshot(request).await.unwrap();
+        assert_eq!(answer.status(), StatusCode::OK, "{path}");
+        let length = answer.headers().get("content-length").unwrap().to_str().unwrap().to_owned();
+        assert!(answer.into_body().collect().await.unwrap().to_bytes().is_empty(), "{path}");
+        assert_eq!(length, watched.get(path).await.1.len().to_string(), "{path}");
+    }
+    let request = http::Request::post("/healthz").body(axum::body::Body::empty()).unwrap();
+    let answer = watched.router.clone().oneshot(request).await.unwrap();
+    assert_eq!(answer.status(), StatusCode::METHOD_NOT_ALLOWED);
+}
+
+#[tokio::test]
 async fn not_ready_while_the_store_cannot_be_read() {
     let watched = Watched::new();
     let _listening = watched.health.listening();
