@@ -15,12 +15,13 @@ use arc_swap::ArcSwap;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use brski_registrar::clock::SystemClock;
-use brski_registrar::config::Config;
+use brski_registrar::config::{Config, agreement};
 use brski_registrar::identity::live::LiveIdentity;
 use brski_registrar::identity::read_certificates;
+use brski_registrar::keys::{Key, KeyType};
 use brski_registrar::store::model::{
     Device, DeviceState, Entry, Id, Identity, KnownDevice, Manufacturer, MasaOptions, Millis,
-    SeenIdevid, Sha256,
+    NodeSettings, SeenIdevid, Sha256,
 };
 use brski_registrar::store::sqlite::SqliteStore;
 use brski_registrar::store::{Change, Store as _};
@@ -766,6 +767,89 @@ fn a_database_that_is_missing_or_another_thing_is_told_and_not_made() {
     }
     fs::rename(&away, &file).unwrap();
     assert_eq!(stdout(&made.run(&["check"])), "ok\n");
+}
+
+#[tokio::test]
+async fn check_asks_the_store_for_the_settings_of_other_nodes() {
+    let made = Made::new(&[]);
+    let said = stderr(&made.run(&["check"]));
+    assert!(!said.contains("devices may meet any node"), "nobody else is there: {said}");
+    let config = Config::load(&made.file("registrar.toml")).unwrap();
+    let identity = LiveIdentity::of_files(&config.identity, Millis(SystemClock.now())).unwrap();
+    let own = agreement::statement(&config, identity.key().spki_der());
+    let told = |node: &str, minutes_ago: i64, changed: &[(&str, Option<&str>)]| {
+        let mut settings = own.clone();
+        for (key, value) in changed {
+            match value {
+                Some(value) => settings.insert((*key).to_owned(), (*value).to_owned()),
+                None => settings.remove(*key),
+            };
+        }
+        let at = Millis(SystemClock.now() - minutes_ago * 60_000);
+        Change::TellSettings(NodeSettings { node: node.to_owned(), at, settings })
+    };
+    let pin = ("identity.pin", Some("\"ee\""));
+    let another = [
+        pin,
+        ("policy.unexpected", None),
+        ("danger.accept_any_device_as", Some("\"\u{1b}[2Jany\"")),
+    ];
+    let rows = vec![
+        told("another", 1, &another),
+        told("alike", 1, &[]),
+        told("gone", 10, &[pin]),
+        told("registrar", 0, &[pin]),
+    ];
+    let store = SqliteStore::open(&made.file("registrar.db"), "registrar").unwrap();
+    store.commit(rows, Vec::new()).await.unwrap();
+    // Also beside a process that has the store open.
+    for store in [Some(store), None] {
+        let output = made.run(&["check"]);
+        assert_eq!(stdout(&output), "ok\n", "{}", stderr(&output));
+        let said = stderr(&output);
+        let found: Vec<&str> = said.lines().filter(|line| line.contains("any node")).collect();
+        let file = made.config();
+        let line = |text: &str| format!("warning: {file}: {text}: devices may meet any node");
+        let expected = [
+            line(
+                "danger.accept_any_device_as is left out, and \"\\u{1b}[2Jany\" at the node another",
+            ),
+            line("identity.pin is \"root\", and \"ee\" at the node another"),
+            line("policy.unexpected is \"admit\", and left out at the node another"),
+        ];
+        assert_eq!(found, expected);
+        drop(store);
+    }
+}
+
+#[test]
+fn init_makes_keys_of_the_kind_that_is_asked_for() {
+    for (word, kind) in
+        [("ec-p256", KeyType::EcP256), ("ec-p384", KeyType::EcP384), ("rsa-2048", KeyType::Rsa2048)]
+    {
+        let made = Made::new(&["--key-type", word]);
+        for name in ["registrar.key", "domain-ca.key", "device-ca.key"] {
+            assert_eq!(Key::read(&made.file(name)).unwrap().kind(), kind, "{name}");
+        }
+        assert_eq!(stdout(&made.run(&["check"])), "ok\n");
+    }
+    let output =
+        registrar(&["init", "--key-type", "ec-p521", "--dir", "x", "--domain", "x.example"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("ec-p256, ec-p384, rsa-2048"), "{}", stderr(&output));
+}
+
+#[test]
+fn check_says_when_the_other_nodes_cannot_be_asked() {
+    let made = Made::new(&[]);
+    let url = made.file("postgres.url");
+    // Nobody listens on the discard port of this machine, or speaks PostgreSQL there.
+    fs::write(&url, "postgres://somebody:pass-4711@127.0.0.1:9/registrar\n").unwrap();
+    fs::set_permissions(&url, fs::Permissions::from_mode(0o600)).unwrap();
+    made.edit("path = \"registrar.db\"", "url_file = \"postgres.url\"\nnode = \"one\"");
+    let said = stderr(&made.run(&["check"]));
+    assert!(said.contains("the other nodes' settings are not known: cannot open"), "{said}");
+    assert!(said.contains("registrar at 127.0.0.1") && !said.contains("4711"), "{said}");
 }
 
 #[test]

@@ -157,6 +157,7 @@ impl Observer for Daemon {
             requests: self.app.requests.load(Ordering::Relaxed),
             dns_queries: self.dns.as_ref().map_or(0, |dns| dns.queries()),
             dns_answers: self.dns.as_ref().map_or(0, |dns| dns.answers()),
+            clock_behind_secs: self.app.metrics.clock_behind(),
             settings_differing: self.agreement.lines(),
         })
     }

@@ -78,6 +78,7 @@ behaviours! {
     everywhere: {
         suite::gives_back_what_it_was_given,
         nodes::each_node_says_what_its_settings_are,
+        nodes::the_newest_event_of_any_node_counts_until_an_operator_vouches_for_the_clock,
         suite::every_state_comes_back_as_it_was,
         suite::what_is_issued_or_cancelled_stays_so,
         suite::what_ended_is_not_ordered_and_what_a_pledge_rejected_stays_so,

@@ -22,7 +22,7 @@ use crate::http::headers;
 use crate::issue::{ApprovedCsr, IssueError, Issuer, Submission};
 use crate::policy::admission::Admitted;
 use crate::policy::profile::check_renewal_key;
-use crate::policy::quota;
+use crate::policy::{quota, timekeeping};
 use crate::store::model::{
     DeviceState, Enrollment, EnrollmentState, Entry as Needs, Id, IssuedCertificate, KnownDevice,
     Sha256,
@@ -244,10 +244,12 @@ async fn certificate(
             Standing::Ended(refusal) => return Err(Refused::of(&device.id, refusal)),
             Standing::Waiting(enrollment) => enrollment,
             Standing::Submit(enrollment) => {
+                require_clock(app).await?;
                 submit(app, &**issuer, &enrollment, approved).await?;
                 enrollment
             }
             Standing::New { after } => {
+                require_clock(app).await?;
                 let (visit, id) = (&arrival.visit, random_id());
                 let (enrollment, mut decision) =
                     enroll::approve(visit, approved, id, wish, after, &profile.issuer);
@@ -281,6 +283,16 @@ async fn certificate(
             Err(Refused::of(&device.id, waiting))
         }
     }
+}
+
+/// Nothing is issued while this node's clock is earlier than what is known to have happened.
+///
+/// # Errors
+/// [`Refusal::ClockBehind`].
+pub async fn require_clock(app: &App) -> Result<(), Refused> {
+    // Read before the clock, so that no event may come between.
+    let newest = app.store.newest_event_time().await?;
+    Ok(timekeeping::judge(app.now(), newest).map_err(Refusal::ClockBehind)?)
 }
 
 /// What became of a new enrollment.

@@ -328,6 +328,10 @@ impl Store for MemoryStore {
         self.read(super::tables::Tables::nodes).await
     }
 
+    async fn newest_event_time(&self) -> Result<Option<Millis>> {
+        self.read(super::tables::Tables::newest_time).await
+    }
+
     async fn chain(&self, node: &str, after: i64, limit: u32) -> Result<Vec<StoredEvent>> {
         self.read(|tables| {
             let rows = tables.chain(node).filter(|row| row.seq > after);

@@ -23,6 +23,12 @@ pub(in crate::store) fn newest() -> i64 {
     VERSIONS.iter().filter_map(|(name, _)| number(name)).max().unwrap_or_default()
 }
 
+/// Whether a database of this version knows what nodes say of their settings; one of an unknown version is not asked.
+pub(in crate::store) fn has_node_settings(version: i64) -> bool {
+    let name = VERSIONS.iter().map(|(name, _)| *name).find(|name| name.ends_with("node_settings"));
+    (name.and_then(number).unwrap_or(i64::MAX)..=newest()).contains(&version)
+}
+
 /// The number in a version's name.
 fn number(name: &str) -> Option<i64> {
     name.strip_prefix('V')?.split_once("__")?.0.parse().ok()
@@ -58,5 +64,7 @@ mod tests {
         let numbers: Vec<i64> = VERSIONS.iter().map(|(name, _)| number(name).unwrap()).collect();
         assert!(numbers.is_sorted_by(|a, b| a < b), "{numbers:?}");
         assert_eq!(numbers.last(), Some(&newest()));
+        assert!(has_node_settings(newest()) && has_node_settings(7));
+        assert!(!has_node_settings(6) && !has_node_settings(newest() + 1));
     }
 }

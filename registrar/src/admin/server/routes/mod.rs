@@ -14,6 +14,7 @@ use crate::admin::service::Service;
 mod accounts;
 mod approvals;
 mod certificates;
+mod clock;
 mod credentials;
 mod daemon;
 mod devices;
@@ -70,6 +71,7 @@ fn all(role: Role) -> OpenApiRouter<Arc<Service>> {
             .routes(routes!(own::install))
             .routes(routes!(own::renew))
             .routes(routes!(own::rotate))
+            .routes(routes!(clock::confirm))
             .routes(routes!(daemon::console_link))
             .routes(routes!(orders::retry))
             .routes(routes!(orders::cancel))
