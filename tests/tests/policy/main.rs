@@ -7,6 +7,7 @@
 mod approvals;
 mod danger;
 mod flood;
+mod manufacturers;
 mod quotas;
 mod rules;
 
