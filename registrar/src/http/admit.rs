@@ -64,9 +64,10 @@ async fn ask(
     // Counted and written by one request at a time, so that no more wait than may.
     let _one_at_a_time = app.locks.lock(Sha256::of(thing.as_bytes())).await;
     let waiting = app.store.waiting_devices(manufacturer).await?;
-    let full =
-        Refusal::TooManyWaiting { waiting: waiting.number, retry_after_secs: FULL_RETRY_SECS };
-    match room(waiting, app.config.load().policy.approval, visit.now) {
+    let number = waiting.number;
+    let full = Refusal::TooManyWaiting { waiting: number, retry_after_secs: FULL_RETRY_SECS };
+    let limits = app.config.load().policy.approval;
+    match room(waiting, limits, visit.now) {
         Room::Free => {}
         Room::InsteadOf(silent) => {
             // Last of all: a device that asks with another key as well is still asked about.
@@ -81,11 +82,16 @@ async fn ask(
         }
         Room::None => return Err(app.refused_once(visit, &thing, full)),
     }
+    // Counted again where it is written, since other nodes ask as well. A limit that was lowered pushes nobody out.
+    let most = number.max(limits.waiting);
+    let manufacturer = manufacturer.clone();
+    decision.changes.push(Change::ExpectRoomToWait { manufacturer, most });
     match app.commit(decision).await {
         // The same device asked a moment ago, by another connection or another node.
         Ok(()) | Err(StoreError::Conflict(Conflict::SerialNumber(_) | Conflict::Approval)) => {
             Ok(())
         }
+        Err(StoreError::Conflict(Conflict::Waiting)) => Err(app.refused_once(visit, &thing, full)),
         // The silent one spoke again.
         Err(StoreError::Conflict(Conflict::Missing)) => Err(full.into()),
         Err(error) => Err(error.into()),
