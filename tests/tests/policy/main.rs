@@ -5,6 +5,7 @@
 #![allow(clippy::indexing_slicing, clippy::expect_used, clippy::unwrap_used, clippy::panic)]
 
 mod approvals;
+mod at_once;
 mod danger;
 mod flood;
 mod manufacturers;
