@@ -978,3 +978,56 @@ fn every_command_has_help() {
         assert!(stdout(&output).lines().next().is_some_and(|line| line.len() > 10), "{command:?}");
     }
 }
+
+/// A console that people log in to elsewhere. `keys`: those of the section.
+fn openid(keys: &str) -> Made {
+    let made = Made::new(&[]);
+    made.edit("# admin = \"0.0.0.0:8444\"", "admin = \"127.0.0.1:0\"");
+    made.edit("# console = true", "console = true");
+    made.edit("\n[store]\n", &format!("\n[admin.openid]\n{keys}\n\n[store]\n"));
+    made
+}
+
+const OPENID: &str = "issuer = \"https://sso.example.org\"\nclient_id = \"registrar\"\n\
+    console_url = \"https://registrar.example.org:8444\"\nroles = { staff = \"viewer\" }";
+
+#[cfg(not(feature = "openid"))]
+#[test]
+fn log_in_elsewhere_needs_a_program_that_was_built_for_it() {
+    let text = openid(OPENID).problems();
+    assert!(text.contains("admin.openid: this program was built without OpenID"), "{text}");
+    assert!(text.contains("--features openid"), "{text}");
+}
+
+#[cfg(feature = "openid")]
+#[test]
+fn each_mistake_in_log_in_elsewhere_is_named_with_its_key() {
+    let output = openid(OPENID).run(&["check"]);
+    assert_eq!(stdout(&output), "ok\n", "{}", stderr(&output));
+    for (right, wrong, words) in [
+        ("https://sso", "http://sso", "admin.openid.issuer: \"http://sso.example.org\" is no"),
+        ("https://sso", "https://a:b@sso", "admin.openid.issuer: "),
+        (":8444", ":8444/console", "admin.openid.console_url: ends after host and port"),
+        ("\"registrar\"", "\"\"", "admin.openid.client_id: is empty"),
+        ("\"viewer\"", "\"root\"", "admin.openid.roles.staff: "),
+        ("{ staff = \"viewer\" }", "{}", "admin.openid.roles: nobody would get in"),
+        ("roles", "claim = \"\"\nroles", "admin.openid.claim: is empty"),
+        ("roles", "scopes = [\"a b\"]\nroles", "admin.openid.scopes: \"a b\" is no scope"),
+        ("roles", "ca = \"nosuch.pem\"\nroles", "admin.openid.ca: "),
+        ("roles", "client_secret_file = \"no\"\nroles", "admin.openid.client_secret_file: "),
+        ("client_id", "client", "unknown field"),
+    ] {
+        let text = openid(&OPENID.replacen(right, wrong, 1)).problems();
+        assert!(text.contains(words) && text.contains("registrar.toml"), "{wrong}: {text}");
+    }
+    let made = openid(OPENID);
+    made.edit("\nconsole = true", "\nconsole = false");
+    made.edit("admin = \"127.0.0.1:0\"", "");
+    assert!(made.problems().contains("admin.openid: is for the console"));
+    let made = openid(&format!("client_secret_file = \"secret\"\n{OPENID}"));
+    fs::write(made.file("secret"), "").unwrap();
+    fs::set_permissions(made.file("secret"), fs::Permissions::from_mode(0o600)).unwrap();
+    assert!(made.problems().contains("a secret has 1 to 4096 octets, not 0"));
+    fs::set_permissions(made.file("secret"), fs::Permissions::from_mode(0o644)).unwrap();
+    assert!(made.problems().contains("admin.openid.client_secret_file: "));
+}
