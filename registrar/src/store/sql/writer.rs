@@ -151,6 +151,9 @@ impl Node {
             Some(head) => head,
             None => trail::head(session, &self.name).await?,
         };
+        if let [job] = jobs {
+            return self.alone(session, head, job).await;
+        }
         let mut answers = Vec::with_capacity(jobs.len());
         for job in jobs {
             session.batch("SAVEPOINT job").await?;
@@ -167,6 +170,27 @@ impl Node {
         session.batch("COMMIT").await?;
         self.head = Some(head);
         Ok(answers)
+    }
+
+    /// A job with the transaction to itself needs no savepoint: what fails takes all back.
+    async fn alone(
+        &mut self,
+        session: &mut dyn Session,
+        mut head: Head,
+        job: &Job,
+    ) -> Result<Vec<Answer>, StoreError> {
+        match work(session, &self.name, &mut head, &job.work).await {
+            Ok(orders) => {
+                session.batch("COMMIT").await?;
+                self.head = Some(head);
+                Ok(vec![Ok(orders)])
+            }
+            // What the database said first says more than why there is nothing to take back any more.
+            Err(error) => match session.batch("ROLLBACK").await {
+                Ok(()) => Ok(vec![Err(error)]),
+                Err(_) => Err(error),
+            },
+        }
     }
 }
 

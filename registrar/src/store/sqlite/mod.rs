@@ -34,6 +34,9 @@ const BUSY: Duration = Duration::from_secs(10);
 const PLACES: usize = 4;
 /// After how many pages of 4 KiB the log is written back: pages that change often are written back once for all of that.
 const CHECKPOINT_PAGES: u32 = 4000;
+/// How many KiB of pages the writing thread keeps, at most: it touches the indexes anywhere, and a page that it lacks
+/// is read within the transaction.
+const WRITER_CACHE_KIB: i64 = 16 * 1024;
 /// How many reading connections are kept open: opening one costs more than a hundred queries.
 const READERS: usize = 8;
 
@@ -112,6 +115,9 @@ impl SqliteStore {
                 place: place.clone(),
                 reason: error.to_string(),
             })?;
+        connection
+            .pragma_update(None, "cache_size", -WRITER_CACHE_KIB)
+            .map_err(|error| cannot(error.into()))?;
         let (queue, jobs) = queue();
         let writer = Node::new(node, Arc::clone(&watcher));
         thread::Builder::new()
