@@ -154,6 +154,19 @@ pub fn faketime() -> Option<PathBuf> {
     None
 }
 
+/// The Node.js that runs what `scripts/node-libraries` fetched, and the folder of it; where either is missing, says so
+/// and gives nothing.
+///
+/// # Panics
+/// With `CI=true`, where nothing may be missing.
+#[must_use]
+pub fn node_module(name: &str) -> Option<(PathBuf, PathBuf)> {
+    let program = outside("node", "nodejs")?;
+    let folder = PathBuf::from("node_modules").join(name).join("package.json");
+    let manifest = node(&folder.to_string_lossy())?;
+    Some((program, manifest.parent()?.to_owned()))
+}
+
 /// The workspace's folder.
 #[must_use]
 pub fn workspace() -> PathBuf {

@@ -149,7 +149,14 @@ impl Observer for Daemon {
         encoding: Encoding,
     ) -> Option<Result<Vec<u8>, Refusal>> {
         let identities = self.app.identity.load();
-        Some(nonceless::request(identities.current(), subject, issuer, encoding, self.app.now()))
+        Some(nonceless::request(
+            identities.current(),
+            subject,
+            issuer,
+            encoding,
+            None,
+            self.app.now(),
+        ))
     }
 
     fn counters(&self) -> Option<Counters> {

@@ -16,6 +16,7 @@ pub const KINDS: &[Kind] = &[
     ("domain-root-left", "an earlier root of the domain is served no more"),
     ("domain-root-expiring", "the root of the domain ends within a year"),
     ("manufacturer-added", "an operator lets the devices of a manufacturer join"),
+    ("manufacturer-changed", "an operator changes the settings of a manufacturer"),
     ("device-expected", "an operator imported or allowed a device"),
     ("device-admitted", "policy or a person let a device in"),
     ("approval-asked", "a device waits for a person"),

@@ -98,6 +98,8 @@ behaviours! {
         suite::a_name_is_freed_and_given_to_another,
         suite::a_barred_device_is_not_moved,
         suite::questions_are_asked_once_and_answered_once,
+        suite::a_manufacturer_is_changed_by_who_knows_it_as_it_is,
+        waiting::no_more_wait_than_may_however_many_ask_at_once,
         waiting::who_is_silent_longest_is_known_by_manufacturer,
         waiting::a_silent_device_is_forgotten_unless_it_speaks,
         waiting::a_device_that_was_let_in_outlives_its_question,

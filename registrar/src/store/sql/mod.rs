@@ -22,6 +22,7 @@ use super::{Change, Store, StoreError};
 
 mod answers;
 mod apply;
+mod manufacturers;
 pub(super) mod migrations;
 mod orders;
 mod own;

@@ -57,6 +57,7 @@ fn all(role: Role) -> OpenApiRouter<Arc<Service>> {
             .routes(routes!(approvals::refuse)),
         Role::Operator => OpenApiRouter::new()
             .routes(routes!(manufacturers::add))
+            .routes(routes!(manufacturers::set))
             .routes(routes!(devices::import))
             .routes(routes!(devices::retire))
             .routes(routes!(devices::block))
