@@ -173,6 +173,8 @@ def main():
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(folder / "masa-tls.pem", folder / "masa-tls.key")
+    version = getattr(ssl.TLSVersion, sys.argv[2])
+    context.minimum_version = context.maximum_version = version
     server.socket = context.wrap_socket(server.socket, server_side=True)
     print(server.server_address[1], flush=True)
     server.serve_forever()

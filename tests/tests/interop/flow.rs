@@ -29,8 +29,8 @@ struct ScriptedMasa {
 }
 
 impl ScriptedMasa {
-    /// Starts the MASA of a site's manufacturer.
-    async fn start(python: &Path, site: &TestSite) -> anyhow::Result<Self> {
+    /// Starts the MASA of a site's manufacturer. `version`: the one version of TLS that it speaks, in Python's words.
+    async fn start(python: &Path, site: &TestSite, version: &str) -> anyhow::Result<Self> {
         let folder = site.folder.path().join("scripted-masa");
         std::fs::create_dir(&folder)?;
         let maker = &site.lab.manufacturer;
@@ -38,7 +38,8 @@ impl ScriptedMasa {
         pki::write(&folder, "voucher-signer", &maker.voucher_signer)?;
         pki::write(&folder, "masa-tls", &maker.masa_tls)?;
         let mut command = Command::new(python);
-        command.arg(oracle("masa.py")).arg(&folder).env("PYTHONDONTWRITEBYTECODE", "1");
+        command.arg(oracle("masa.py")).arg(&folder).arg(version);
+        command.env("PYTHONDONTWRITEBYTECODE", "1");
         let mut child = command.stdout(Stdio::piped()).kill_on_drop(true).spawn()?;
         let mut lines = BufReader::new(child.stdout.take().context("stdout")?).lines();
         let port = tokio::time::timeout(LIMIT, lines.next_line()).await??;
@@ -102,12 +103,14 @@ async fn the_labs_pledge_joins_by_way_of_a_scripted_masa() -> anyhow::Result<()>
         return Ok(());
     };
     let site = site::local().await?;
-    let mut masa = ScriptedMasa::start(&python, &site).await?;
+    let mut masa = ScriptedMasa::start(&python, &site, "TLSv1_3").await?;
     let maker = &site.lab.manufacturer.authority;
     let pledge = Pledge::new(maker.idevid("PY-2", &masa.url)?, maker.certificate())?;
     let enrolled = journey::run(&pledge, site.lab.registrar.address(), &Label::default()).await?;
     assert_eq!(enrolled.certificate.dns_names(), ["py-2.iot.lab.example"]);
-    assert_eq!(masa.told().await?["serial-number"], "PY-2");
+    let told = masa.told().await?;
+    assert_eq!(told["serial-number"], "PY-2");
+    assert_eq!(told["accept"], "application/voucher-cms+json", "{told}");
     assert_eq!(site.lab.masa.requests(), 0, "the other one was asked");
     assert_enrolled(&site, "PY-2").await
 }
@@ -119,7 +122,7 @@ async fn the_registrar_is_all_that_is_ours_between_a_scripted_pledge_and_masa() 
         return Ok(());
     };
     let site = site::local().await?;
-    let mut masa = ScriptedMasa::start(&python, &site).await?;
+    let mut masa = ScriptedMasa::start(&python, &site, "TLSv1_2").await?;
     let told = scripted_pledge(&python, &site, "PY-3", &masa.url).await?;
     assert_eq!(told["names"], serde_json::json!(["py-3.iot.lab.example"]), "{told}");
     assert_eq!(masa.told().await?["serial-number"], "PY-3");

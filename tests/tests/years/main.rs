@@ -11,3 +11,4 @@ mod rotation;
 mod service;
 mod support;
 mod token;
+mod unit;
