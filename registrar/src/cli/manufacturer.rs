@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::Failed;
 use super::options::{ConfigOption, ReadOptions, print_json, read};
 use super::table::render;
+use super::{Failed, masa};
 use crate::admin::api::manufacturer::{ManufacturerView, NewManufacturer, NewMasaOptions};
 
 const PATH: &str = "/v1/manufacturers";
@@ -17,6 +17,8 @@ pub(super) enum ManufacturerCommand {
     Add(Box<AddOptions>),
     /// List the manufacturers
     List(ReadOptions),
+    /// Look where its MASA should be, and say what is there; no voucher is asked for
+    Test(masa::TestOptions),
 }
 
 #[derive(Debug, Args)]
@@ -119,6 +121,7 @@ pub(super) async fn manufacturer(command: ManufacturerCommand) -> Result<(), Fai
             println!("added manufacturer {} ({})", added.name, added.id);
             Ok(())
         }
+        ManufacturerCommand::Test(options) => masa::test(options).await,
         ManufacturerCommand::List(read) => {
             let client = read.config.open().await?;
             let list: Vec<ManufacturerView> = client.get(PATH, &()).await?;

@@ -19,6 +19,7 @@ mod daemon;
 mod devices;
 mod events;
 mod manufacturers;
+mod masa;
 mod orders;
 mod own;
 mod vouchers;
@@ -56,6 +57,7 @@ fn all(role: Role) -> OpenApiRouter<Arc<Service>> {
             .routes(routes!(approvals::refuse)),
         Role::Operator => OpenApiRouter::new()
             .routes(routes!(manufacturers::add))
+            .routes(routes!(masa::test))
             .routes(routes!(devices::import))
             .routes(routes!(devices::retire))
             .routes(routes!(devices::block))
