@@ -6,6 +6,7 @@ pub mod clock;
 pub mod config;
 pub mod console;
 pub mod daemon;
+mod decoded;
 pub mod entropy;
 pub mod flow;
 pub mod http;

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use brski_lab::process;
+use fantoccini::actions::{InputSource as _, KeyAction, KeyActions};
+use fantoccini::key::Key;
 use fantoccini::wd::Capabilities;
 use fantoccini::{Client, ClientBuilder, Locator};
 use serde_json::{Value, json};
@@ -120,6 +122,25 @@ impl Browser {
     pub async fn write(&self, selector: &str, text: &str) -> anyhow::Result<()> {
         let element = self.client.find(Locator::Css(selector)).await;
         Ok(element.with_context(|| selector.to_owned())?.send_keys(text).await?)
+    }
+
+    /// Presses a key, wherever the page's focus is.
+    ///
+    /// # Errors
+    /// If the browser does not answer.
+    pub async fn press(&self, key: Key) -> anyhow::Result<()> {
+        self.type_keys(&char::from(key).to_string()).await
+    }
+
+    /// Presses these keys one after the other, wherever the page's focus is.
+    ///
+    /// # Errors
+    /// If the browser does not answer.
+    pub async fn type_keys(&self, keys: &str) -> anyhow::Result<()> {
+        let presses =
+            keys.chars().flat_map(|value| [KeyAction::Down { value }, KeyAction::Up { value }]);
+        let actions = presses.fold(KeyActions::new("keyboard".to_owned()), KeyActions::then);
+        Ok(self.client.perform_actions(actions).await?)
     }
 
     /// Ends it.

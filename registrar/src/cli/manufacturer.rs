@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::Failed;
 use super::options::{ConfigOption, ReadOptions, named, print_json, read};
 use super::table::render;
+use super::{Failed, masa};
 use crate::admin::api::manufacturer::{
     IdevidView, ManufacturerChanges, ManufacturerView, NewManufacturer, NewMasaOptions,
 };
@@ -24,6 +24,8 @@ pub(super) enum ManufacturerCommand {
     Set(Box<SetOptions>),
     /// List the manufacturers
     List(ReadOptions),
+    /// Look where its MASA should be, and say what is there; no voucher is asked for
+    Test(masa::TestOptions),
 }
 
 #[derive(Debug, Args)]
@@ -257,6 +259,7 @@ pub(super) async fn manufacturer(command: ManufacturerCommand) -> Result<(), Fai
             println!("changed manufacturer {} ({})", changed.name, changed.id);
             Ok(())
         }
+        ManufacturerCommand::Test(options) => masa::test(options).await,
         ManufacturerCommand::List(read) => {
             let client = read.config.open().await?;
             let list: Vec<ManufacturerView> = client.get(PATH, &()).await?;

@@ -23,6 +23,7 @@ mod event;
 mod init;
 mod inspect;
 mod manufacturer;
+mod masa;
 mod options;
 mod order;
 mod own;

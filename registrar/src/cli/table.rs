@@ -1,5 +1,7 @@
 //! Tables for people: columns as wide as what is in them, control characters escaped.
 
+pub(super) use crate::decoded::clean;
+
 /// Renders rows under a header; two spaces between columns.
 pub(super) fn render(header: &[&str], rows: &[Vec<String>]) -> String {
     let rows: Vec<Vec<String>> =
@@ -22,24 +24,6 @@ pub(super) fn render(header: &[&str], rows: &[Vec<String>]) -> String {
         text.push_str(&line(&mut row.iter().map(String::as_str)));
     }
     text
-}
-
-/// A cell whose content a device or a CA chose must neither move the cursor nor turn the line around.
-pub(super) fn clean(text: &str) -> String {
-    text.chars()
-        .flat_map(|each| match each {
-            each if each.is_control() || is_directional(each) => {
-                each.escape_default().collect::<Vec<_>>()
-            }
-            each => vec![each],
-        })
-        .collect()
-}
-
-/// Marks, embeddings, overrides and isolates of the Unicode bidirectional algorithm.
-fn is_directional(each: char) -> bool {
-    matches!(each,
-        '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 #[cfg(test)]

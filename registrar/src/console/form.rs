@@ -13,7 +13,7 @@ use super::Console;
 use super::guard::Visitor;
 use super::layout::message;
 use crate::admin::actor::Role;
-use crate::admin::problem::{Kind, Problem};
+use crate::admin::problem::{FieldProblem, Kind, Problem};
 
 /// The name of the field with the session's token.
 pub(super) const TOKEN_FIELD: &str = "form_token";
@@ -78,6 +78,23 @@ fn foreign() -> Response {
         "open the page again and repeat it",
     );
     message(&problem).into_response()
+}
+
+/// What one field takes: the word that a problem has which is about it, its label, and what is allowed.
+pub(super) type Allowed = (&'static str, &'static str, &'static str);
+
+/// The same problem with the field of the form that it is about, and what is allowed there.
+pub(super) fn blame(mut problem: Problem, fields: &[Allowed]) -> Problem {
+    let hint = problem.hint.as_deref().unwrap_or_default();
+    let is_about = |word: &str| problem.detail.contains(word) || hint.contains(word);
+    let field = fields.iter().find(|(word, ..)| is_about(word)).filter(|_| problem.status < 500);
+    if let Some((_, label, allowed)) = field {
+        let (field, reason) = ((*label).to_owned(), (*allowed).to_owned());
+        problem.errors = vec![FieldProblem { field, reason }];
+        // Hints are for the command line.
+        problem.hint = Some("Go back: what you wrote is still there.".to_owned());
+    }
+    problem
 }
 
 /// A field that was left empty is none.

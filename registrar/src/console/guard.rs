@@ -95,16 +95,15 @@ pub(super) fn is_ours(headers: &HeaderMap) -> bool {
 
 fn stranger(request: &Request) -> Response {
     let is_script = request.headers().contains_key("hx-request");
+    let path = request.uri().path_and_query().map_or("", |path| path.as_str());
+    let query = serde_urlencoded::to_string([("next", path)]).unwrap_or_default();
+    let login = format!("/console/login?{query}");
     match *request.method() {
         // A script cannot follow a redirect to another page.
         Method::GET if is_script => {
-            [(HeaderName::from_static("hx-redirect"), "/console/login")].into_response()
+            [(HeaderName::from_static("hx-redirect"), login)].into_response()
         }
-        Method::GET | Method::HEAD => {
-            let path = request.uri().path_and_query().map_or("", |path| path.as_str());
-            let query = serde_urlencoded::to_string([("next", path)]).unwrap_or_default();
-            Redirect::to(&format!("/console/login?{query}")).into_response()
-        }
+        Method::GET | Method::HEAD => Redirect::to(&login).into_response(),
         _ => {
             let problem = Problem::new(
                 Kind::Unauthenticated,

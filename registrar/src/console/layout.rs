@@ -96,6 +96,8 @@ pub(super) fn page(visitor: &Visitor, place: &str, title: &str, content: &Markup
                         button.quiet { "Log out" }
                     }
                 }
+                // Empty while all is well; the script says here that the registrar is away.
+                p #connection role="status" {}
                 main #content tabindex="-1" {
                     h1 { (title) }
                     (content)
@@ -124,6 +126,7 @@ pub(super) fn plain(title: &str, content: &Markup) -> Page {
 
 /// A page that says what is wrong and what to do.
 pub(super) fn message(problem: &Problem) -> impl IntoResponse + use<> {
+    let is_away = matches!(problem.known_kind(), Some(Kind::Unavailable | Kind::NoDaemon));
     let content = html! {
         p.problem role="alert" { (problem.detail) }
         @if !problem.errors.is_empty() {
@@ -132,11 +135,16 @@ pub(super) fn message(problem: &Problem) -> impl IntoResponse + use<> {
             }
         }
         @if let Some(hint) = &problem.hint { p { (hint) } }
+        @if is_away {
+            p #connection role="status" data-away="" {
+                "This page tries again by itself; without scripts, load it again."
+            }
+        }
         p { a href="/console/now" { "To the first page" } }
     };
     let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut response = (status, plain(&problem.title, &content)).into_response();
-    if let Some(Kind::Unavailable) = problem.known_kind() {
+    if is_away {
         response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(RETRY_SECS));
     }
     response
@@ -151,7 +159,8 @@ pub(super) fn token(visitor: &Visitor) -> Markup {
 pub(super) fn live(id: &str, path: &str, content: &Markup) -> Markup {
     html! {
         div hx-ext="sse" sse-connect="/console/live" {
-            div id=(id) hx-get=(path) hx-trigger="sse:changed throttle:1s"
+            div id=(id) data-live="" hx-get=(path)
+                hx-trigger="sse:changed throttle:1s, sse:away throttle:1s, again"
                 hx-select={ "#" (id) } hx-swap="outerHTML" { (content) }
         }
     }
@@ -165,9 +174,9 @@ pub(super) fn moment(text: &str) -> Markup {
 /// A state or a verdict as a word with a colour; the word alone says all.
 pub(super) fn badge(word: &str) -> Markup {
     let tone = match word {
-        "enrolled" | "issued" | "done" | "valid" | "granted" | "accepted" => "good",
+        "enrolled" | "issued" | "done" | "valid" | "granted" | "accepted" | "works" => "good",
         "refused" | "failed" | "invalid" | "blocked" | "rejected" => "bad",
-        "pending" | "waiting" | "asked" => "open",
+        "pending" | "waiting" | "asked" | "unclear" => "open",
         _ => "calm",
     };
     html! { span class={ "badge " (tone) } { (word) } }

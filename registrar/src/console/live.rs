@@ -26,7 +26,10 @@ const BEAT: Duration = Duration::from_secs(15);
 /// How long a stream lasts; the browser opens another one, and is asked again who it is.
 const LIFE: Duration = Duration::from_secs(300);
 
-/// `GET /console/live`: `event: changed` whenever the trail grew.
+/// Says that the store is away.
+const AWAY: &[u8] = b"event: away\ndata:\n\n";
+
+/// `GET /console/live`: `event: changed` whenever the trail grew, `event: away` when it cannot be read any more.
 pub(super) async fn stream(State(console): State<Arc<Console>>) -> Response {
     let Ok(permit) = Arc::clone(&console.streams).try_acquire_owned() else {
         let headers = [(RETRY_AFTER, HeaderValue::from_static("30"))];
@@ -48,7 +51,7 @@ pub(super) async fn stream(State(console): State<Arc<Console>>) -> Response {
 async fn follow(console: &Console, sender: &Sender<Bytes>) {
     let end = Instant::now() + LIFE;
     let mut heard = Instant::now();
-    let mut place = None;
+    let (mut place, mut is_away) = (None, false);
     let mut ticks = interval(LOOK);
     let mut shutdown = console.shutdown.clone();
     while Instant::now() < end {
@@ -57,11 +60,16 @@ async fn follow(console: &Console, sender: &Sender<Bytes>) {
             () = sender.closed() => return,
             _ = shutdown.wait_for(|stop| *stop) => return,
         }
-        // A store that is away says nothing; the page itself tells that, once somebody asks for it.
+        // A store that is away says nothing; the page itself tells that when it asks for itself.
         let query = TailQuery { after: place.clone() };
         let Ok(page) = console.service.tail(&query).await else {
+            if !is_away && sender.send(Bytes::from_static(AWAY)).await.is_err() {
+                return;
+            }
+            is_away = true;
             continue;
         };
+        is_away = false;
         place = page.next.or(place);
         let text = if !page.items.is_empty() {
             "event: changed\ndata:\n\n"

@@ -36,6 +36,7 @@ mod live;
 mod login;
 pub mod openid;
 mod pages;
+mod search;
 pub mod session;
 
 /// How long a count of certificates is good for.
@@ -133,6 +134,7 @@ pub fn router(console: Arc<Console>) -> Router {
         .route("/console/orders/{id}", get(pages::orders::show).post(pages::orders::post))
         .route("/console/manufacturers", get(pages::manufacturers::list))
         .route("/console/manufacturers/add", post(pages::manufacturers::add))
+        .route("/console/manufacturers/{name}/test", post(pages::manufacturers::test))
         .route("/console/events", get(pages::events::list))
         .route("/console/events/verify", post(pages::events::verify))
         .route("/console/health", get(pages::health::show))

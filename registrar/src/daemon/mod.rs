@@ -101,7 +101,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let challenges = tls_alpn(&config, &base.provider, &base.answers);
     let tls = server_config(Arc::clone(&base.provider), Arc::clone(&base.identity))?;
     let door = Door::new(tls, challenges);
-    let app = Arc::new(app(config, &base, issuers).await?);
+    let (app, masa) = app(config, &base, issuers).await?;
     let daemon = Arc::new(Daemon {
         app: Arc::clone(&app),
         dns: responders.dns.as_ref().map(Responder::counters),
@@ -110,6 +110,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         log: Arc::clone(&log),
         agreement: Arc::new(agreement(&app)),
         console: admin_listener.as_ref().and_then(AdminListener::console),
+        masa,
         generation: AtomicI64::new(app.store.generation().await?),
     });
     let service = service(&daemon, accounts);
@@ -221,27 +222,32 @@ fn start_issuers(config: &Config, base: &Base, tasks: &mut JoinSet<()>) -> anyho
     Ok(issuers)
 }
 
-/// Everything that a request may need.
-async fn app(
-    config: Config,
-    base: &Base,
-    issuers: BTreeMap<String, Arc<dyn Issuer>>,
-) -> anyhow::Result<App> {
-    let masa = MasaClient::new(
+/// What calls MASAs.
+fn masa(config: &Config, base: &Base) -> MasaClient {
+    MasaClient::new(
         Arc::clone(&base.provider),
         Arc::clone(&base.identity),
         Arc::new(system_anchors()),
         config.limits.masa_timeout,
         Arc::clone(&base.observing.metrics),
-    );
+    )
+}
+
+/// Everything that a request may need, with what calls MASAs.
+async fn app(
+    config: Config,
+    base: &Base,
+    issuers: BTreeMap<String, Arc<dyn Issuer>>,
+) -> anyhow::Result<(Arc<App>, Arc<MasaClient>)> {
+    let masa = Arc::new(masa(&config, base));
     let manufacturers = ManufacturerDirectory::new(base.store.manufacturers().await?)?;
-    Ok(App {
+    let app = App {
         config: Arc::new(ArcSwap::from_pointee(config)),
         store: Arc::clone(&base.store),
         clock: Arc::clone(&base.clock),
         identity: Arc::clone(&base.identity),
         manufacturers: ArcSwap::from_pointee(manufacturers),
-        masa: Arc::new(masa),
+        masa: Arc::<MasaClient>::clone(&masa),
         issuers,
         attempts: Attempts::default(),
         told: Told::default(),
@@ -249,7 +255,8 @@ async fn app(
         requests: AtomicU64::new(0),
         metrics: Arc::clone(&base.observing.metrics),
         stopping: base.shutdown.clone(),
-    })
+    };
+    Ok((Arc::new(app), masa))
 }
 
 /// What compares the settings of the nodes.

@@ -9,6 +9,7 @@ use acme_bridge::dns;
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use brski_voucher::encoding::Encoding;
+use brski_voucher::idevid::MasaUrl;
 use tokio::sync::watch;
 use tracing::{error, info, warn};
 
@@ -25,9 +26,11 @@ use crate::console::session::Sessions;
 use crate::flow::nonceless::{self, Subject};
 use crate::flow::refusal::Refusal;
 use crate::http::app::App;
+use crate::masa::client::MasaClient;
+use crate::masa::probe::Found;
 use crate::observe::log::Log;
 use crate::policy::manufacturers::ManufacturerDirectory;
-use crate::store::model::{Millis, NoncelessVoucher};
+use crate::store::model::{Manufacturer, Millis, NoncelessVoucher};
 use crate::store::{Conflict, StoreError};
 
 /// How often the store is asked whether another node's operator changed something.
@@ -44,6 +47,8 @@ pub(super) struct Daemon {
     pub(super) agreement: Arc<Agreement>,
     /// Where the console is, and who is logged in there; `None` where there is none.
     pub(super) console: Option<(SocketAddr, Arc<Sessions>)>,
+    /// What calls MASAs.
+    pub(super) masa: Arc<MasaClient>,
     /// The operators' changes up to this number are taken up.
     pub(super) generation: AtomicI64,
 }
@@ -167,6 +172,10 @@ impl Observer for Daemon {
             clock_behind_secs: self.app.metrics.clock_behind(),
             settings_differing: self.agreement.lines(),
         })
+    }
+
+    async fn test_masa(&self, url: &MasaUrl, manufacturer: &Manufacturer) -> Option<Vec<Found>> {
+        Some(self.masa.probe(url, manufacturer).await)
     }
 
     fn console_link(&self, actor: &Actor) -> Option<ConsoleLink> {

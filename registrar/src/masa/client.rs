@@ -25,6 +25,7 @@ use tokio::net::TcpStream;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 use tracing::{Instrument as _, debug_span};
 
 use super::Masa;
@@ -98,8 +99,8 @@ pub struct MasaAnswer {
 
 /// The client.
 pub struct MasaClient {
-    configurations: Configurations,
-    timeout: Duration,
+    pub(super) configurations: Configurations,
+    pub(super) timeout: Duration,
     metrics: Arc<Metrics>,
 }
 
@@ -152,9 +153,7 @@ impl MasaClient {
             .connect(name, stream)
             .await
             .map_err(|source| MasaError::Tls { host: host.to_owned(), source })?;
-        let (sender, connection) =
-            http1::handshake(TokioIo::new(stream)).await.map_err(MasaError::Http)?;
-        Ok(Line { sender, task: tokio::spawn(connection).abort_handle() })
+        Line::begin(stream).await
     }
 }
 
@@ -177,9 +176,18 @@ impl Masa for MasaClient {
 }
 
 /// A connection, which ends with this.
-struct Line {
+pub(super) struct Line {
     sender: SendRequest<Full<Bytes>>,
     task: AbortHandle,
+}
+
+impl Line {
+    /// Speaks HTTP over a connection.
+    pub(super) async fn begin(stream: TlsStream<TcpStream>) -> Result<Self, MasaError> {
+        let (sender, connection) =
+            http1::handshake(TokioIo::new(stream)).await.map_err(MasaError::Http)?;
+        Ok(Self { sender, task: tokio::spawn(connection).abort_handle() })
+    }
 }
 
 impl Drop for Line {
@@ -189,16 +197,16 @@ impl Drop for Line {
 }
 
 /// One call: a few messages over one connection, if the MASA keeps it open.
-struct Visit<'a> {
-    client: &'a MasaClient,
-    request: &'a MasaRequest<'a>,
-    credentials: Option<Credentials>,
-    line: Option<Line>,
+pub(super) struct Visit<'a> {
+    pub(super) client: &'a MasaClient,
+    pub(super) request: &'a MasaRequest<'a>,
+    pub(super) credentials: Option<Credentials>,
+    pub(super) line: Option<Line>,
 }
 
 impl Visit<'_> {
     /// Sends a message, and again with name and password where the MASA asks for them.
-    async fn send(
+    pub(super) async fn send(
         &mut self,
         method: &Method,
         path: &str,
@@ -274,7 +282,7 @@ impl Visit<'_> {
 }
 
 /// The name and the password for a manufacturer's MASA, read anew each time: an operator may replace them.
-fn credentials(manufacturer: &Manufacturer) -> Result<Option<Credentials>, MasaError> {
+pub(super) fn credentials(manufacturer: &Manufacturer) -> Result<Option<Credentials>, MasaError> {
     let Some(place) = &manufacturer.masa.credential else {
         return Ok(None);
     };
@@ -349,7 +357,11 @@ fn outcome(answer: &Result<MasaAnswer, MasaError>) -> Outcome {
 }
 
 /// Resolves the host and judges what it resolves to, so that a name cannot point inwards.
-async fn resolve(host: &str, port: u16, allowed: &[String]) -> Result<Vec<SocketAddr>, MasaError> {
+pub(super) async fn resolve(
+    host: &str,
+    port: u16,
+    allowed: &[String],
+) -> Result<Vec<SocketAddr>, MasaError> {
     let rule = host_rule(host, port, allowed);
     if rule == HostRule::Refused {
         return Err(MasaError::HostRefused {

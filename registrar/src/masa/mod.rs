@@ -8,6 +8,7 @@ use self::error::MasaError;
 pub mod address;
 pub mod client;
 pub mod error;
+pub mod probe;
 mod tls;
 
 /// The way to the MASAs: the network, or a simulation of it.

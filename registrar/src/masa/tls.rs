@@ -6,9 +6,11 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::CryptoProvider;
-use rustls::{ClientConfig, RootCertStore};
-use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 
 use super::error::MasaError;
 use crate::identity::live::LiveIdentity;
@@ -49,15 +51,7 @@ impl Configurations {
 
     /// The configuration for the MASA of a manufacturer.
     pub(super) fn of(&self, manufacturer: &Manufacturer) -> Result<Arc<ClientConfig>, MasaError> {
-        let shown = match &manufacturer.masa.client {
-            MasaClientCertificate::Registrar => Shown::Registrar,
-            MasaClientCertificate::None => Shown::Nothing,
-            MasaClientCertificate::Files { certificate, .. } => {
-                let chain = read_certificates(Path::new(certificate))?;
-                Shown::Files { chain: chain.iter().map(|each| each.der().clone()).collect() }
-            }
-        };
-        let key = (manufacturer.masa_anchors.clone(), shown);
+        let key = (manufacturer.masa_anchors.clone(), shown(manufacturer)?);
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(configuration) = known.get(&key) {
             return Ok(Arc::clone(configuration));
@@ -70,8 +64,24 @@ impl Configurations {
         Ok(configuration)
     }
 
-    fn build(&self, manufacturer: &Manufacturer, shown: &Shown) -> Result<ClientConfig, MasaError> {
-        let roots = if manufacturer.masa_anchors.is_empty() {
+    /// The same for one connection, with what keeps the certificates that the MASA shows.
+    pub(super) fn watched(
+        &self,
+        manufacturer: &Manufacturer,
+    ) -> Result<(ClientConfig, Arc<Watcher>), MasaError> {
+        let mut configuration = self.build(manufacturer, &shown(manufacturer)?)?;
+        let provider = Arc::clone(&self.provider);
+        let roots = self.roots(manufacturer)?;
+        let judge = WebPkiServerVerifier::builder_with_provider(roots, provider).build();
+        let judge = judge.map_err(|error| MasaError::Setup(Error::General(error.to_string())))?;
+        let watcher = Arc::new(Watcher { judge, seen: Mutex::default() });
+        let shown = Arc::<Watcher>::clone(&watcher);
+        configuration.dangerous().set_certificate_verifier(shown);
+        Ok((configuration, watcher))
+    }
+
+    fn roots(&self, manufacturer: &Manufacturer) -> Result<Arc<RootCertStore>, MasaError> {
+        Ok(if manufacturer.masa_anchors.is_empty() {
             Arc::clone(&self.system_anchors)
         } else {
             let mut roots = RootCertStore::empty();
@@ -79,7 +89,11 @@ impl Configurations {
                 roots.add(anchor.clone()).map_err(MasaError::Setup)?;
             }
             Arc::new(roots)
-        };
+        })
+    }
+
+    fn build(&self, manufacturer: &Manufacturer, shown: &Shown) -> Result<ClientConfig, MasaError> {
+        let roots = self.roots(manufacturer)?;
         let builder = ClientConfig::builder_with_provider(Arc::clone(&self.provider))
             .with_safe_default_protocol_versions()
             .map_err(MasaError::Setup)?
@@ -96,5 +110,69 @@ impl Configurations {
                 Ok(builder.with_client_cert_resolver(own))
             }
         }
+    }
+}
+
+/// What a manufacturer's MASA is shown.
+fn shown(manufacturer: &Manufacturer) -> Result<Shown, MasaError> {
+    Ok(match &manufacturer.masa.client {
+        MasaClientCertificate::Registrar => Shown::Registrar,
+        MasaClientCertificate::None => Shown::Nothing,
+        MasaClientCertificate::Files { certificate, .. } => {
+            let chain = read_certificates(Path::new(certificate))?;
+            Shown::Files { chain: chain.iter().map(|each| each.der().clone()).collect() }
+        }
+    })
+}
+
+/// Judges a MASA's certificate as any other connection does, and keeps what it showed.
+#[derive(Debug)]
+pub(super) struct Watcher {
+    judge: Arc<WebPkiServerVerifier>,
+    seen: Mutex<Vec<CertificateDer<'static>>>,
+}
+
+impl Watcher {
+    /// The certificates that the MASA showed, its own first; empty if it did not come to that.
+    pub(super) fn seen(&self) -> Vec<CertificateDer<'static>> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl ServerCertVerifier for Watcher {
+    fn verify_server_cert(
+        &self,
+        own: &CertificateDer<'_>,
+        above: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        let all = std::iter::once(own).chain(above);
+        let all = all.map(|each| each.clone().into_owned()).collect();
+        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = all;
+        self.judge.verify_server_cert(own, above, name, ocsp, now)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.judge.verify_tls12_signature(message, certificate, signed)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.judge.verify_tls13_signature(message, certificate, signed)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.judge.supported_verify_schemes()
     }
 }

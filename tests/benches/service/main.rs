@@ -10,6 +10,7 @@
 #![allow(clippy::as_conversions, clippy::cast_precision_loss)]
 
 mod acme;
+mod console;
 mod crypto;
 mod document;
 mod enrollment;
@@ -34,6 +35,11 @@ fn main() -> anyhow::Result<()> {
     let runtime = tokio::runtime::Runtime::new()?;
     match arguments.first().map(String::as_str) {
         Some("floor") => runtime.block_on(floor::serve(&PathBuf::from(&arguments[1]))),
+        // One part alone, while it is being worked on.
+        Some("console") => runtime.block_on(async {
+            println!("{}", document::table(&console::measure(Size::chosen()).await?));
+            Ok(())
+        }),
         _ => runtime.block_on(all(&arguments)),
     }
 }
@@ -64,6 +70,7 @@ async fn all(arguments: &[String]) -> anyhow::Result<()> {
     rows.extend(memory::measure(size).await?);
     rows.extend(generator::many_pledges(size).await?);
     rows.extend(large_store::measure(size).await?);
+    rows.extend(console::measure(size).await?);
     let text = document::table(&rows);
     println!("{text}");
     if let Some(file) = write {

@@ -4,6 +4,9 @@
 #![allow(clippy::indexing_slicing, clippy::expect_used, clippy::unwrap_used, clippy::panic)]
 
 mod access;
+mod forms;
+mod losses;
+mod masa;
 mod openid;
 mod pages;
 mod people;

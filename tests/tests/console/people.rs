@@ -7,12 +7,13 @@ use brski_tests::browser::{Browser, Look};
 use brski_tests::console::ConsoleSite;
 use brski_tests::site::{edit, event_kinds};
 use fantoccini::Locator;
+use fantoccini::key::Key;
 use serde_json::Value;
 
 /// Text that would run if a page took it for its own.
 const HOSTILE: &str = "\"><script>window.hacked=1</script><img src=x onerror=window.hacked=1>";
 
-async fn log_in(browser: &Browser, open: &ConsoleSite) -> anyhow::Result<()> {
+pub(crate) async fn log_in(browser: &Browser, open: &ConsoleSite) -> anyhow::Result<()> {
     browser.client.goto(&open.link().await?).await?;
     browser.click("main button").await?;
     browser.see("Where devices are").await
@@ -151,5 +152,101 @@ async fn a_form_that_is_wrong_says_which_line_and_why() -> anyhow::Result<()> {
     browser.click("section button").await?;
     browser.see("ca").await?;
     browser.see("PEM").await?;
+    browser.end().await
+}
+
+/// Where somebody is who goes by the keyboard, and whether that can be seen.
+const FOCUS: &str = "const at = document.activeElement; const style = getComputedStyle(at); \
+                     return [at.id || at.className || at.textContent.trim(), style.outlineStyle !== 'none']";
+
+/// Goes on by the key Tab until somebody is at this element; every stop on the way can be seen.
+async fn tab_to(browser: &Browser, wanted: &str) -> anyhow::Result<()> {
+    for _ in 0..60 {
+        browser.press(Key::Tab).await?;
+        let at = browser.client.execute(FOCUS, vec![]).await?;
+        assert_eq!(at[1], Value::Bool(true), "where {} is cannot be seen", at[0]);
+        if at[0].as_str().is_some_and(|at| at.starts_with(wanted)) {
+            return Ok(());
+        }
+    }
+    anyhow::bail!("the keyboard does not lead to {wanted}")
+}
+
+#[tokio::test]
+async fn devices_are_let_in_and_refused_by_the_keyboard_alone() -> anyhow::Result<()> {
+    let Some(browser) = Browser::start(Look::Light).await? else {
+        return Ok(());
+    };
+    let open = asking().await?;
+    let address = open.site.lab.registrar.address();
+    let ask = async |serial: &str| -> anyhow::Result<()> {
+        let pledge = open.site.lab.pledge(serial)?;
+        let waits = journey::bootstrap(&pledge, address);
+        let _ = tokio::time::timeout(Duration::from_secs(1), waits).await;
+        Ok(())
+    };
+    ask("KEYS-1").await?;
+    browser.client.goto(&open.url("login?next=/console/approvals")).await?;
+    browser.see("Token").await?;
+    let (_, token) = brski_tests::console::TOKENS[1];
+    tab_to(&browser, "token").await?;
+    browser.type_keys(token).await?;
+    browser.press(Key::Enter).await?;
+    browser.see("KEYS-1 of lab-devices").await?;
+    // Past the links of all pages at once.
+    tab_to(&browser, "skip").await?;
+    browser.press(Key::Enter).await?;
+    tab_to(&browser, "name-").await?;
+    browser.type_keys("pump-").await?;
+    // Another device arrives: neither the place nor what is written is lost.
+    ask("KEYS-2").await?;
+    browser.see("KEYS-2 of lab-devices").await?;
+    browser.type_keys("9").await?;
+    tab_to(&browser, "profile-").await?;
+    tab_to(&browser, "grant-").await?;
+    browser.press(Key::Enter).await?;
+    browser.see("KEYS-1 is expected now, as pump-9.iot.lab.example").await?;
+    let at = browser.client.execute(FOCUS, vec![]).await?;
+    assert_eq!(at[0], "done", "whoever decided goes on from what came of it");
+    tab_to(&browser, "refuse-").await?;
+    browser.press(Key::Space).await?;
+    browser.see("KEYS-2 is blocked now").await?;
+    browser.see("Nobody waits").await?;
+    browser.end().await
+}
+
+#[tokio::test]
+async fn what_a_device_and_its_masa_sent_is_unfolded_and_stays_so() -> anyhow::Result<()> {
+    let Some(browser) = Browser::start(Look::Light).await? else {
+        return Ok(());
+    };
+    let open = ConsoleSite::start(|_| Ok(())).await?;
+    let pledge = open.site.lab.pledge("STORY-1<b>")?;
+    let address = open.site.lab.registrar.address();
+    journey::run(&pledge, address, &Label::default()).await?;
+    log_in(&browser, &open).await?;
+    browser.client.goto(&open.url("devices?text=STORY-1")).await?;
+    browser.click("tbody a").await?;
+    browser.see("Artefacts").await?;
+    assert!(!browser.text().await?.contains("pinned-domain-cert"), "it is folded away");
+    for (name, words) in [
+        ("asked", "pledge-request in cms"),
+        ("forwarded", "prior-signed-voucher-request"),
+        ("voucher", "pinned-domain-cert"),
+        ("audit-log", "audit-log in json"),
+    ] {
+        browser.click(&format!("#{name} summary")).await?;
+        browser.see(words).await?;
+    }
+    browser.click("details[id^=csr-] summary").await?;
+    browser.see("CSR").await?;
+    browser.see("signature        holds").await?;
+    browser.click("details[id^=certificate-] summary").await?;
+    browser.see("DNS name").await?;
+    browser.see("STORY-1<b>").await?;
+    // Something happens to it: the page shows it, and what was open is open.
+    open.site.site().command("device block", &["STORY-1<b>"]).await?;
+    browser.see("device-blocked").await?;
+    browser.see("pinned-domain-cert").await?;
     browser.end().await
 }

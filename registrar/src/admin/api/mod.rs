@@ -17,6 +17,7 @@ pub mod credential;
 pub mod device;
 pub mod event;
 pub mod manufacturer;
+pub mod masa;
 pub mod order;
 pub mod own;
 pub mod status;

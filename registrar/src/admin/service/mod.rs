@@ -9,6 +9,7 @@ use acme_bridge::{Clock, RevocationReason};
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use brski_voucher::encoding::Encoding;
+use brski_voucher::idevid::MasaUrl;
 
 use super::actor::Actor;
 use super::api::status::{ConsoleLink, Counters, Reloaded};
@@ -21,7 +22,8 @@ use crate::flow::operator::DeviceFacts;
 use crate::flow::refusal::Refusal;
 use crate::issue::acme::revocation;
 use crate::issue::desk::{CaAccount, OrderDesk};
-use crate::store::model::{Identity, KnownDevice, Millis, NoncelessVoucher};
+use crate::masa::probe::Found;
+use crate::store::model::{Identity, KnownDevice, Manufacturer, Millis, NoncelessVoucher};
 use crate::store::{Change, Store, StoreError};
 
 mod approvals;
@@ -32,6 +34,7 @@ mod devices;
 mod events;
 mod import;
 mod manufacturers;
+mod masa;
 mod orders;
 mod own;
 mod vouchers;
@@ -60,6 +63,8 @@ pub trait Observer: Send + Sync + 'static {
     ) -> Option<Result<Vec<u8>, Refusal>>;
     /// How the daemon does; `None` where none runs.
     fn counters(&self) -> Option<Counters>;
+    /// Looks at the MASA of a manufacturer; `None` where no daemon runs.
+    async fn test_masa(&self, url: &MasaUrl, manufacturer: &Manufacturer) -> Option<Vec<Found>>;
     /// Makes a link that logs somebody in to the console once; `None` where there is no console.
     fn console_link(&self, actor: &Actor) -> Option<ConsoleLink>;
     /// Reads the configuration again and applies what can be applied.
@@ -94,6 +99,10 @@ impl Observer for NoDaemon {
     }
 
     fn counters(&self) -> Option<Counters> {
+        None
+    }
+
+    async fn test_masa(&self, _: &MasaUrl, _: &Manufacturer) -> Option<Vec<Found>> {
         None
     }
 

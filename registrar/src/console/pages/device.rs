@@ -6,15 +6,19 @@ use axum::response::{IntoResponse, Redirect, Response};
 use maud::{Markup, html};
 use serde::Deserialize;
 
-use super::Shared;
+use super::approvals::NAME;
+use super::{Shared, artefacts};
 use crate::admin::actor::Role;
 use crate::admin::api::certificate::CertificateView;
 use crate::admin::api::device::{DeviceStory, DeviceView, EnrollmentView, Rename, Replace, Retire};
 use crate::admin::api::event::EventView;
 use crate::admin::problem::Problem;
-use crate::console::form::Form;
+use crate::console::form::{Form, blame};
 use crate::console::guard::Visitor;
 use crate::console::layout::{Answer, Trouble, badge, live, moment, page, short, token};
+
+/// The field with the device that takes the place of another one.
+const BY: &str = "The device that takes its place (identifier, name or serial number)";
 
 /// `GET /console/devices/ID`.
 pub(in crate::console) async fn show(
@@ -26,18 +30,20 @@ pub(in crate::console) async fn show(
     let device = &story.device;
     let title = device.name.as_deref().or(device.serial.as_deref()).unwrap_or(&device.id);
     let path = format!("/console/devices/{}", device.id);
+    let artefacts = artefacts::section(&console, &device.id).await.map_err(Problem::from)?;
     let content = html! {
-        (live("story", &path, &told(&story)))
+        (live("story", &path, &told(&story, &artefacts)))
         @if visitor.actor.role >= Role::Operator { (actions(&visitor, device)) }
     };
     Ok(page(&visitor, "devices", title, &content))
 }
 
-fn told(story: &DeviceStory) -> Markup {
+fn told(story: &DeviceStory, artefacts: &Markup) -> Markup {
     html! {
         (facts(&story.device, story.voucher.as_deref()))
         @if !story.certificates.is_empty() { (certificates(&story.certificates)) }
         @if !story.enrollments.is_empty() { (enrollments(&story.enrollments)) }
+        (artefacts)
         (timeline(&story.events))
     }
 }
@@ -105,7 +111,7 @@ fn enrollments(enrollments: &[EnrollmentView]) -> Markup {
         section aria-labelledby="enrollments" {
             h2 #enrollments { "Enrollments" }
             @for enrollment in enrollments.iter().rev() {
-                details {
+                details id={ "enrollment-" (enrollment.id) } {
                     summary {
                         (badge(&enrollment.state)) " at " (enrollment.issuer)
                         @if let Some(order) = &enrollment.order { ", order " (order) }
@@ -150,7 +156,7 @@ fn actions(visitor: &Visitor, device: &DeviceView) -> Markup {
             }
             form method="post" action=(path) {
                 (token(visitor))
-                label for="by" { "The device that takes its place (identifier, name or serial number)" }
+                label for="by" { (BY) }
                 input #by name="by" required maxlength="256";
                 button name="action" value="replace" { "Replace" }
             }
@@ -192,8 +198,15 @@ pub(in crate::console) async fn post(
     form.allow(Role::Operator)?;
     let (service, actor) = (&console.service, &form.visitor.actor);
     let done: Result<DeviceView, Problem> = match form.fields {
-        Action::Rename { name } => service.rename(actor, &id, &Rename { name }).await,
-        Action::Replace { by } => service.replace(actor, &id, &Replace { by }).await,
+        Action::Rename { name } => service
+            .rename(actor, &id, &Rename { name })
+            .await
+            .map_err(|problem| blame(problem, &[("name", "Another name", NAME)])),
+        Action::Replace { by } => {
+            service.replace(actor, &id, &Replace { by }).await.map_err(|problem| {
+                blame(problem, &[("", BY, "Another device, of which this fits one alone.")])
+            })
+        }
         Action::Block => service.block(actor, &id).await,
         Action::Restore => service.restore(actor, &id).await,
         Action::Retire { free_name } => {

@@ -12,6 +12,7 @@ use crate::admin::api::device::{DeviceQuery, DeviceView};
 use crate::console::form::given;
 use crate::console::guard::Visitor;
 use crate::console::layout::{Answer, badge, moment, next, page, token};
+use crate::console::search::{self, Allowed};
 
 /// How many devices a page has.
 const ROWS: u32 = 50;
@@ -19,6 +20,12 @@ const ROWS: u32 = 50;
 /// All states, in the order of a device's life.
 const STATES: [&str; 7] =
     ["expected", "pending", "admitted", "vouchered", "enrolled", "retired", "blocked"];
+
+/// What the fields of the search take.
+const FIELDS: [Allowed; 2] = [
+    ("no state", "State", "One of the states that the field offers."),
+    ("no manufacturer", "Manufacturer", "One of the manufacturers that the field offers."),
+];
 
 /// What is looked for; an empty text is nothing.
 #[derive(Debug, Default, Deserialize)]
@@ -56,7 +63,13 @@ pub(in crate::console) async fn list(
     Extension(visitor): Extension<Visitor>,
     Query(search): Query<Search>,
 ) -> Answer {
-    let found = console.service.devices(&search.query()).await?;
+    let found = match console.service.devices(&search.query()).await {
+        Ok(found) => html! {
+            (table(&visitor, &found))
+            (next("/console/devices", &search.pairs(), found.next.as_deref()))
+        },
+        Err(problem) => search::wrong(problem, &FIELDS)?,
+    };
     let manufacturers = console.service.manufacturers().await?;
     let names: Vec<&str> = manufacturers.iter().map(|each| each.name.as_str()).collect();
     let query = serde_urlencoded::to_string(search.pairs()).unwrap_or_default();
@@ -68,10 +81,7 @@ pub(in crate::console) async fn list(
                 " · " a href="/console/devices/import" { "Import a list" }
             }
         }
-        #found {
-            (table(&visitor, &found))
-            (next("/console/devices", &search.pairs(), found.next.as_deref()))
-        }
+        #found { (found) }
     };
     Ok(page(&visitor, "devices", "Devices", &content))
 }
@@ -85,24 +95,8 @@ fn filter(search: &Search, manufacturers: &[&str]) -> Markup {
                 label for="text" { "Name or serial number begins with" }
                 input #text name="text" type="search" value=(search.text) maxlength="256";
             }
-            div {
-                label for="state" { "State" }
-                select #state name="state" {
-                    option value="" { "any" }
-                    @for state in STATES {
-                        option value=(state) selected[state == search.state] { (state) }
-                    }
-                }
-            }
-            div {
-                label for="manufacturer" { "Manufacturer" }
-                select #manufacturer name="manufacturer" {
-                    option value="" { "any" }
-                    @for name in manufacturers {
-                        option value=(name) selected[*name == search.manufacturer] { (name) }
-                    }
-                }
-            }
+            (search::choice("state", "State", &STATES, &search.state))
+            (search::choice("manufacturer", "Manufacturer", manufacturers, &search.manufacturer))
             button { "Search" }
         }
     }

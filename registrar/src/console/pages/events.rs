@@ -11,9 +11,30 @@ use crate::admin::api::event::{ChainView, EventQuery, EventView, Verify};
 use crate::console::form::{Form, given};
 use crate::console::guard::Visitor;
 use crate::console::layout::{Answer, badge, moment, next, page, token};
+use crate::console::search::{self, Allowed};
 
 /// How many events a page has.
 const ROWS: u32 = 100;
+/// What the fields of the search take.
+const SINCE: &str = "Not older than (such as 24h, or 2026-01-31T09:00:00Z)";
+const FIELDS: [Allowed; 4] = [
+    (
+        "is no time",
+        SINCE,
+        "An age such as 15m, 24h or 7d, or a time in UTC such as 2026-01-31T09:00:00Z.",
+    ),
+    (
+        "of the kind",
+        "Kind",
+        "One of the kinds that the field offers; docs/OPERATING.md lists all of them.",
+    ),
+    ("verdict", "Verdict", "done, refused, waiting or failed."),
+    (
+        "",
+        search::DEVICE,
+        "One device; the page of the devices finds it by the beginning of its name.",
+    ),
+];
 const VERDICTS: [&str; 4] = ["done", "refused", "waiting", "failed"];
 
 /// What is looked for; an empty text is nothing.
@@ -52,13 +73,16 @@ pub(in crate::console) async fn list(
         kind: given(search.kind.clone()),
         verdict: given(search.verdict.clone()),
     };
-    let found = console.service.events(&query).await?;
-    let content = html! {
-        (filter(&search))
-        #found {
+    let found = match console.service.events(&query).await {
+        Ok(found) => html! {
             (table(&found.items))
             (next("/console/events", &search.pairs(), found.next.as_deref()))
-        }
+        },
+        Err(problem) => search::wrong(problem, &FIELDS)?,
+    };
+    let content = html! {
+        (filter(&search))
+        #found { (found) }
         form method="post" action="/console/events/verify" {
             (token(&visitor))
             button { "Verify the whole trail" }
@@ -68,35 +92,14 @@ pub(in crate::console) async fn list(
 }
 
 fn filter(search: &Search) -> Markup {
-    html! {
-        form.filter method="get" action="/console/events" role="search" {
-            div {
-                label for="device" { "Device (identifier, name or serial number)" }
-                input #device name="device" type="search" value=(search.device) maxlength="256";
-            }
-            div {
-                label for="since" { "Not older than" }
-                input #since name="since" value=(search.since) placeholder="24h" maxlength="40";
-            }
-            div {
-                label for="kind" { "Kind" }
-                input #kind name="kind" value=(search.kind) maxlength="64" list="kinds";
-                datalist #kinds {
-                    @for (kind, _) in crate::trail::kinds::KINDS { option value=(kind) {} }
-                }
-            }
-            div {
-                label for="verdict" { "Verdict" }
-                select #verdict name="verdict" {
-                    option value="" { "any" }
-                    @for verdict in VERDICTS {
-                        option value=(verdict) selected[verdict == search.verdict] { (verdict) }
-                    }
-                }
-            }
-            button { "Search" }
-        }
-    }
+    let kinds = crate::trail::kinds::KINDS.iter().map(|(kind, _)| *kind);
+    let fields = html! {
+        (search::device(&search.device))
+        (search::text("since", SINCE, &search.since, 40))
+        (search::offered("kind", "Kind", &search.kind, kinds))
+        (search::choice("verdict", "Verdict", &VERDICTS, &search.verdict))
+    };
+    search::form("/console/events", &fields)
 }
 
 fn table(events: &[EventView]) -> Markup {

@@ -1,7 +1,7 @@
 //! Whose devices may come, and where their MASAs are.
 
 use axum::Extension;
-use axum::extract::State;
+use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Redirect, Response};
 use maud::{Markup, html};
 use serde::Deserialize;
@@ -11,9 +11,26 @@ use crate::admin::actor::Role;
 use crate::admin::api::manufacturer::{
     IdevidView, ManufacturerView, NewManufacturer, NewMasaOptions,
 };
-use crate::console::form::{Form, given};
+use crate::admin::api::masa::MasaTest;
+use crate::console::form::{Allowed, Form, blame, given};
 use crate::console::guard::Visitor;
-use crate::console::layout::{Answer, Trouble, moment, page, token};
+use crate::console::layout::{Answer, Trouble, badge, moment, page, token};
+
+/// What the fields of a new manufacturer take, by the options that the same problems name on the command line.
+const FIELDS: [Allowed; 6] = [
+    ("--masa-url", "The MASA's address", URL),
+    ("--masa-host", "Hosts", "host or host:port, without scheme and path, separated by blanks."),
+    ("--masa-ca", "The CA of its MASA's TLS certificate", PEM),
+    ("--voucher-ca", "The CA of its voucher signers", PEM),
+    ("--ca", "The CA that signed its IDevIDs", PEM),
+    (
+        "--name",
+        "Name",
+        "1 to 64 letters, digits, '.', '_' and '-', which no other manufacturer has.",
+    ),
+];
+const URL: &str = "host, host:port or https://host/path, as an IDevID has it.";
+const PEM: &str = "CA certificates as PEM: -----BEGIN CERTIFICATE-----, lines of base64, -----END CERTIFICATE-----.";
 
 /// `GET /console/manufacturers`.
 pub(in crate::console) async fn list(
@@ -23,13 +40,14 @@ pub(in crate::console) async fn list(
     let manufacturers = console.service.manufacturers().await?;
     let content = html! {
         @if manufacturers.is_empty() { p { "None yet: no device can join." } }
-        @else { (table(&manufacturers)) }
+        @else { (table(&visitor, &manufacturers)) }
         @if visitor.actor.role >= Role::Operator { (new(&visitor)) }
     };
     Ok(page(&visitor, "manufacturers", "Manufacturers", &content))
 }
 
-fn table(manufacturers: &[ManufacturerView]) -> Markup {
+fn table(visitor: &Visitor, manufacturers: &[ManufacturerView]) -> Markup {
+    let may_act = visitor.actor.role >= Role::Operator;
     html! {
         div.wide tabindex="0" role="region" aria-label="Table of manufacturers" {
             table {
@@ -37,6 +55,7 @@ fn table(manufacturers: &[ManufacturerView]) -> Markup {
                     tr {
                         th { "Name" } th.number { "Anchors" } th { "MASA" } th { "Hosts" }
                         th.number { "Voucher anchors" } th { "Without a voucher" } th { "Added" }
+                        @if may_act { th { "Test" } }
                     }
                 }
                 tbody {
@@ -52,10 +71,26 @@ fn table(manufacturers: &[ManufacturerView]) -> Markup {
                             td.number { (each.voucher_anchors) }
                             td { @if each.est_without_brski { "may enroll" } @else { "no" } }
                             td { (moment(&each.created_at)) }
+                            @if may_act { td { (test_form(visitor, each)) } }
                         }
                     }
                 }
             }
+        }
+    }
+}
+
+/// Where the IDevIDs say where the MASA is, the address of one of them is asked for.
+fn test_form(visitor: &Visitor, manufacturer: &ManufacturerView) -> Markup {
+    let field = format!("url-{}", manufacturer.name);
+    html! {
+        form.row method="post" action={ "/console/manufacturers/" (manufacturer.name) "/test" } {
+            (token(visitor))
+            @if manufacturer.masa_url.is_none() {
+                label for=(field) { "MASA of an IDevID" span.unseen { " of " (manufacturer.name) } }
+                input id=(field) name="url" required maxlength="256" placeholder="masa.example.com";
+            }
+            button { "Test the MASA" span.unseen { " of " (manufacturer.name) } }
         }
     }
 }
@@ -126,6 +161,55 @@ pub(in crate::console) async fn add(
         idevid: IdevidView::default(),
         est_without_brski: est_without_brski.is_some(),
     };
-    console.service.add_manufacturer(&form.visitor.actor, new).await?;
+    let added = console.service.add_manufacturer(&form.visitor.actor, new).await;
+    added.map_err(|problem| blame(problem, &FIELDS))?;
     Ok(Redirect::to("/console/manufacturers").into_response())
+}
+
+#[derive(Debug, Deserialize)]
+pub(in crate::console) struct Test {
+    #[serde(default)]
+    url: String,
+}
+
+/// `POST /console/manufacturers/NAME/test`.
+pub(in crate::console) async fn test(
+    State(console): Shared,
+    Path(name): Path<String>,
+    form: Form<Test>,
+) -> Answer {
+    form.allow(Role::Operator)?;
+    let (service, actor) = (&console.service, &form.visitor.actor);
+    let test = MasaTest { url: given(form.fields.url) };
+    let view = service.test_masa(actor, &name, test).await;
+    let view = view.map_err(|problem| blame(problem, &[("MASA", "MASA of an IDevID", URL)]))?;
+    let content = html! {
+        p role="status" {
+            @if view.works { (badge("works")) " Nothing here keeps devices from their vouchers." }
+            @else { (badge("failed")) " Devices get no voucher from there." }
+        }
+        ol.story {
+            @for stage in &view.stages {
+                li {
+                    (badge(&stage.outcome)) " " strong { (stage_title(&stage.stage)) }
+                    p { (stage.detail) }
+                }
+            }
+        }
+        p.help { "No voucher was asked for." }
+        p { a href="/console/manufacturers" { "To the manufacturers" } }
+    };
+    let title = format!("The MASA at {}", view.url);
+    Ok(page(&form.visitor, "manufacturers", &title, &content))
+}
+
+fn stage_title(stage: &str) -> &str {
+    match stage {
+        "host" => "May it be called?",
+        "name" => "Has its name an address?",
+        "connection" => "Does somebody listen there?",
+        "tls" => "Does it prove who it is?",
+        "http" => "Does it answer?",
+        other => other,
+    }
 }

@@ -1,6 +1,7 @@
 //! The pages, one file each: what the service gives, as HTML.
 
 pub(super) mod approvals;
+mod artefacts;
 pub(super) mod bulk;
 pub(super) mod device;
 pub(super) mod devices;

@@ -12,6 +12,7 @@ use crate::admin::api::order::{OrderDetail, OrderQuery, OrderView, ProblemView};
 use crate::console::form::{Form, given};
 use crate::console::guard::Visitor;
 use crate::console::layout::{Answer, Trouble, badge, live, moment, next, page, short, token};
+use crate::console::search::{self, Allowed};
 
 /// How many orders a page has.
 const ROWS: u32 = 50;
@@ -19,6 +20,16 @@ const ROWS: u32 = 50;
 /// All states, in the order of an order's life.
 const STATES: [&str; 8] =
     ["intended", "placed", "authorizing", "ready", "finalizing", "valid", "issued", "invalid"];
+
+/// What the fields of the search take.
+const FIELDS: [Allowed; 2] = [
+    ("in the state", "State", "One of the states that the field offers."),
+    (
+        "",
+        search::DEVICE,
+        "One device; the page of the devices finds it by the beginning of its name.",
+    ),
+];
 
 /// What is looked for; an empty text is nothing.
 #[derive(Debug, Default, Deserialize)]
@@ -53,38 +64,24 @@ pub(in crate::console) async fn list(
         issuer: given(search.issuer.clone()),
         device: given(search.device.clone()),
     };
-    let found = console.service.orders(&query).await?;
-    let content = html! {
-        (filter(&search))
-        (table(&found.items))
-        (next("/console/orders", &search.pairs(), found.next.as_deref()))
+    let found = match console.service.orders(&query).await {
+        Ok(found) => html! {
+            (table(&found.items))
+            (next("/console/orders", &search.pairs(), found.next.as_deref()))
+        },
+        Err(problem) => search::wrong(problem, &FIELDS)?,
     };
+    let content = html! { (filter(&search)) (found) };
     Ok(page(&visitor, "orders", "Orders", &content))
 }
 
 fn filter(search: &Search) -> Markup {
-    html! {
-        form.filter method="get" action="/console/orders" role="search" {
-            div {
-                label for="device" { "Device (identifier, name or serial number)" }
-                input #device name="device" type="search" value=(search.device) maxlength="256";
-            }
-            div {
-                label for="state" { "State" }
-                select #state name="state" {
-                    option value="" { "any" }
-                    @for state in STATES {
-                        option value=(state) selected[state == search.state] { (state) }
-                    }
-                }
-            }
-            div {
-                label for="issuer" { "Issuer" }
-                input #issuer name="issuer" value=(search.issuer) maxlength="64";
-            }
-            button { "Search" }
-        }
-    }
+    let fields = html! {
+        (search::device(&search.device))
+        (search::choice("state", "State", &STATES, &search.state))
+        (search::text("issuer", "Issuer", &search.issuer, 64))
+    };
+    search::form("/console/orders", &fields)
 }
 
 fn table(orders: &[OrderView]) -> Markup {

@@ -20,6 +20,7 @@ mod daemon;
 mod devices;
 mod events;
 mod manufacturers;
+mod masa;
 mod orders;
 mod own;
 mod vouchers;
@@ -58,6 +59,7 @@ fn all(role: Role) -> OpenApiRouter<Arc<Service>> {
         Role::Operator => OpenApiRouter::new()
             .routes(routes!(manufacturers::add))
             .routes(routes!(manufacturers::set))
+            .routes(routes!(masa::test))
             .routes(routes!(devices::import))
             .routes(routes!(devices::retire))
             .routes(routes!(devices::block))

@@ -1,8 +1,5 @@
 //! `registrar inspect`: what is this file, who signed it, and does the signature hold?
 
-mod artefact;
-mod other;
-
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
@@ -14,8 +11,9 @@ use rustls_pki_types::UnixTime;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use self::artefact::{Report, Trust};
 use super::Failed;
+use crate::decoded::artefact::{Report, Trust};
+use crate::decoded::{artefact, other};
 use crate::identity::read_certificates;
 
 /// The longest file that is read, in octets.

@@ -6,11 +6,11 @@ use brski_voucher::certificate::Certificate;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use crate::cli::table::clean;
+use super::clean;
 use crate::store::model::hex;
 
 /// Describes DER of one of these.
-pub(super) fn describe(der: &[u8]) -> Option<String> {
+pub(crate) fn describe(der: &[u8]) -> Option<String> {
     if let Ok(certificate) = Certificate::from_der(der) {
         return Some(format!("certificate\n{}", self::certificate(&certificate)));
     }
@@ -35,7 +35,7 @@ fn date(seconds: i64) -> String {
 }
 
 /// A certificate in a few lines.
-pub(super) fn certificate(certificate: &Certificate) -> String {
+pub(crate) fn certificate(certificate: &Certificate) -> String {
     let mut text = String::new();
     let mut line = |name: &str, value: &str| {
         text.push_str(&format!("  {name:<16} {}\n", clean(value)));

@@ -13,14 +13,13 @@ use brski_voucher::trust::{Anchors, ValidityTime};
 use brski_voucher::verify::{Presented, Unverified};
 use serde_json::{Map, Value, json};
 
-use super::other;
-use crate::cli::table::clean;
+use super::{clean, other};
 use crate::store::model::hex;
 
 /// Whom to trust, and when.
-pub(super) struct Trust {
-    pub(super) anchors: Anchors,
-    pub(super) time: ValidityTime,
+pub(crate) struct Trust {
+    pub(crate) anchors: Anchors,
+    pub(crate) time: ValidityTime,
 }
 
 /// Whether a signature was looked at.
@@ -32,7 +31,7 @@ enum Verdict {
 }
 
 /// A decoded artefact.
-pub(super) struct Report {
+pub(crate) struct Report {
     kind: &'static str,
     encoding: &'static str,
     fields: Map<String, Value>,
@@ -42,7 +41,7 @@ pub(super) struct Report {
 }
 
 /// Decodes an artefact, if it is one. `hint`: the file's name, for reports that look alike.
-pub(super) fn decode(octets: &[u8], hint: &str, trust: Option<&Trust>) -> Option<Report> {
+pub(crate) fn decode(octets: &[u8], hint: &str, trust: Option<&Trust>) -> Option<Report> {
     let signed = || {
         let signed = Signed { octets, encoding: Encoding::guess(octets)?, trust };
         signed.decode(Strictness::Standard).or_else(|| signed.decode(Strictness::Lenient))
@@ -51,7 +50,7 @@ pub(super) fn decode(octets: &[u8], hint: &str, trust: Option<&Trust>) -> Option
 }
 
 /// Why octets that look like a signed artefact are none, such as `as cms: the CMS has no signed attributes`.
-pub(super) fn refusal(octets: &[u8]) -> Option<String> {
+pub(crate) fn refusal(octets: &[u8]) -> Option<String> {
     let encoding = Encoding::guess(octets)?;
     let voucher = Unverified::<Voucher>::parse_as(octets, encoding, Strictness::Lenient).err()?;
     Some(format!("as {}: {voucher}", encoding.as_str()))
@@ -265,12 +264,12 @@ impl Report {
     }
 
     /// Adds what was forgiven before the artefact was decoded.
-    pub(super) fn forgive(&mut self, quirk: Quirk) {
+    pub(crate) fn forgive(&mut self, quirk: Quirk) {
         self.forgiven.insert(0, quirk);
     }
 
     /// Why it is not to be trusted, if that was asked and is so.
-    pub(super) fn failure(&self) -> Option<&str> {
+    pub(crate) fn failure(&self) -> Option<&str> {
         match &self.verdict {
             Verdict::Fails(reason) => Some(reason),
             Verdict::Unasked | Verdict::Holds => None,
@@ -278,7 +277,7 @@ impl Report {
     }
 
     /// One JSON object.
-    pub(super) fn to_json(&self) -> Value {
+    pub(crate) fn to_json(&self) -> Value {
         let signers: Vec<Value> = self.signers.iter().map(signer).collect();
         let forgiven: Vec<&str> = self.forgiven.iter().map(|quirk| quirk.as_str()).collect();
         json!({
@@ -295,8 +294,22 @@ impl Report {
         })
     }
 
-    /// Some lines for people.
-    pub(super) fn to_text(&self) -> String {
+    /// Some lines for people; the last ones say whether the signature holds, if that was asked.
+    pub(crate) fn to_text(&self) -> String {
+        let mut text = self.content();
+        text.push_str(match &self.verdict {
+            Verdict::Unasked => "signature not verified; name the CA to trust with --trust\n",
+            Verdict::Holds => "signature and chain hold\n",
+            Verdict::Fails(_) => "signature or chain does not hold\n",
+        });
+        for quirk in &self.forgiven {
+            text.push_str(&format!("forgiven: {}\n", quirk.as_str()));
+        }
+        text
+    }
+
+    /// What it says and who signed it, for people.
+    pub(crate) fn content(&self) -> String {
         let mut text = format!("{} in {}\n", self.kind, self.encoding);
         for (name, value) in &self.fields {
             let value = match value {
@@ -311,14 +324,6 @@ impl Report {
         }
         if self.signers.is_empty() && self.encoding != "json" {
             text.push_str("signed by a key that no certificate in it has\n");
-        }
-        text.push_str(match &self.verdict {
-            Verdict::Unasked => "signature not verified; name the CA to trust with --trust\n",
-            Verdict::Holds => "signature and chain hold\n",
-            Verdict::Fails(_) => "signature or chain does not hold\n",
-        });
-        for quirk in &self.forgiven {
-            text.push_str(&format!("forgiven: {}\n", quirk.as_str()));
         }
         text
     }
