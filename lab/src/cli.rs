@@ -4,6 +4,7 @@ mod est;
 mod faults;
 mod join;
 mod load;
+mod net;
 
 use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::path::{Path, PathBuf};
@@ -34,6 +35,8 @@ struct Cli {
 enum Command {
     /// Start a MASA, an ACME CA and the real registrar, take pledges through, and stop everything
     Up(UpArguments),
+    /// Start the same site across machines of a network of its own, with bad links, and remove it again (Linux, root)
+    Net(net::NetArguments),
     /// Make a manufacturer: its CA, its MASA's certificates, IDevIDs
     Pki(PkiArguments),
     /// Run the MASA of a manufacturer made with 'brski-lab pki'
@@ -148,6 +151,7 @@ pub fn run() -> ExitCode {
     let done = runtime.block_on(async {
         match cli.command {
             Command::Up(arguments) => up(arguments).await,
+            Command::Net(arguments) => net::net(arguments).await,
             Command::Pki(arguments) => pki(&arguments),
             Command::Masa(arguments) => masa(&arguments).await,
             Command::Pledge(arguments) => pledge(&arguments).await,

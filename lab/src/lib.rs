@@ -10,6 +10,7 @@ pub mod fault;
 pub mod http;
 pub mod load;
 pub mod masa;
+pub mod net;
 pub mod pebble;
 pub mod pki;
 pub mod pledge;

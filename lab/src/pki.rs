@@ -185,12 +185,20 @@ impl Authority {
     /// # Errors
     /// If the library cannot make it.
     pub fn server(&self, name: &str) -> Result<Credential, rcgen::Error> {
+        self.server_at(name, IpAddr::from([127, 0, 0, 1]))
+    }
+
+    /// Makes a certificate for a TLS server at this address; those on this machine are `localhost`, too.
+    ///
+    /// # Errors
+    /// If the library cannot make it.
+    pub fn server_at(&self, name: &str, address: IpAddr) -> Result<Credential, rcgen::Error> {
         let mut parameters = CertificateParams::default();
         parameters.distinguished_name = subject(name);
-        parameters.subject_alt_names = vec![
-            SanType::DnsName("localhost".try_into()?),
-            SanType::IpAddress(IpAddr::from([127, 0, 0, 1])),
-        ];
+        if address.is_loopback() {
+            parameters.subject_alt_names.push(SanType::DnsName("localhost".try_into()?));
+        }
+        parameters.subject_alt_names.push(SanType::IpAddress(address));
         parameters.is_ca = IsCa::ExplicitNoCa;
         parameters.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         parameters.use_authority_key_identifier_extension = true;

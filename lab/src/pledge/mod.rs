@@ -2,6 +2,7 @@
 //!
 //! [`journey`] takes all steps in order, as a device does; tests call the single steps of [`Pledge`], right or wrong.
 
+pub mod discover;
 pub mod journey;
 pub mod tls;
 
