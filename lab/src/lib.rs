@@ -3,6 +3,7 @@
 //! Everything lives on the loopback interface, keys are made at start, and certificates say `LAB ONLY`.
 //! Nothing here links the registrar: what is shared with it are the codecs, and outside programs check those.
 
+pub mod acme;
 pub mod cli;
 pub mod discovery;
 pub mod est;

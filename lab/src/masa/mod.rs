@@ -34,7 +34,7 @@ use tower::ServiceExt as _;
 use self::log::Log;
 use crate::pki::{Credential, Manufacturer};
 
-mod body;
+pub(crate) mod body;
 mod log;
 mod login;
 mod options;
@@ -239,7 +239,7 @@ fn tls(
     Ok(builder.with_single_cert(vec![server.certificate.clone()], key)?)
 }
 
-async fn serve(listener: TcpListener, acceptor: TlsAcceptor, router: Router) {
+pub(crate) async fn serve(listener: TcpListener, acceptor: TlsAcceptor, router: Router) {
     loop {
         let Ok((stream, _)) = listener.accept().await else {
             continue;
