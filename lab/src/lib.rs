@@ -19,4 +19,5 @@ pub mod process;
 pub mod proxy;
 pub mod registrar;
 pub mod report;
+pub mod scenario;
 pub mod up;

@@ -35,7 +35,7 @@ pub enum PebbleError {
     #[error("Pebble's TLS certificate cannot be made: {0}")]
     Certificate(#[from] rcgen::Error),
     /// It does not answer.
-    #[error("Pebble does not answer; see {}", .0.display())]
+    #[error("Pebble does not answer; the last lines of {}:\n{}", .0.display(), process::last_lines(.0, 10))]
     Silent(PathBuf),
     /// No TLS client can be made.
     #[error("no TLS client can be made: {0}")]
@@ -56,6 +56,8 @@ pub struct Asked {
 /// How a Pebble differs from one that is started plainly.
 #[derive(Clone, Debug)]
 pub struct PebbleOptions {
+    /// Up to how long it waits before each validation, in whole seconds.
+    pub validation: Duration,
     /// How many good nonces of a hundred it rejects.
     pub nonces_rejected_percent: u32,
     /// Key identifiers and base64url keys of external accounts; if there are any, one is required.
@@ -66,8 +68,12 @@ pub struct PebbleOptions {
 
 impl Default for PebbleOptions {
     fn default() -> Self {
-        let host = IpAddr::V4(Ipv4Addr::LOCALHOST);
-        Self { nonces_rejected_percent: 5, external_accounts: BTreeMap::new(), host }
+        Self {
+            validation: Duration::ZERO,
+            nonces_rejected_percent: 5,
+            external_accounts: BTreeMap::new(),
+            host: IpAddr::V4(Ipv4Addr::LOCALHOST),
+        }
     }
 }
 
@@ -150,11 +156,16 @@ impl Pebble {
             .arg(&file)
             .arg("-dnsserver")
             .arg(asked.dns.to_string())
-            // It would sleep for seconds before each validation; what it validates is real all the same.
-            .env("PEBBLE_VA_NOSLEEP", "1")
             .env("PEBBLE_WFE_NONCEREJECT", options.nonces_rejected_percent.to_string())
             .env_remove("PEBBLE_VA_ALWAYS_VALID");
-        let child = process::start(&mut command, &log).map_err(|error| match error.kind() {
+        match options.validation.as_secs() {
+            // It would sleep for seconds before each validation; what it validates is real all the same.
+            0 => command.env("PEBBLE_VA_NOSLEEP", "1"),
+            seconds => command
+                .env_remove("PEBBLE_VA_NOSLEEP")
+                .env("PEBBLE_VA_SLEEPTIME", seconds.to_string()),
+        };
+        let mut child = process::start(&mut command, &log).map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => PebbleError::Missing,
             _ => PebbleError::System(error),
         })?;
@@ -170,7 +181,11 @@ impl Pebble {
             get(listens, "/dir", &configuration).await?;
             get(management, "/roots/0", &configuration).await
         });
-        let root = root.await.ok_or(PebbleError::Silent(log))?;
+        let root = tokio::select! {
+            root = root => root,
+            _ = child.wait() => None,
+        };
+        let root = root.ok_or(PebbleError::Silent(log))?;
         std::fs::write(folder.join("pebble-root.pem"), root)?;
         Ok(Self { child, folder: folder.to_owned(), listens })
     }

@@ -124,12 +124,12 @@ pub async fn run(options: &NetOptions) -> anyhow::Result<NetReport> {
             None
         }
     };
-    let (issuer, took) = (options.site.issuer.as_str(), begin.elapsed());
+    let (issuer, took) = (options.site.issuer, begin.elapsed());
     let shaper = site.shaper.clone();
     let mut report = NetReport::new(issuer, outcomes.end(), took, shaper, &site.links);
     if interrupted_by.is_none() {
         let counters = site.parts.registrar.counters().await?;
-        report.report.dns_queries_answered = counters.dns_answers;
+        report.dns_queries_answered = counters.dns_answers;
     }
     report.interrupted_by = interrupted_by;
     site.stop().await;

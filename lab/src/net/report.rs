@@ -8,14 +8,28 @@ use super::link::{Cut, LinkName};
 use super::relay::Frames;
 use super::shaper::{Link, Shaper};
 use crate::pledge::discover::Joined;
-use crate::report::Report;
+use crate::report::{self, DeviceReport};
+use crate::up::Issuer;
 
 /// What a run across a network came to.
 #[derive(Debug, Serialize)]
 pub struct NetReport {
-    /// The pledges.
-    #[serde(flatten)]
-    pub report: Report,
+    /// How many pledges there were.
+    pub pledges: usize,
+    /// How many hold a verified certificate.
+    pub enrolled: usize,
+    /// How many do not.
+    pub failed: usize,
+    /// How long all of them took together.
+    pub seconds: f64,
+    /// `acme` or `local`.
+    pub issuer: &'static str,
+    /// Those that made it.
+    pub devices: Vec<DeviceReport>,
+    /// Why the others did not.
+    pub errors: Vec<String>,
+    /// How many DNS queries of the CA were answered.
+    pub dns_queries_answered: u64,
     /// Who spoiled the links.
     #[serde(flatten)]
     pub shaper: Shaper,
@@ -75,25 +89,43 @@ impl LinkReport {
 impl NetReport {
     /// The report of a run, whose links are as they are now.
     pub(super) fn new(
-        issuer: &str,
+        issuer: Issuer,
         outcomes: Vec<Result<Joined, String>>,
         took: Duration,
         shaper: Shaper,
         links: &[Link],
     ) -> Self {
-        let join = |joined: &Joined| JoinReport {
-            serial: joined.enrolled.serial.clone(),
-            at: joined.place.instance.clone(),
-            address: joined.place.address.to_string(),
-            rounds: joined.round,
-        };
-        let joined = outcomes.iter().flatten().map(join).collect();
-        let outcomes = outcomes.into_iter().map(|each| each.map(|joined| joined.enrolled));
+        let pledges = outcomes.len();
+        let (mut devices, mut joins, mut errors) = (Vec::new(), Vec::new(), Vec::new());
+        for outcome in outcomes {
+            match outcome {
+                Ok(Joined { place, round, enrolled }) => {
+                    joins.push(JoinReport {
+                        serial: enrolled.serial.clone(),
+                        at: place.instance,
+                        address: place.address.to_string(),
+                        rounds: round,
+                    });
+                    devices.push(DeviceReport::of(&enrolled));
+                }
+                Err(error) => errors.push(error),
+            }
+        }
         Self {
-            report: Report::new(issuer, outcomes.collect(), took),
+            pledges,
+            enrolled: devices.len(),
+            failed: errors.len(),
+            seconds: took.as_secs_f64(),
+            issuer: match issuer {
+                Issuer::Acme => "acme",
+                Issuer::Local => "local",
+            },
+            devices,
+            errors,
+            dns_queries_answered: 0,
             shaper,
             links: links.iter().map(LinkReport::of).collect(),
-            joined,
+            joined: joins,
             interrupted_by: None,
         }
     }
@@ -101,13 +133,13 @@ impl NetReport {
     /// Whether every pledge made it, and nobody ended the run.
     #[must_use]
     pub fn is_good(&self) -> bool {
-        self.report.failed == 0 && self.interrupted_by.is_none()
+        self.failed == 0 && self.interrupted_by.is_none()
     }
 
     /// For people.
     #[must_use]
     pub fn text(&self) -> String {
-        let mut lines = vec![self.report.table()];
+        let mut lines = vec![report::devices(&self.devices)];
         for link in &self.links {
             if let Some(Frames { carried, lost, cut, dropped }) = link.frames {
                 lines.push(format!(
@@ -116,13 +148,13 @@ impl NetReport {
                 ));
             }
         }
-        lines.extend(self.report.errors.iter().map(|error| format!("failed  {error}\n")));
+        lines.extend(self.errors.iter().map(|error| format!("failed  {error}\n")));
         if let Some(signal) = self.interrupted_by {
             lines.push(format!("interrupted by {signal}\n"));
         }
         lines.push(format!(
             "{} of {} pledges hold a verified certificate, after {:.1} s.\n",
-            self.report.enrolled, self.report.pledges, self.report.seconds
+            self.enrolled, self.pledges, self.seconds
         ));
         lines.concat()
     }
