@@ -4,6 +4,8 @@ mod est;
 mod faults;
 mod join;
 mod load;
+mod net;
+mod up;
 
 use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::path::{Path, PathBuf};
@@ -20,7 +22,7 @@ use crate::pki::{self, Credential, Manufacturer};
 use crate::pledge::Pledge;
 use crate::pledge::journey::{self, Label};
 use crate::report::DeviceReport;
-use crate::up::{self, Issuer, Progress, SiteOptions, UpOptions};
+use crate::up::MANUFACTURER;
 
 /// Simulated pledges and MASAs: a whole site on one machine, or each part alone
 #[derive(Debug, Parser)]
@@ -33,7 +35,9 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Start a MASA, an ACME CA and the real registrar, take pledges through, and stop everything
-    Up(UpArguments),
+    Up(Box<up::UpArguments>),
+    /// Start the same site across machines of a network of its own, with bad links, and remove it again (Linux, root)
+    Net(Box<net::NetArguments>),
     /// Make a manufacturer: its CA, its MASA's certificates, IDevIDs
     Pki(PkiArguments),
     /// Run the MASA of a manufacturer made with 'brski-lab pki'
@@ -51,37 +55,12 @@ enum Command {
 }
 
 #[derive(Debug, Args)]
-struct UpArguments {
-    /// How many pledges
-    #[arg(long, default_value_t = 3)]
-    pledges: usize,
-    /// How many of them at once
-    #[arg(long, default_value_t = 16)]
-    concurrency: usize,
-    /// Where certificates come from
-    #[arg(long, value_enum, default_value = "acme")]
-    issuer: Issuer,
-    /// Keep everything in this new folder; a temporary one if left out
-    #[arg(long)]
-    dir: Option<PathBuf>,
-    /// The registrar's program; the one beside this program if left out
-    #[arg(long, value_name = "FILE")]
-    registrar: Option<PathBuf>,
-    /// Pebble's program
-    #[arg(long, value_name = "FILE", default_value = "pebble")]
-    pebble: PathBuf,
-    /// Print one JSON object alone
-    #[arg(long)]
-    json: bool,
-}
-
-#[derive(Debug, Args)]
 struct PkiArguments {
     /// The folder
     #[arg(long)]
     dir: PathBuf,
     /// The manufacturer's name
-    #[arg(long, default_value = up::MANUFACTURER)]
+    #[arg(long, default_value = MANUFACTURER)]
     manufacturer: String,
     /// A serial number; an IDevID is made for each
     #[arg(long = "serial")]
@@ -147,7 +126,8 @@ pub fn run() -> ExitCode {
     };
     let done = runtime.block_on(async {
         match cli.command {
-            Command::Up(arguments) => up(arguments).await,
+            Command::Up(arguments) => up::up(*arguments).await,
+            Command::Net(arguments) => net::net(*arguments).await,
             Command::Pki(arguments) => pki(&arguments),
             Command::Masa(arguments) => masa(&arguments).await,
             Command::Pledge(arguments) => pledge(&arguments).await,
@@ -164,55 +144,6 @@ pub fn run() -> ExitCode {
             ExitCode::FAILURE
         }
     }
-}
-
-async fn up(arguments: UpArguments) -> anyhow::Result<ExitCode> {
-    if arguments.pledges == 0 || arguments.concurrency == 0 {
-        eprintln!("brski-lab: --pledges and --concurrency are at least 1");
-        return Ok(ExitCode::from(2));
-    }
-    let registrar = match arguments.registrar {
-        Some(program) => program,
-        None => beside("registrar")?,
-    };
-    let temporary = match &arguments.dir {
-        Some(_) => None,
-        None => Some(tempfile::Builder::new().prefix("brski-lab-").tempdir()?),
-    };
-    let folder = match (&arguments.dir, &temporary) {
-        (Some(folder), _) => std::path::absolute(folder)?,
-        (None, Some(temporary)) => temporary.path().to_owned(),
-        (None, None) => bail!("there is no folder"),
-    };
-    let issuer = arguments.issuer;
-    let progress = if arguments.json { Progress::Hidden } else { Progress::Shown };
-    let site = SiteOptions { issuer, folder, registrar, pebble: arguments.pebble };
-    let (pledges, concurrency) = (arguments.pledges, arguments.concurrency);
-    let report = up::up(&UpOptions { site, pledges, concurrency, progress }).await;
-    let is_good = report.as_ref().is_ok_and(|report| report.failed == 0);
-    if let (false, Some(temporary)) = (is_good, temporary) {
-        eprintln!("brski-lab: the logs are kept in {}", temporary.keep().display());
-    }
-    let report = report?;
-    if arguments.json {
-        println!("{}", serde_json::to_string(&report)?);
-    } else {
-        print!("{}", report.table());
-        for error in &report.errors {
-            println!("failed  {error}");
-        }
-        println!(
-            "\n{} of {} pledges hold a verified certificate, after {:.1} s.",
-            report.enrolled, report.pledges, report.seconds
-        );
-        if issuer == Issuer::Acme {
-            println!(
-                "{} DNS queries of the CA were answered: each name was proven, none was waved through.",
-                report.dns_queries_answered
-            );
-        }
-    }
-    Ok(if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// The program of this name beside the one that runs.

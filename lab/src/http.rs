@@ -1,7 +1,7 @@
 //! One HTTPS connection as the lab's clients use it: requests one after the other, answers read whole.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use hyper_util::rt::TokioIo;
 use rustls::{ClientConfig, ProtocolVersion};
 use rustls_pki_types::ServerName;
 use thiserror::Error;
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::TlsConnector;
 
 /// The longest answer that is read, in octets.
@@ -88,6 +88,48 @@ impl Answer {
     }
 }
 
+/// Whom to connect to, and from which address of this machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Route {
+    to: SocketAddr,
+    from: Option<IpAddr>,
+}
+
+impl Route {
+    /// To an address, from the one that the system chooses.
+    #[must_use]
+    pub fn to(address: SocketAddr) -> Self {
+        Self { to: address, from: None }
+    }
+
+    /// The same, from this address, if there is one.
+    #[must_use]
+    pub fn from(self, source: Option<IpAddr>) -> Self {
+        Self { from: source, ..self }
+    }
+
+    /// Whom to connect to.
+    #[must_use]
+    pub fn address(self) -> SocketAddr {
+        self.to
+    }
+
+    async fn connect(self) -> io::Result<TcpStream> {
+        let Some(source) = self.from else {
+            return TcpStream::connect(self.to).await;
+        };
+        let socket = if source.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        socket.bind(SocketAddr::new(source, 0))?;
+        socket.connect(self.to).await
+    }
+}
+
+impl From<SocketAddr> for Route {
+    fn from(address: SocketAddr) -> Self {
+        Self::to(address)
+    }
+}
+
 /// An open connection.
 pub struct Connection {
     sender: SendRequest<Full<Bytes>>,
@@ -118,16 +160,19 @@ impl Binding {
 }
 
 impl Connection {
-    /// Opens a connection to `address` with this TLS configuration; `name` is what SNI and the name check use.
+    /// Opens a connection with this TLS configuration; `name` is what SNI and the name check use.
     ///
     /// # Errors
     /// [`HttpError`].
     pub async fn open(
-        address: SocketAddr,
+        route: impl Into<Route>,
         name: ServerName<'static>,
         configuration: Arc<ClientConfig>,
     ) -> Result<Self, HttpError> {
-        let stream = TcpStream::connect(address)
+        let route = route.into();
+        let address = route.to;
+        let stream = route
+            .connect()
             .await
             .and_then(|stream| stream.set_nodelay(true).map(|()| stream))
             .map_err(|source| HttpError::Connect { address, source })?;

@@ -3,6 +3,7 @@
 //! Everything lives on the loopback interface, keys are made at start, and certificates say `LAB ONLY`.
 //! Nothing here links the registrar: what is shared with it are the codecs, and outside programs check those.
 
+pub mod acme;
 pub mod cli;
 pub mod discovery;
 pub mod est;
@@ -10,6 +11,7 @@ pub mod fault;
 pub mod http;
 pub mod load;
 pub mod masa;
+pub mod net;
 pub mod pebble;
 pub mod pki;
 pub mod pledge;
@@ -17,4 +19,5 @@ pub mod process;
 pub mod proxy;
 pub mod registrar;
 pub mod report;
+pub mod scenario;
 pub mod up;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,7 +35,7 @@ pub enum PebbleError {
     #[error("Pebble's TLS certificate cannot be made: {0}")]
     Certificate(#[from] rcgen::Error),
     /// It does not answer.
-    #[error("Pebble does not answer; see {}", .0.display())]
+    #[error("Pebble does not answer; the last lines of {}:\n{}", .0.display(), process::last_lines(.0, 10))]
     Silent(PathBuf),
     /// No TLS client can be made.
     #[error("no TLS client can be made: {0}")]
@@ -56,15 +56,24 @@ pub struct Asked {
 /// How a Pebble differs from one that is started plainly.
 #[derive(Clone, Debug)]
 pub struct PebbleOptions {
+    /// Up to how long it waits before each validation, in whole seconds.
+    pub validation: Duration,
     /// How many good nonces of a hundred it rejects.
     pub nonces_rejected_percent: u32,
     /// Key identifiers and base64url keys of external accounts; if there are any, one is required.
     pub external_accounts: BTreeMap<String, String>,
+    /// The address that it listens on, and by which it is known.
+    pub host: IpAddr,
 }
 
 impl Default for PebbleOptions {
     fn default() -> Self {
-        Self { nonces_rejected_percent: 5, external_accounts: BTreeMap::new() }
+        Self {
+            validation: Duration::ZERO,
+            nonces_rejected_percent: 5,
+            external_accounts: BTreeMap::new(),
+            host: IpAddr::V4(Ipv4Addr::LOCALHOST),
+        }
     }
 }
 
@@ -72,7 +81,7 @@ impl Default for PebbleOptions {
 pub struct Pebble {
     child: Child,
     folder: PathBuf,
-    port: u16,
+    listens: SocketAddr,
 }
 
 impl Pebble {
@@ -122,12 +131,14 @@ impl Pebble {
         options: &PebbleOptions,
     ) -> Result<Self, PebbleError> {
         let authority = Authority::new("Pebble TLS CA, LAB ONLY")?;
-        pki::write(folder, "pebble-tls", &authority.server("Pebble, LAB ONLY")?)?;
+        let credential = authority.server_at("Pebble, LAB ONLY", options.host)?;
+        pki::write(folder, "pebble-tls", &credential)?;
         std::fs::write(folder.join("pebble-ca.pem"), authority.pem())?;
-        let (port, management) = (process::free_port()?, process::free_port()?);
+        let listens = SocketAddr::new(options.host, process::free_port()?);
+        let management = SocketAddr::new(options.host, process::free_port()?);
         let configuration = json!({"pebble": {
-            "listenAddress": format!("127.0.0.1:{port}"),
-            "managementListenAddress": format!("127.0.0.1:{management}"),
+            "listenAddress": listens.to_string(),
+            "managementListenAddress": management.to_string(),
             "certificate": folder.join("pebble-tls.pem"),
             "privateKey": folder.join("pebble-tls.key"),
             "httpPort": asked.http_port,
@@ -145,11 +156,16 @@ impl Pebble {
             .arg(&file)
             .arg("-dnsserver")
             .arg(asked.dns.to_string())
-            // It would sleep for seconds before each validation; what it validates is real all the same.
-            .env("PEBBLE_VA_NOSLEEP", "1")
             .env("PEBBLE_WFE_NONCEREJECT", options.nonces_rejected_percent.to_string())
             .env_remove("PEBBLE_VA_ALWAYS_VALID");
-        let child = process::start(&mut command, &log).map_err(|error| match error.kind() {
+        match options.validation.as_secs() {
+            // It would sleep for seconds before each validation; what it validates is real all the same.
+            0 => command.env("PEBBLE_VA_NOSLEEP", "1"),
+            seconds => command
+                .env_remove("PEBBLE_VA_NOSLEEP")
+                .env("PEBBLE_VA_SLEEPTIME", seconds.to_string()),
+        };
+        let mut child = process::start(&mut command, &log).map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => PebbleError::Missing,
             _ => PebbleError::System(error),
         })?;
@@ -162,24 +178,31 @@ impl Pebble {
                 .with_no_client_auth();
         let configuration = Arc::new(configuration);
         let root = process::until(START_LIMIT, async || {
-            get(port, "/dir", &configuration).await?;
+            get(listens, "/dir", &configuration).await?;
             get(management, "/roots/0", &configuration).await
         });
-        let root = root.await.ok_or(PebbleError::Silent(log))?;
+        let root = tokio::select! {
+            root = root => root,
+            _ = child.wait() => None,
+        };
+        let root = root.ok_or(PebbleError::Silent(log))?;
         std::fs::write(folder.join("pebble-root.pem"), root)?;
-        Ok(Self { child, folder: folder.to_owned(), port })
+        Ok(Self { child, folder: folder.to_owned(), listens })
     }
 
     /// Its directory.
     #[must_use]
     pub fn directory(&self) -> String {
-        format!("https://localhost:{}/dir", self.port)
+        match self.listens.ip().is_loopback() {
+            true => format!("https://localhost:{}/dir", self.listens.port()),
+            false => format!("https://{}/dir", self.listens),
+        }
     }
 
     /// Where its directory listens.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
-        SocketAddr::from((Ipv4Addr::LOCALHOST, self.port))
+        self.listens
     }
 
     /// The file of the anchor of its TLS certificate.
@@ -209,15 +232,29 @@ impl Pebble {
         self.child.id()
     }
 
+    /// Where it writes what it does.
+    #[must_use]
+    pub fn log(&self) -> PathBuf {
+        self.folder.join("pebble.log")
+    }
+
+    /// Waits until it ends by itself; gives how.
+    pub async fn ended(&mut self) -> String {
+        process::ended(&mut self.child).await
+    }
+
     /// Ends it.
     pub async fn stop(mut self) {
         let _ = self.child.kill().await;
     }
 }
 
-async fn get(port: u16, path: &str, configuration: &Arc<ClientConfig>) -> Option<Vec<u8>> {
-    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    let name = ServerName::try_from("localhost").ok()?;
+async fn get(
+    address: SocketAddr,
+    path: &str,
+    configuration: &Arc<ClientConfig>,
+) -> Option<Vec<u8>> {
+    let name = ServerName::IpAddress(address.ip().into());
     let mut connection = Connection::open(address, name, Arc::clone(configuration)).await.ok()?;
     let answer = connection.get(path).await.ok()?;
     (answer.status == 200).then(|| answer.body.to_vec())

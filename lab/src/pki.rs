@@ -15,6 +15,10 @@ use time::macros::datetime;
 const MASA_URL: [u64; 9] = [1, 3, 6, 1, 5, 5, 7, 1, 32];
 /// serialNumber, 2.5.4.5.
 const SERIAL_NUMBER: [u64; 4] = [2, 5, 4, 5];
+/// Below the arc that RFC 5612 keeps for examples.
+const PRIVATE: [u64; 8] = [1, 3, 6, 1, 4, 1, 32473, 1];
+/// DER of NULL.
+const NULL: [u8; 2] = [5, 0];
 const IA5_STRING: u8 = 0x16;
 /// A certificate without an end (RFC 5280 §4.1.2.5).
 const FOREVER: OffsetDateTime = datetime!(9999-12-31 23:59:59 UTC);
@@ -48,12 +52,26 @@ impl Clone for Credential {
     }
 }
 
+/// What factories do to IDevIDs that is odd, and right all the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Oddity {
+    /// The serial number is a UTF8String, where RFC 5280 appendix A.1 has a PrintableString.
+    Utf8Serial,
+    /// There is no authority key identifier (RFC 5280 §4.2.1.1).
+    NoAuthorityKeyIdentifier,
+    /// It is for TLS servers, as its extended key usage says.
+    ServerUsage,
+    /// It has an extension of its maker, which is not critical.
+    PrivateExtension,
+}
+
 /// What an IDevID says, right or not.
 #[derive(Clone, Copy, Debug)]
 pub struct IdevidOdds<'a> {
     serial: Option<&'a str>,
     masa_url: Option<&'a str>,
     validity: (OffsetDateTime, OffsetDateTime),
+    oddities: &'a [Oddity],
 }
 
 impl<'a> IdevidOdds<'a> {
@@ -61,7 +79,19 @@ impl<'a> IdevidOdds<'a> {
     #[must_use]
     pub fn new(serial: &'a str, masa_url: &'a str) -> Self {
         let validity = (FOUNDED, FOREVER);
-        Self { serial: Some(serial), masa_url: Some(masa_url), validity }
+        Self { serial: Some(serial), masa_url: Some(masa_url), validity, oddities: &[] }
+    }
+
+    /// With what this factory does.
+    #[must_use]
+    pub fn with(self, oddities: &'a [Oddity]) -> Self {
+        Self { oddities, ..self }
+    }
+
+    /// Valid until then.
+    #[must_use]
+    pub fn until(self, end: OffsetDateTime) -> Self {
+        Self { validity: (FOUNDED, end), ..self }
     }
 
     /// Its time is over.
@@ -169,13 +199,23 @@ impl Authority {
         if let Some(serial) = odds.serial {
             let kind = DnType::CustomDnType(SERIAL_NUMBER.to_vec());
             let value = match serial.try_into() {
-                Ok(printable) => DnValue::PrintableString(printable),
-                Err(_) => DnValue::Utf8String(serial.to_owned()),
+                Ok(printable) if !odds.oddities.contains(&Oddity::Utf8Serial) => {
+                    DnValue::PrintableString(printable)
+                }
+                _ => DnValue::Utf8String(serial.to_owned()),
             };
             parameters.distinguished_name.push(kind, value);
         }
         parameters.custom_extensions.extend(odds.masa_url.map(masa_url_extension));
-        parameters.use_authority_key_identifier_extension = true;
+        parameters.use_authority_key_identifier_extension =
+            !odds.oddities.contains(&Oddity::NoAuthorityKeyIdentifier);
+        if odds.oddities.contains(&Oddity::ServerUsage) {
+            parameters.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        }
+        if odds.oddities.contains(&Oddity::PrivateExtension) {
+            let extension = CustomExtension::from_oid_content(&PRIVATE, NULL.to_vec());
+            parameters.custom_extensions.push(extension);
+        }
         (parameters.not_before, parameters.not_after) = odds.validity;
         self.issue_for(&parameters, key)
     }
@@ -185,12 +225,20 @@ impl Authority {
     /// # Errors
     /// If the library cannot make it.
     pub fn server(&self, name: &str) -> Result<Credential, rcgen::Error> {
+        self.server_at(name, IpAddr::from([127, 0, 0, 1]))
+    }
+
+    /// Makes a certificate for a TLS server at this address; those on this machine are `localhost`, too.
+    ///
+    /// # Errors
+    /// If the library cannot make it.
+    pub fn server_at(&self, name: &str, address: IpAddr) -> Result<Credential, rcgen::Error> {
         let mut parameters = CertificateParams::default();
         parameters.distinguished_name = subject(name);
-        parameters.subject_alt_names = vec![
-            SanType::DnsName("localhost".try_into()?),
-            SanType::IpAddress(IpAddr::from([127, 0, 0, 1])),
-        ];
+        if address.is_loopback() {
+            parameters.subject_alt_names.push(SanType::DnsName("localhost".try_into()?));
+        }
+        parameters.subject_alt_names.push(SanType::IpAddress(address));
         parameters.is_ca = IsCa::ExplicitNoCa;
         parameters.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         parameters.use_authority_key_identifier_extension = true;
@@ -294,7 +342,7 @@ pub fn write(folder: &Path, name: &str, credential: &Credential) -> std::io::Res
     write_secret(&folder.join(format!("{name}.key")), &key)
 }
 
-fn write_secret(path: &Path, text: &str) -> std::io::Result<()> {
+pub(crate) fn write_secret(path: &Path, text: &str) -> std::io::Result<()> {
     use std::io::Write as _;
     use std::os::unix::fs::OpenOptionsExt as _;
 

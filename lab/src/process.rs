@@ -70,6 +70,23 @@ pub async fn stop(child: &mut Child) {
     }
 }
 
+/// Waits until a process ends by itself; gives how.
+pub async fn ended(child: &mut Child) -> String {
+    match child.wait().await {
+        Ok(status) => status.to_string(),
+        Err(error) => error.to_string(),
+    }
+}
+
+/// The last lines of a log, for whoever must know why a process ended.
+#[must_use]
+pub fn last_lines(log: &Path, lines: usize) -> String {
+    let text = std::fs::read(log).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    let all: Vec<&str> = text.lines().collect();
+    all.get(all.len().saturating_sub(lines)..).unwrap_or_default().join("\n")
+}
+
 /// Looks again and again until `look` finds something, at most for `limit`.
 pub async fn until<T, L>(limit: Duration, mut look: L) -> Option<T>
 where

@@ -87,6 +87,12 @@ impl Site {
         self.folder.join("registrar.toml")
     }
 
+    /// Where its daemon writes what it does.
+    #[must_use]
+    pub fn log(&self) -> PathBuf {
+        self.folder.join("registrar.log")
+    }
+
     /// Runs `registrar init --dir FOLDER` with these arguments, and has it trust the lab's certificates.
     ///
     /// # Errors
@@ -139,7 +145,7 @@ impl Site {
     /// # Errors
     /// [`RegistrarError::Silent`] with the end of its log.
     pub async fn serve(&self) -> Result<Registrar, RegistrarError> {
-        let log = self.folder.join("registrar.log");
+        let log = self.log();
         let before = std::fs::read_to_string(&log).map_or(0, |text| text.len());
         let mut words =
             self.launcher.iter().map(OsString::as_os_str).chain([self.program.as_os_str()]);
@@ -200,6 +206,17 @@ impl Registrar {
     pub async fn counters(&self) -> Result<Counters, RegistrarError> {
         let text = self.site.command("status", &["--json"]).await?;
         serde_json::from_str(&text).map_err(|error| RegistrarError::Silent(error.to_string()))
+    }
+
+    /// Where it writes what it does.
+    #[must_use]
+    pub fn log(&self) -> PathBuf {
+        self.site.log()
+    }
+
+    /// Waits until it ends by itself; gives how.
+    pub async fn ended(&mut self) -> String {
+        process::ended(&mut self.child).await
     }
 
     /// Kills it at once (SIGKILL), as a power cut would.

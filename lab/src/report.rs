@@ -1,33 +1,10 @@
-//! What a run came to: a table for people, one JSON object for programs.
-
-use std::time::Duration;
+//! What is reported of devices: tables for people, JSON objects for programs.
 
 use serde::Serialize;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use crate::pledge::journey::Enrolled;
-
-/// What a run came to.
-#[derive(Debug, Serialize)]
-pub struct Report {
-    /// How many pledges there were.
-    pub pledges: usize,
-    /// How many hold a verified certificate.
-    pub enrolled: usize,
-    /// How many do not.
-    pub failed: usize,
-    /// How long all of them took together.
-    pub seconds: f64,
-    /// `acme` or `local`.
-    pub issuer: String,
-    /// Those that made it.
-    pub devices: Vec<DeviceReport>,
-    /// Why the others did not.
-    pub errors: Vec<String>,
-    /// How many DNS queries of the CA were answered.
-    pub dns_queries_answered: u64,
-}
 
 /// A device that made it.
 #[derive(Debug, Serialize)]
@@ -84,65 +61,38 @@ impl DeviceReport {
     }
 }
 
-impl Report {
-    /// The report of a run.
-    #[must_use]
-    pub fn new(issuer: &str, outcomes: Vec<Result<Enrolled, String>>, took: Duration) -> Self {
-        let pledges = outcomes.len();
-        let (mut devices, mut errors) = (Vec::new(), Vec::new());
-        for outcome in outcomes {
-            match outcome {
-                Ok(enrolled) => devices.push(DeviceReport::of(&enrolled)),
-                Err(error) => errors.push(error),
-            }
-        }
-        Self {
-            pledges,
-            enrolled: devices.len(),
-            failed: errors.len(),
-            seconds: took.as_secs_f64(),
-            issuer: issuer.to_owned(),
-            devices,
-            errors,
-            dns_queries_answered: 0,
-        }
-    }
+/// A table of devices, for people.
+#[must_use]
+pub fn devices(devices: &[DeviceReport]) -> String {
+    let header =
+        ["DEVICE", "NAME", "ISSUER", "CERTIFICATE", "VALID UNTIL", "VOUCHER", "ENROLL", "STATUS"];
+    let rows: Vec<Vec<String>> = devices.iter().map(|device| row(device).into()).collect();
+    table(&header, &rows)
+}
 
-    /// For people.
-    #[must_use]
-    pub fn table(&self) -> String {
-        let header = [
-            "DEVICE",
-            "NAME",
-            "ISSUER",
-            "CERTIFICATE",
-            "VALID UNTIL",
-            "VOUCHER",
-            "ENROLL",
-            "STATUS",
-        ];
-        let rows: Vec<[String; 8]> = self.devices.iter().map(row).collect();
-        let mut text = String::new();
-        let width = |column: usize| {
-            let cells = rows.iter().filter_map(|row| row.get(column));
-            let title = header.get(column).map_or(0, |title| title.len());
-            cells.map(|cell| cell.chars().count()).chain([title]).max().unwrap_or(0)
-        };
-        let mut line = |cells: Vec<&str>| {
-            let padded: Vec<String> = cells
-                .iter()
-                .enumerate()
-                .map(|(column, cell)| format!("{cell:<width$}", width = width(column)))
-                .collect();
-            text.push_str(padded.join("  ").trim_end());
-            text.push('\n');
-        };
-        line(header.to_vec());
-        for row in &rows {
-            line(row.iter().map(String::as_str).collect());
-        }
-        text
+/// A table, each column as wide as its widest cell.
+#[must_use]
+pub fn table(header: &[&str], rows: &[Vec<String>]) -> String {
+    let mut text = String::new();
+    let width = |column: usize| {
+        let cells = rows.iter().filter_map(|row| row.get(column));
+        let title = header.get(column).map_or(0, |title| title.len());
+        cells.map(|cell| cell.chars().count()).chain([title]).max().unwrap_or(0)
+    };
+    let mut line = |cells: Vec<&str>| {
+        let padded: Vec<String> = cells
+            .iter()
+            .enumerate()
+            .map(|(column, cell)| format!("{cell:<width$}", width = width(column)))
+            .collect();
+        text.push_str(padded.join("  ").trim_end());
+        text.push('\n');
+    };
+    line(header.to_vec());
+    for row in rows {
+        line(row.iter().map(String::as_str).collect());
     }
+    text
 }
 
 fn row(device: &DeviceReport) -> [String; 8] {

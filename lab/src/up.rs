@@ -1,25 +1,19 @@
-//! A whole site on one machine: MASA, ACME CA, the real registrar, and as many pledges as are wanted.
+//! A whole site on one machine: the MASA of one manufacturer, an ACME CA, the real registrar.
+//!
+//! Tests drive it step by step; [`crate::scenario`] runs sites of many manufacturers by themselves.
 
 use std::ffi::OsString;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::Instant;
 
-use anyhow::{Context as _, bail};
 use clap::ValueEnum;
-use indicatif::{ProgressBar, ProgressStyle};
-use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
 
 use crate::masa::Masa;
 use crate::pebble::Pebble;
 use crate::pki::Manufacturer;
 use crate::pledge::Pledge;
-use crate::pledge::journey::{self, Enrolled, Label};
 use crate::process;
 use crate::registrar::{Registrar, Site};
-use crate::report::Report;
 
 /// The zone that the lab's devices are named in.
 pub const ZONE: &str = "iot.lab.example";
@@ -33,17 +27,6 @@ pub enum Issuer {
     Acme,
     /// The device CA inside the registrar
     Local,
-}
-
-impl Issuer {
-    /// Its word.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Acme => "acme",
-            Self::Local => "local",
-        }
-    }
 }
 
 /// What a site is made of.
@@ -174,93 +157,4 @@ pub async fn introduce_with(
     arguments.extend_from_slice(more);
     site.command("manufacturer add", &arguments).await?;
     Ok(())
-}
-
-/// What `brski-lab up` is told.
-#[derive(Clone, Debug)]
-pub struct UpOptions {
-    /// What the site is made of.
-    pub site: SiteOptions,
-    /// How many pledges.
-    pub pledges: usize,
-    /// How many at once.
-    pub concurrency: usize,
-    /// What shows progress.
-    pub progress: Progress,
-}
-
-/// Whether progress is shown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Progress {
-    /// On stderr, if that is a terminal.
-    Shown,
-    /// Not at all.
-    Hidden,
-}
-
-/// Runs a site and its pledges, and stops it.
-///
-/// # Errors
-/// If the site cannot be started; what goes wrong with a pledge stands in the report.
-pub async fn up(options: &UpOptions) -> anyhow::Result<Report> {
-    let lab = Lab::start(&options.site).await?;
-    let report = tokio::select! {
-        report = run(&lab, options) => report,
-        _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("stopped by Ctrl-C")),
-    };
-    lab.stop().await;
-    report
-}
-
-async fn run(lab: &Lab, options: &UpOptions) -> anyhow::Result<Report> {
-    let pledges = (1..=options.pledges)
-        .map(|number| lab.pledge(&format!("LAB-{number:04}")))
-        .collect::<anyhow::Result<Vec<_>>>()?;
-    let begin = Instant::now();
-    let outcomes = enroll_all(pledges, lab.registrar.address(), options).await?;
-    let mut report = Report::new(options.site.issuer.as_str(), outcomes, begin.elapsed());
-    report.dns_queries_answered = lab.registrar.counters().await?.dns_answers;
-    if options.site.issuer == Issuer::Acme
-        && report.enrolled > 0
-        && report.dns_queries_answered == 0
-    {
-        bail!("certificates were issued and the CA asked for no proof: validation was not real");
-    }
-    Ok(report)
-}
-
-/// Takes all pledges through, so many at a time; the outcomes are in the order of the pledges.
-async fn enroll_all(
-    pledges: Vec<Pledge>,
-    registrar: SocketAddr,
-    options: &UpOptions,
-) -> anyhow::Result<Vec<Result<Enrolled, String>>> {
-    let bar = bar(options)?;
-    let permits = Arc::new(Semaphore::new(options.concurrency));
-    let mut tasks = JoinSet::new();
-    for (position, pledge) in pledges.into_iter().enumerate() {
-        let permits = Arc::clone(&permits);
-        tasks.spawn(async move {
-            let _permit = permits.acquire_owned().await;
-            let outcome = journey::run(&pledge, registrar, &Label::default()).await;
-            (position, outcome.map_err(|error| format!("{}: {error}", pledge.serial())))
-        });
-    }
-    let mut outcomes = Vec::new();
-    while let Some(outcome) = tasks.join_next().await {
-        bar.inc(1);
-        outcomes.push(outcome.context("a pledge's task failed")?);
-    }
-    bar.finish_and_clear();
-    outcomes.sort_by_key(|(position, _)| *position);
-    Ok(outcomes.into_iter().map(|(_, outcome)| outcome).collect())
-}
-
-fn bar(options: &UpOptions) -> anyhow::Result<ProgressBar> {
-    if options.progress == Progress::Hidden {
-        return Ok(ProgressBar::hidden());
-    }
-    let style = ProgressStyle::with_template("{bar:30} {pos}/{len} pledges  {elapsed}")?;
-    let length = u64::try_from(options.pledges).unwrap_or(u64::MAX);
-    Ok(ProgressBar::new(length).with_style(style))
 }

@@ -6,9 +6,10 @@
 use std::process::Command;
 
 /// All commands, and the file that holds what they say.
-const COMMANDS: [(&[&str], &str); 15] = [
+const COMMANDS: [(&[&str], &str); 16] = [
     (&[], "brski-lab"),
     (&["up"], "up"),
+    (&["net"], "net"),
     (&["pki"], "pki"),
     (&["masa"], "masa"),
     (&["pledge"], "pledge"),

@@ -3,23 +3,29 @@
 // A panic is how a test fails.
 #![allow(clippy::indexing_slicing, clippy::expect_used, clippy::unwrap_used, clippy::panic)]
 
+use std::ffi::OsString;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 
 use brski_est::csr_builder::{CsrRequest, EcdsaKey};
 use brski_est::{media_type as est_media_type, transfer};
-use brski_lab::fault::Fault;
+use brski_lab::acme::{AcmeCa, CaStyle};
 use brski_lab::fault::report::{Finding, Verdict, text};
 use brski_lab::fault::run::{Workshop, run};
+use brski_lab::fault::{Fault, Liar};
 use brski_lab::http::{Answer, Connection};
-use brski_lab::masa::Misbehaviour;
+use brski_lab::masa::{Masa, Misbehaviour};
 use brski_lab::pki::Manufacturer;
 use brski_lab::pledge::journey::Label;
 use brski_lab::pledge::tls::TlsVersions;
 use brski_lab::pledge::{Pledge, journey, tls};
 use brski_lab::process;
+use brski_lab::registrar::Site;
+use brski_lab::up::{Lab, MANUFACTURER, ZONE, introduce};
 use brski_registrar::store::model::{DeviceState, Millis};
 use brski_registrar::store::sqlite::SqliteStore;
 use brski_registrar::store::{Change, Store as _};
+use brski_tests::programs;
 use brski_tests::site::{self, TestSite, event_kinds, json};
 use brski_voucher::idevid::SerialNumber;
 use brski_voucher::telemetry::Status;
@@ -339,17 +345,21 @@ const ANONYMOUS: [&str; 6] = [
     "renewal-without-certificate",
 ];
 
-#[tokio::test]
-async fn every_lie_is_refused_and_its_honest_twin_is_served() -> anyhow::Result<()> {
-    let site = impatient().await?;
+/// Tells these lies to a site, and asserts the refusal and the event of each.
+async fn assert_all_refused(
+    site: &TestSite,
+    ca: Option<&AcmeCa>,
+    faults: &[Fault],
+) -> anyhow::Result<()> {
     let workshop = Workshop {
         registrar: site.lab.registrar.address(),
         manufacturer: &site.lab.manufacturer,
         masa: &site.lab.masa,
+        ca,
         prefix: "LIE".to_owned(),
     };
     let mut findings: Vec<Finding> = Vec::new();
-    for (number, fault) in Fault::ALL.iter().enumerate() {
+    for (number, fault) in faults.iter().enumerate() {
         findings.push(run(&workshop, number, *fault).await);
     }
     let is_passed = |finding: &Finding| finding.verdict == Verdict::Passed;
@@ -378,6 +388,85 @@ async fn every_lie_is_refused_and_its_honest_twin_is_served() -> anyhow::Result<
         let told = story["events"].as_array().expect("a story has events");
         assert!(told.iter().any(|event| event["kind"] == kind), "{name}: no event {kind}");
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn every_lie_is_refused_and_its_honest_twin_is_served() -> anyhow::Result<()> {
+    let is_of_ca = |fault: &&Fault| fault.card().liar == Liar::Ca;
+    let faults: Vec<Fault> = Fault::ALL.iter().filter(|each| !is_of_ca(each)).copied().collect();
+    assert_all_refused(&impatient().await?, None, &faults).await
+}
+
+/// A site whose ACME CA lies on demand, and whose registrar holds requests for a second only.
+async fn with_lying_ca() -> anyhow::Result<(TestSite, AcmeCa)> {
+    let loopback = |port: u16| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let folder = tempfile::tempdir()?;
+    let manufacturer = Manufacturer::new(MANUFACTURER)?;
+    let masa = Masa::start(loopback(0), &manufacturer).await?;
+    let ca = AcmeCa::start(loopback(0), CaStyle::Plain).await?;
+    let (tls, root) = (folder.path().join("tls.pem"), folder.path().join("root.pem"));
+    std::fs::write(&tls, ca.tls_anchor())?;
+    std::fs::write(&root, ca.root())?;
+    let site = Site::new(&programs::ours("registrar")?, &folder.path().join("registrar"))?;
+    let (listen, dns) = (loopback(process::free_port()?), loopback(process::free_port()?));
+    let mut arguments: Vec<OsString> = Vec::new();
+    arguments.extend(["--domain".into(), ZONE.into()]);
+    arguments.extend(["--listen".into(), listen.to_string().into()]);
+    arguments.extend(["--issuer".into(), "acme".into(), "--accept-terms".into()]);
+    arguments.extend(["--acme-directory".into(), ca.directory().into()]);
+    arguments.extend(["--acme-ca".into(), tls.into(), "--acme-root".into(), root.into()]);
+    arguments.extend(["--dns-listen".into(), dns.to_string().into()]);
+    site.init(&arguments).await?;
+    site::edit(site.folder(), "hold_secs = 10", "hold_secs = 1")?;
+    let usage = "[profile.default]\nrequire_eku = [\"client-auth\"]";
+    site::edit(site.folder(), "[profile.default]", usage)?;
+    let registrar = site.serve().await?;
+    introduce(&site, folder.path(), &manufacturer).await?;
+    let lab = Lab { manufacturer, masa, pebble: None, registrar };
+    Ok((TestSite { lab, folder }, ca))
+}
+
+/// The lies of CAs: those whose refusal is final, or those after which a device is told to come back.
+fn lies_of_cas(is_final: bool) -> Vec<Fault> {
+    let cards = Fault::ALL.iter().map(|fault| (fault, fault.card()));
+    let fits = cards.filter(|(_, card)| card.liar == Liar::Ca && (card.status != 202) == is_final);
+    fits.map(|(fault, _)| *fault).collect()
+}
+
+#[tokio::test]
+async fn every_lie_of_a_ca_that_ends_an_order_gives_the_device_nothing() -> anyhow::Result<()> {
+    let (site, ca) = with_lying_ca().await?;
+    let faults = lies_of_cas(true);
+    assert!(faults.len() >= 20, "{}", faults.len());
+    assert_all_refused(&site, Some(&ca), &faults).await?;
+    // What was issued wrong is told, each once, and in words that harm nobody.
+    let events = json(site.site(), "event list", &["--limit", "1000000"]).await?;
+    let events = events.as_array().expect("events are a list");
+    let wrong = faults.iter().filter(|fault| fault.card().event == "certificate-mismatch").count();
+    let told = events.iter().filter(|event| event["kind"] == "certificate-mismatch").count();
+    assert_eq!((told, wrong >= 15), (wrong, true));
+    for event in events {
+        let is_clean =
+            |text: &str| !text.chars().any(|each| each.is_control() || each == '\u{202e}');
+        assert!(event["detail"].as_str().is_some_and(is_clean), "{event}");
+    }
+    Ok(())
+}
+
+/// The CA is left alone for a while after each of them, so they are told at four sites at once.
+#[tokio::test]
+async fn every_lie_of_a_ca_that_ends_no_order_has_the_device_come_back() -> anyhow::Result<()> {
+    let faults = lies_of_cas(false);
+    let tell = async |faults: &[Fault]| {
+        let (site, ca) = with_lying_ca().await?;
+        assert_all_refused(&site, Some(&ca), faults).await
+    };
+    let parts: Vec<&[Fault]> = faults.chunks(faults.len().div_ceil(4)).collect();
+    let [first, second, third, fourth] = parts[..] else {
+        panic!("{} parts", parts.len());
+    };
+    tokio::try_join!(tell(first), tell(second), tell(third), tell(fourth))?;
     Ok(())
 }
 

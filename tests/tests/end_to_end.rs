@@ -3,6 +3,15 @@
 // A panic is how a test fails.
 #![allow(clippy::indexing_slicing, clippy::expect_used, clippy::unwrap_used, clippy::panic)]
 
+#[path = "end_to_end/console.rs"]
+mod console;
+#[path = "end_to_end/lab.rs"]
+mod lab;
+#[path = "end_to_end/refusals.rs"]
+mod refusals;
+#[path = "end_to_end/scenarios.rs"]
+mod scenarios;
+
 use std::time::Duration;
 
 use brski_est::client::{EstServer, Issued, Reply, RetryAfter};

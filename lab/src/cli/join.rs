@@ -8,9 +8,10 @@ use anyhow::{Context as _, bail};
 use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::discovery::{self, Announcement};
+use crate::discovery::Announcement;
 use crate::pledge::Pledge;
-use crate::pledge::journey::{self, Enrolled, Label};
+use crate::pledge::discover::{self, Joined, Search};
+use crate::pledge::journey::{Enrolled, Label};
 use crate::proxy::{JoinProxy, ProxyOptions};
 
 #[derive(Debug, Args)]
@@ -79,25 +80,19 @@ pub(super) async fn proxy(arguments: ProxyArguments) -> anyhow::Result<ExitCode>
     Ok(ExitCode::SUCCESS)
 }
 
-/// Joins at the first place that lets it (RFC 8995 §4.1, §5.6.2): each attempt has a nonce of its own.
+/// Joins at the first place that lets it.
 pub(super) async fn discovered(
     pledge: &Pledge,
     label: &Label,
     arguments: &DiscoverArguments,
 ) -> anyhow::Result<Enrolled> {
+    let interfaces = arguments.interfaces.clone();
     let period = Duration::from_secs(arguments.discover_secs);
-    let places = discovery::browse(&arguments.interfaces, period).await?;
-    if places.is_empty() {
-        bail!("nobody answers on {}", arguments.interfaces.join(", "));
-    }
-    for place in &places {
-        match journey::run(pledge, place.address, label).await {
-            Ok(enrolled) => {
-                eprintln!("brski-lab: joined at {} ({})", place.instance, place.address);
-                return Ok(enrolled);
-            }
-            Err(error) => eprintln!("brski-lab: {} ({}): {error}", place.instance, place.address),
-        }
-    }
-    bail!("none of the {} places that were found let it join", places.len())
+    let search = Search { interfaces, period, rounds: 1 };
+    let joined = discover::join(pledge, label, &search, |place, error| {
+        eprintln!("brski-lab: {} ({}): {error}", place.instance, place.address);
+    });
+    let Joined { place, enrolled, .. } = joined.await?;
+    eprintln!("brski-lab: joined at {} ({})", place.instance, place.address);
+    Ok(enrolled)
 }

@@ -1,6 +1,6 @@
 //! The list. No two share liar, clause and field.
 
-use super::Liar::{Masa, Pledge, Proxy};
+use super::Liar::{Ca, Masa, Pledge, Proxy};
 use super::Stage::{Enroll, EnrollStatus, Reenroll, Voucher, VoucherStatus};
 use super::{Card, Liar, Stage};
 
@@ -133,6 +133,49 @@ faults! {
     MasaSerial "voucher-for-another-device" Masa Voucher "RFC 8995 §5.6.1" "serial-number" 502 "voucher-unusable";
     MasaPin "voucher-that-pins-another-domain" Masa Voucher "RFC 8995 §5.6.2" "pinned-domain-cert" 502 "voucher-unusable";
     MasaGarbage "voucher-garbage" Masa Voucher "RFC 8366 §6" "body" 502 "voucher-unusable";
+    // The CA issues something else than what was ordered: it is handed to nobody, and revoked.
+    CaOtherKey "certificate-for-another-key" Ca Enroll "RFC 8555 §7.4.2" "subjectPublicKeyInfo" 500 "certificate-mismatch";
+    CaOtherName "certificate-for-another-name" Ca Enroll "RFC 8555 §7.4.2" "dNSName" 500 "certificate-mismatch";
+    CaSecondName "certificate-for-a-second-name" Ca Enroll "RFC 8555 §7.4.2" "second dNSName" 500 "certificate-mismatch";
+    CaNoName "certificate-without-a-name" Ca Enroll "RFC 8555 §7.4.2" "subjectAltName" 500 "certificate-mismatch";
+    CaAddress "certificate-for-an-address-too" Ca Enroll "RFC 8738 §3" "iPAddress" 500 "certificate-mismatch";
+    CaExpired "certificate-that-has-ended" Ca Enroll "RFC 5280 §4.1.2.5" "notAfter" 500 "certificate-mismatch";
+    CaEarly "certificate-that-has-not-begun" Ca Enroll "RFC 5280 §4.1.2.5" "notBefore" 500 "certificate-mismatch";
+    CaEternal "certificate-for-a-hundred-years" Ca Enroll "RFC 5280 §4.1.2.5" "validity" 500 "certificate-mismatch";
+    CaNoClientUsage "certificate-without-client-auth" Ca Enroll "RFC 5280 §4.2.1.12" "id-kp-clientAuth" 500 "certificate-mismatch";
+    CaAsCa "certificate-of-a-ca" Ca Enroll "RFC 5280 §4.2.1.9" "cA" 500 "certificate-mismatch";
+    CaForged "certificate-signature-changed" Ca Enroll "RFC 5280 §6.1.3" "signature" 500 "certificate-mismatch";
+    CaUnknownRoot "chain-to-an-unknown-root" Ca Enroll "RFC 5280 §6.1" "trust anchor" 500 "certificate-mismatch";
+    CaLoop "chain-in-a-loop" Ca Enroll "RFC 5280 §6.1" "path" 500 "certificate-mismatch";
+    CaLeafOnly "chain-without-its-intermediate" Ca Enroll "RFC 8555 §9.1" "intermediate" 500 "certificate-mismatch";
+    CaPrivateKey "chain-with-a-private-key" Ca Enroll "RFC 8555 §11.4" "PRIVATE KEY" 500 "certificate-mismatch";
+    CaTooMany "chain-of-thirteen" Ca Enroll "RFC 8555 §11.4" "number of certificates" 500 "certificate-mismatch";
+    CaLongChain "chain-of-200-kib" Ca Enroll "RFC 8555 §11.4" "length" 500 "certificate-mismatch";
+    CaGarbageChain "chain-garbage" Ca Enroll "RFC 8555 §9.1" "body" 500 "certificate-mismatch";
+    // It refuses, or gives nothing that can be answered.
+    CaHostileProblem "problem-with-hostile-words" Ca Enroll "RFC 8555 §6.7" "detail" 400 "enrollment-refused";
+    CaRejects "name-rejected" Ca Enroll "RFC 8555 §6.7" "rejectedIdentifier" 403 "enrollment-refused";
+    CaNoChallenge "challenge-that-nobody-knows" Ca Enroll "RFC 8555 §8" "type" 500 "enrollment-failed";
+    CaBadToken "challenge-token-with-a-path" Ca Enroll "RFC 8555 §8.1" "token" 500 "enrollment-failed";
+    CaOtherAuthorization "authorization-for-another-name" Ca Enroll "RFC 8555 §7.1.4" "identifier" 500 "enrollment-failed";
+    // What it says cannot be used now: the device is told to come back, and the order waits.
+    CaHugeChain "chain-without-an-end" Ca Enroll "RFC 8555 §7.4.2" "answer length" 202 "";
+    CaSlowChain "chain-that-never-comes" Ca Enroll "RFC 8555 §7.4.2" "answer time" 202 "";
+    CaHtml "page-in-place-of-an-order" Ca Enroll "RFC 8555 §7.4" "body" 202 "";
+    CaRedirect "redirect-off-the-origin" Ca Enroll "RFC 8555 §6.1" "status 307" 202 "";
+    CaForeignOrder "order-at-another-server" Ca Enroll "RFC 8555 §7.4" "Location host" 202 "";
+    CaNoLocation "order-without-a-location" Ca Enroll "RFC 8555 §7.4" "Location" 202 "";
+    CaBadLocation "order-location-malformed" Ca Enroll "RFC 8555 §7.4" "Location syntax" 202 "";
+    CaForeignAuthorization "authorization-at-another-server" Ca Enroll "RFC 8555 §7.1.3" "authorizations" 202 "";
+    CaForeignFinalize "finalize-at-another-server" Ca Enroll "RFC 8555 §7.1.3" "finalize" 202 "";
+    CaForeignCertificate "certificate-at-another-server" Ca Enroll "RFC 8555 §7.1.3" "certificate" 202 "";
+    CaBadNonce "nonce-malformed" Ca Enroll "RFC 8555 §6.5.1" "Replay-Nonce" 202 "";
+    CaNoNonce "nonce-never-good-enough" Ca Enroll "RFC 8555 §6.5" "badNonce" 202 "";
+    CaProcessing "processing-without-an-end" Ca Enroll "RFC 8555 §7.1.6" "status" 202 "";
+    CaInvalid "order-invalid-without-a-reason" Ca Enroll "RFC 8555 §7.1.6" "error" 202 "";
+    CaLimits "too-many-orders" Ca Enroll "RFC 8555 §6.6" "rateLimited" 202 "";
+    CaFails "ca-fails" Ca Enroll "RFC 8555 §6.7" "serverInternal" 202 "";
+    CaTerms "terms-to-be-read" Ca Enroll "RFC 8555 §7.3.3" "userActionRequired" 202 "acme-account-refused";
 }
 
 #[cfg(test)]

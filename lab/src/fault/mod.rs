@@ -1,4 +1,4 @@
-//! Every lie that a pledge, a join proxy or a MASA can tell a registrar, as one list, and what must become of each.
+//! Every lie that a pledge, a join proxy, a MASA or an ACME CA can tell a registrar, as one list, and what must become of each.
 //!
 //! A [`Fault`] is told by somebody ([`Liar`]), breaks a clause, in a field, and meets a refusal: a status and a word in
 //! the registrar's trail. Beside each lie goes its honest twin, the same request by the same kind of device without
@@ -7,6 +7,7 @@
 pub mod report;
 pub mod run;
 
+mod ca;
 mod enroll;
 mod list;
 mod request;
@@ -27,6 +28,8 @@ pub enum Liar {
     Proxy,
     /// The manufacturer's service.
     Masa,
+    /// The ACME CA.
+    Ca,
 }
 
 impl Liar {
@@ -37,6 +40,7 @@ impl Liar {
             Self::Pledge => "pledge",
             Self::Proxy => "proxy",
             Self::Masa => "masa",
+            Self::Ca => "ca",
         }
     }
 }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::report::Finding;
 use super::workshop::{Device, Shot};
-use super::{Fault, Liar, Stage, enroll, request, telemetry};
+use super::{Fault, Liar, Stage, ca, enroll, request, telemetry};
 use crate::masa::Misbehaviour;
 
 pub use super::workshop::{FaultError, Workshop};
@@ -17,7 +17,7 @@ pub async fn run(workshop: &Workshop<'_>, number: usize, fault: Fault) -> Findin
     let begin = Instant::now();
     let serial = format!("{}-{number}", workshop.prefix);
     let lie = lie(workshop, &format!("{serial}-LIE"), fault).await;
-    workshop.masa.behave(Misbehaviour::None);
+    workshop.hush();
     let twin = twin(workshop, &format!("{serial}-TWIN"), fault.card().stage).await;
     Finding::new(fault, serial, &lie, &twin, begin.elapsed())
 }
@@ -30,6 +30,10 @@ async fn lie(workshop: &Workshop<'_>, serial: &str, fault: Fault) -> Outcome {
     let mut device = workshop.device(serial).await?;
     workshop.bring(&mut device, card.stage).await?;
     let mut shot = workshop.honest(&device, card.stage)?;
+    if card.liar == Liar::Ca {
+        let answer = ca::tell(workshop, fault, &shot).await?;
+        return Ok((answer.status, answer.text()));
+    }
     distort(workshop, fault, &device, &mut shot).await?;
     let answer = workshop.send(&shot).await?;
     Ok((answer.status, answer.text()))

@@ -14,9 +14,10 @@ use rcgen::KeyPair;
 use rustls_pki_types::CertificateDer;
 use thiserror::Error;
 
-use super::Stage;
+use super::{Fault, Liar, Stage};
+use crate::acme::{AcmeCa, CaLie};
 use crate::http::{Answer, HttpError};
-use crate::masa::Masa;
+use crate::masa::{Masa, Misbehaviour};
 use crate::pki::{Credential, Manufacturer};
 use crate::pledge::journey::{self, Label};
 use crate::pledge::tls::{self, TlsVersions};
@@ -56,6 +57,8 @@ pub struct Workshop<'a> {
     pub manufacturer: &'a Manufacturer,
     /// That manufacturer's MASA.
     pub masa: &'a Masa,
+    /// The ACME CA of the registrar, if it is one that lies on demand.
+    pub ca: Option<&'a AcmeCa>,
     /// What serial numbers begin with; each run needs another.
     pub prefix: String,
 }
@@ -107,6 +110,20 @@ impl Shot {
 }
 
 impl Workshop<'_> {
+    /// Whether a lie can be told: one of a CA needs a CA.
+    #[must_use]
+    pub fn can_tell(&self, fault: Fault) -> bool {
+        fault.card().liar != Liar::Ca || self.ca.is_some()
+    }
+
+    /// From now on nobody lies.
+    pub(super) fn hush(&self) {
+        self.masa.behave(Misbehaviour::None);
+        if let Some(ca) = self.ca {
+            ca.behave(CaLie::None);
+        }
+    }
+
     /// Makes a device.
     pub(super) async fn device(&self, serial: &str) -> Result<Device, FaultError> {
         let idevid = self.manufacturer.authority.idevid(serial, &self.masa.url())?;

@@ -67,10 +67,10 @@ impl Failure {
 
 /// A failure with what was said about it.
 #[derive(Clone, Debug)]
-pub(super) struct Failed {
-    pub(super) kind: Failure,
+pub(crate) struct Failed {
+    pub(crate) kind: Failure,
     /// For people; may be empty.
-    pub(super) said: String,
+    pub(crate) said: String,
 }
 
 impl From<&HttpError> for Failed {
@@ -175,7 +175,7 @@ impl Tally {
     }
 }
 
-fn histogram() -> Histogram<u64> {
+pub(crate) fn histogram() -> Histogram<u64> {
     let made = Histogram::new_with_bounds(1, LATENCY_MOST_MICROS, DIGITS);
     // Unwrap safety: the bounds are constants that the library allows.
     #[allow(clippy::unwrap_used)]

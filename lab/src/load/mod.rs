@@ -21,9 +21,11 @@ pub use self::client::{
     ClientOptions, LoadClient, Proof, Question, est_clients, tls, voucher_clients,
 };
 pub use self::engine::{Connections, Ended, Moment, Outcome, Plan, Work, run};
+pub(crate) use self::measure::{Failed, histogram};
 pub use self::measure::{Failure, Occurrence, Tally};
 pub use self::pace::{Arrival, End, RATE_MOST, Rate, RateError};
 pub use self::process_time::{ProcessTime, ProcessTimeError, own as own_time};
+pub(crate) use self::report::real;
 pub use self::report::{Facts, Report};
 pub use self::target::Target;
 use crate::est::client::ClientError;

@@ -332,7 +332,7 @@ fn ratio(part: u64, whole: u64) -> f64 {
 }
 
 /// Exact for as many requests as a run makes.
-pub(super) fn real(number: u64) -> f64 {
+pub(crate) fn real(number: u64) -> f64 {
     let high = u32::try_from(number >> 32).map_or(0.0, f64::from);
     let low = u32::try_from(number & u64::from(u32::MAX)).map_or(0.0, f64::from);
     high * 4_294_967_296.0 + low

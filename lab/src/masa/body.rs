@@ -38,11 +38,11 @@ impl HttpBody for Unending {
 }
 
 /// One octet, and then nothing.
-pub(super) fn slow() -> Body {
+pub(crate) fn slow() -> Body {
     Body::new(Unending::Begins)
 }
 
 /// Octet after octet, for ever.
-pub(super) fn huge() -> Body {
+pub(crate) fn huge() -> Body {
     Body::new(Unending::Goes)
 }

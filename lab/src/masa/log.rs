@@ -10,6 +10,8 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use super::options::LogNumbers;
+
 /// What was signed, by serial number.
 #[derive(Debug, Default)]
 pub(super) struct Log {
@@ -37,11 +39,15 @@ impl Log {
     }
 
     /// The log of a device, if it ever had an owner.
-    pub(super) fn of(&self, serial: &str) -> Option<Value> {
+    pub(super) fn of(&self, serial: &str, numbers: LogNumbers) -> Option<Value> {
         let events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
         let events = events.get(serial)?;
         // The RFC's own example has numbers as strings; its grammar has numbers.
-        Some(json!({ "version": "1", "events": events, "truncation": { "arbitrary": 0 } }))
+        let version = match numbers {
+            LogNumbers::Strings => json!("1"),
+            LogNumbers::Numbers => json!(1),
+        };
+        Some(json!({ "version": version, "events": events, "truncation": { "arbitrary": 0 } }))
     }
 }
 

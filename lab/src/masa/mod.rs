@@ -34,13 +34,15 @@ use tower::ServiceExt as _;
 use self::log::Log;
 use crate::pki::{Credential, Manufacturer};
 
-mod body;
+pub(crate) mod body;
 mod log;
 mod login;
+mod mood;
 mod options;
 mod voucher;
 
-pub use self::options::{LogStyle, Login, MasaOptions, Misbehaviour, Pinning, Scheme};
+pub use self::mood::Mood;
+pub use self::options::{LogNumbers, LogStyle, Login, MasaOptions, Misbehaviour, Pinning, Scheme};
 
 /// Why there is no MASA.
 #[derive(Debug, Error)]
@@ -239,7 +241,7 @@ fn tls(
     Ok(builder.with_single_cert(vec![server.certificate.clone()], key)?)
 }
 
-async fn serve(listener: TcpListener, acceptor: TlsAcceptor, router: Router) {
+pub(crate) async fn serve(listener: TcpListener, acceptor: TlsAcceptor, router: Router) {
     loop {
         let Ok((stream, _)) = listener.accept().await else {
             continue;
@@ -268,7 +270,12 @@ async fn request_voucher(
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    shared.requests.fetch_add(1, Ordering::Relaxed);
+    let number = shared.requests.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
+    let mood = shared.options.mood;
+    tokio::time::sleep(mood.latency).await;
+    if mood.fails(number) {
+        return refuse(StatusCode::SERVICE_UNAVAILABLE, "out of order, ask again");
+    }
     if let Err(response) = enter(&shared, &Method::POST, path::REQUEST_VOUCHER, &headers) {
         return response;
     }
@@ -344,6 +351,7 @@ async fn request_audit_log(
     body: Bytes,
 ) -> Response {
     shared.log_requests.fetch_add(1, Ordering::Relaxed);
+    tokio::time::sleep(shared.options.mood.latency).await;
     if let Err(response) = enter(&shared, &Method::POST, path::REQUEST_AUDIT_LOG, &headers) {
         return response;
     }
@@ -383,7 +391,7 @@ async fn log(
 }
 
 fn log_of(shared: &Shared, serial: &str) -> Response {
-    match shared.log.of(serial) {
+    match shared.log.of(serial, shared.options.numbers) {
         Some(log) => answer(Body::from(log.to_string()), media_type::JSON),
         None => refuse(StatusCode::NOT_FOUND, "this device never had an owner"),
     }

@@ -3,12 +3,20 @@
 use std::time::Duration;
 
 use brski_est::authentication::Credentials;
-use brski_voucher::artefact::Directions;
+use brski_voucher::artefact::{Assertion, Directions};
 use rustls_pki_types::CertificateDer;
+
+use super::mood::Mood;
 
 /// What a MASA is like, from its start on.
 #[derive(Clone, Debug)]
 pub struct MasaOptions {
+    /// What its vouchers assert of devices that were near the registrar.
+    pub policy: Assertion,
+    /// How it feels.
+    pub mood: Mood,
+    /// How its audit logs write numbers.
+    pub numbers: LogNumbers,
     /// Which certificate of the registrar's chain it pins.
     pub pinning: Pinning,
     /// What registrars must prove themselves with by HTTP.
@@ -26,6 +34,9 @@ pub struct MasaOptions {
 impl Default for MasaOptions {
     fn default() -> Self {
         Self {
+            policy: Assertion::Proximity,
+            mood: Mood::default(),
+            numbers: LogNumbers::default(),
             pinning: Pinning::default(),
             login: None,
             clients: None,
@@ -74,6 +85,16 @@ pub enum LogStyle {
     Path,
     /// 201 with the whole URL of the log.
     Url,
+}
+
+/// How an audit log writes its numbers (RFC 8995 §5.8.1).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogNumbers {
+    /// The version as a string, as the RFC's own example has it.
+    #[default]
+    Strings,
+    /// As numbers.
+    Numbers,
 }
 
 /// What a MASA does wrong, on demand.

@@ -40,7 +40,7 @@ pub(super) fn issue(
         Some(_) => {
             masa::check_registrar_request(&request, &shared.devices, time)
                 .map_err(|error| error.to_string())?;
-            Assertion::Proximity
+            shared.options.policy
         }
         None => {
             if misbehaviour == Misbehaviour::NoRenewal

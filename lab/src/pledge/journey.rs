@@ -51,6 +51,8 @@ pub struct Enrolled {
     pub certificate: Certificate,
     /// The name of the CA that issued it.
     pub issuer: String,
+    /// What its voucher pinned.
+    pub pinned: Certificate,
     /// How long it took.
     pub phases: Phases,
 }
@@ -90,10 +92,17 @@ pub async fn run(
     let begin = Instant::now();
     let (mut connection, pinned) = bootstrap(pledge, registrar).await?;
     let vouchered = Instant::now();
-    let mut visit = Visit { pledge, registrar, pinned: &pinned, server: label.server(registrar)? };
+    let visit = Visit {
+        pledge,
+        registrar,
+        pinned: &pinned,
+        credential: pledge.credential(),
+        server: label.server(registrar)?,
+    };
     let anchors = visit.ca_certificates(&mut connection).await?;
     let plan = visit.csr_plan(&mut connection).await?;
-    let (credential, certificate) = visit.enroll(connection, &plan).await?;
+    let (credential, certificate) =
+        visit.enroll(connection, &plan, EstServer::simple_enroll).await?;
     check(&plan, &certificate)?;
     let enrolled = Instant::now();
     visit.report(&credential, &certificate, &anchors).await?;
@@ -107,6 +116,47 @@ pub async fn run(
             enroll: enrolled - vouchered,
             status: enrolled.elapsed(),
         },
+        pinned,
+    })
+}
+
+/// Renews a device's certificate with a new key, over a connection with the old certificate (RFC 7030 §4.2.2).
+///
+/// # Errors
+/// [`PledgeError`] of the first step that fails.
+pub async fn renew(
+    pledge: &Pledge,
+    device: &Enrolled,
+    registrar: SocketAddr,
+    label: &Label,
+) -> Result<Enrolled, PledgeError> {
+    let begin = Instant::now();
+    let visit = Visit {
+        pledge,
+        registrar,
+        pinned: &device.pinned,
+        credential: &device.credential,
+        server: label.server(registrar)?,
+    };
+    let mut connection = visit.reconnect().await?;
+    let plan = visit.csr_plan(&mut connection).await?;
+    let (credential, certificate) =
+        visit.enroll(connection, &plan, EstServer::simple_reenroll).await?;
+    check(&plan, &certificate)?;
+    let enrolled = Instant::now();
+    let anchors = visit.ca_certificates(&mut visit.reconnect().await?).await?;
+    verify(&certificate, &anchors)?;
+    Ok(Enrolled {
+        serial: device.serial.clone(),
+        issuer: issuer_name(&certificate),
+        credential,
+        certificate,
+        phases: Phases {
+            voucher: Duration::ZERO,
+            enroll: enrolled - begin,
+            status: enrolled.elapsed(),
+        },
+        pinned: device.pinned.clone(),
     })
 }
 
@@ -194,8 +244,13 @@ struct Visit<'a> {
     pledge: &'a Pledge,
     registrar: SocketAddr,
     pinned: &'a Certificate,
+    /// What it proves itself with.
+    credential: &'a Credential,
     server: EstServer,
 }
+
+/// How a CSR is sent: as the first one, or as a renewal.
+type Send = fn(&EstServer, &[u8]) -> Request<Vec<u8>>;
 
 impl Visit<'_> {
     /// Asks something that is answered at once.
@@ -243,9 +298,10 @@ impl Visit<'_> {
 
     /// Enrolls with a new key, coming back as often as it is told to.
     async fn enroll(
-        &mut self,
+        &self,
         mut connection: Connection,
         plan: &CsrPlan,
+        send: Send,
     ) -> Result<(Credential, Certificate), PledgeError> {
         let step = "simpleenroll";
         let failed = |error: &dyn std::fmt::Display| PledgeError::check(step, error);
@@ -264,7 +320,7 @@ impl Visit<'_> {
             if connection.is_closed() {
                 connection = self.reconnect().await?;
             }
-            let response = match connection.exchange(self.server.simple_enroll(&csr)).await {
+            let response = match connection.exchange(send(&self.server, &csr)).await {
                 Ok(response) => response,
                 // The registrar went away in the middle: it is asked again, as after a 202.
                 Err(source) => {
@@ -298,12 +354,12 @@ impl Visit<'_> {
     }
 
     async fn reconnect(&self) -> Result<Connection, PledgeError> {
-        self.pledge.reconnect(self.registrar, self.pinned, self.pledge.credential()).await
+        self.pledge.reconnect(self.registrar, self.pinned, self.credential).await
     }
 
     /// Reports over a new connection with the new certificate, whose chain `/cacerts` must build (RFC 8995 §5.9.4).
     async fn report(
-        &mut self,
+        &self,
         credential: &Credential,
         certificate: &Certificate,
         anchors: &[CertificateDer<'static>],

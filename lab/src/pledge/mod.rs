@@ -2,10 +2,11 @@
 //!
 //! [`journey`] takes all steps in order, as a device does; tests call the single steps of [`Pledge`], right or wrong.
 
+pub mod discover;
 pub mod journey;
 pub mod tls;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use brski_voucher::artefact::{Assertion, Nonce, PledgeRequestFields, Voucher};
@@ -20,7 +21,7 @@ use rustls_pki_types::CertificateDer;
 use thiserror::Error;
 
 use self::tls::{RetainedChain, TlsVersions};
-use crate::http::{Answer, Connection, HttpError};
+use crate::http::{Answer, Connection, HttpError, Route};
 use crate::masa::now;
 use crate::pki::Credential;
 
@@ -82,6 +83,7 @@ pub struct Pledge {
     signers: Vec<Certificate>,
     versions: TlsVersions,
     encoding: Encoding,
+    source: Option<IpAddr>,
 }
 
 /// A voucher request and the nonce in it.
@@ -117,6 +119,7 @@ impl Pledge {
             signers: Vec::new(),
             versions: TlsVersions::default(),
             encoding: Encoding::default(),
+            source: None,
         })
     }
 
@@ -149,6 +152,12 @@ impl Pledge {
         Self { versions, ..self }
     }
 
+    /// The same device, at this address of the machine.
+    #[must_use]
+    pub fn living_at(self, source: IpAddr) -> Self {
+        Self { source: Some(source), ..self }
+    }
+
     /// Its serial number.
     #[must_use]
     pub fn serial(&self) -> &SerialNumber {
@@ -169,7 +178,7 @@ impl Pledge {
         &self,
         registrar: SocketAddr,
     ) -> Result<(Connection, RetainedChain), PledgeError> {
-        tls::provisional(registrar, Some(&self.credential), self.versions)
+        tls::provisional(self.route(registrar), Some(&self.credential), self.versions)
             .await
             .map_err(|source| PledgeError::Http { step: "provisional TLS", source })
     }
@@ -247,9 +256,13 @@ impl Pledge {
         pinned: &Certificate,
         credential: &Credential,
     ) -> Result<Connection, PledgeError> {
-        tls::pinned(registrar, pinned.der(), credential, self.versions)
+        tls::pinned(self.route(registrar), pinned.der(), credential, self.versions)
             .await
             .map_err(|source| PledgeError::Http { step: "TLS", source })
+    }
+
+    fn route(&self, registrar: SocketAddr) -> Route {
+        Route::to(registrar).from(self.source)
     }
 
     /// Its IDevID and key.

@@ -3,7 +3,6 @@
 //! RFC 8995 §5.1: the server's certificate is not judged, but it must hold its key, and its chain is kept.
 //! RFC 8995 §5.6.2: from then on the pinned certificate judges, whatever the name.
 
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use brski_voucher::certificate::Certificate;
@@ -19,7 +18,7 @@ use rustls::{
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 
 use super::provider;
-use crate::http::{Connection, HttpError};
+use crate::http::{Connection, HttpError, Route};
 use crate::pki::Credential;
 
 /// The chain that a server showed, its own certificate first.
@@ -149,16 +148,17 @@ fn configuration(
 }
 
 async fn open(
-    address: SocketAddr,
+    route: Route,
     verifier: Arc<Verifier>,
     credential: Option<&Credential>,
     versions: TlsVersions,
 ) -> Result<Connection, HttpError> {
+    let address = route.address();
     let configuration = configuration(verifier, credential, versions)
         .map_err(|error| HttpError::Tls { address, source: std::io::Error::other(error) })?;
     // A pledge knows an address only, so it sends no SNI.
     let name = ServerName::IpAddress(address.ip().into());
-    Connection::open(address, name, Arc::new(configuration)).await
+    Connection::open(route, name, Arc::new(configuration)).await
 }
 
 /// Opens a connection to any server and keeps its chain.
@@ -166,13 +166,13 @@ async fn open(
 /// # Errors
 /// [`HttpError`].
 pub async fn provisional(
-    address: SocketAddr,
+    route: impl Into<Route>,
     credential: Option<&Credential>,
     versions: TlsVersions,
 ) -> Result<(Connection, RetainedChain), HttpError> {
     let judgement = Judgement::Provisional(Mutex::default());
     let verifier = Arc::new(Verifier { provider: provider(), judgement });
-    let connection = open(address, Arc::clone(&verifier), credential, versions).await?;
+    let connection = open(route.into(), Arc::clone(&verifier), credential, versions).await?;
     let chain = match &verifier.judgement {
         Judgement::Provisional(kept) => kept.lock().unwrap_or_else(PoisonError::into_inner).clone(),
         Judgement::Pinned(_) => Vec::new(),
@@ -185,16 +185,17 @@ pub async fn provisional(
 /// # Errors
 /// [`HttpError`].
 pub async fn pinned(
-    address: SocketAddr,
+    route: impl Into<Route>,
     pinned: &CertificateDer<'static>,
     credential: &Credential,
     versions: TlsVersions,
 ) -> Result<Connection, HttpError> {
+    let route = route.into();
     let pinned = Certificate::from_der(pinned).map_err(|error| HttpError::Tls {
-        address,
+        address: route.address(),
         source: std::io::Error::other(error.to_string()),
     })?;
     let verifier =
         Arc::new(Verifier { provider: provider(), judgement: Judgement::Pinned(pinned) });
-    open(address, verifier, Some(credential), versions).await
+    open(route, verifier, Some(credential), versions).await
 }

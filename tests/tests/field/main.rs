@@ -6,6 +6,7 @@
 
 mod discovery;
 mod matrix;
+mod net;
 mod nodes;
 mod published;
 mod walk;

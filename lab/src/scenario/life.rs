@@ -1,0 +1,208 @@
+//! The life of one device in a run: it comes, joins or lies, and comes again for its renewals.
+//!
+//! A real device whose connection breaks does not give up: it begins again after a pause, which grows. So does this one,
+//! and the report says how often.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::time::Instant;
+
+use super::factory::{Works, prefix};
+use super::plan::{Coming, Intent, Speed};
+use super::{Fleet, Renewal};
+use crate::fault::report::Finding;
+use crate::fault::run::Workshop;
+use crate::fault::{self, Fault, Liar};
+use crate::pledge::journey::{self, Enrolled, Label, Phases};
+use crate::pledge::{Pledge, PledgeError};
+use crate::report::DeviceReport;
+
+/// How often a device begins again whose connections break.
+const TRIES_MOST: u32 = 20;
+/// The pause before it begins for the second time; each further one is twice as long,
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+/// up to this.
+const LONGEST_PAUSE: Duration = Duration::from_secs(8);
+
+/// What is heard of devices while they run.
+#[derive(Debug)]
+pub(super) enum News {
+    /// It has its first certificate.
+    Joined { fleet: usize, device: Box<DeviceReport>, phases: Phases, took: Duration, tries: u32 },
+    /// It gave up.
+    GaveUp { fleet: usize, serial: String, error: PledgeError, tries: u32 },
+    /// It told its lie.
+    Lied { fleet: usize, finding: Box<Finding>, took: Duration },
+    /// It has another certificate.
+    Renewed { fleet: usize, took: Duration },
+    /// It could not renew.
+    RenewalFailed { fleet: usize, serial: String, error: PledgeError },
+}
+
+/// What all devices of a run share.
+pub(super) struct Stage {
+    pub(super) works: Arc<Vec<Works>>,
+    pub(super) registrar: SocketAddr,
+    /// How many are at work at once.
+    pub(super) permits: Semaphore,
+    pub(super) speed: Speed,
+    pub(super) begin: Instant,
+}
+
+/// An honest device comes at its time, joins, and renews.
+pub(super) async fn honest(
+    stage: &Stage,
+    coming: Coming,
+    fleet: &Fleet,
+    pledge: Pledge,
+    news: &UnboundedSender<News>,
+) {
+    let due = stage.begin + coming.at;
+    tokio::time::sleep_until(due).await;
+    let label = Label::new(fleet.label.clone());
+    let (joined, tries) = {
+        let _permit = stage.permits.acquire().await;
+        let join = || journey::run(&pledge, stage.registrar, &label);
+        again_and_again(coming, join).await
+    };
+    let place = coming.fleet;
+    let device = match joined {
+        Ok(device) => device,
+        Err(error) => {
+            let serial = pledge.serial().to_string();
+            let _ = news.send(News::GaveUp { fleet: place, serial, error, tries });
+            return;
+        }
+    };
+    let (report, phases) = (Box::new(DeviceReport::of(&device)), device.phases);
+    // What it waited for its turn counts: somebody waits for the device.
+    let took = due.elapsed();
+    let _ = news.send(News::Joined { fleet: place, device: report, phases, took, tries });
+    if let Some(renewal) = fleet.renewal {
+        renewals(stage, coming, renewal, (&pledge, device, &label), news).await;
+    }
+}
+
+async fn renewals(
+    stage: &Stage,
+    coming: Coming,
+    renewal: Renewal,
+    (pledge, mut device, label): (&Pledge, Enrolled, &Label),
+    news: &UnboundedSender<News>,
+) {
+    let fleet = coming.fleet;
+    for _ in 0..renewal.times {
+        let due = Instant::now() + stage.speed.of(renewal.after);
+        tokio::time::sleep_until(due).await;
+        let _permit = stage.permits.acquire().await;
+        let renew = || journey::renew(pledge, &device, stage.registrar, label);
+        match again_and_again(coming, renew).await.0 {
+            Ok(renewed) => {
+                let _ = news.send(News::Renewed { fleet, took: due.elapsed() });
+                device = renewed;
+            }
+            Err(error) => {
+                let serial = device.serial;
+                let _ = news.send(News::RenewalFailed { fleet, serial, error });
+                return;
+            }
+        }
+    }
+}
+
+/// Tries until it succeeds, is refused, or has had enough of broken connections; says how often it tried.
+async fn again_and_again<T, F>(
+    coming: Coming,
+    mut once: impl FnMut() -> F,
+) -> (Result<T, PledgeError>, u32)
+where
+    F: Future<Output = Result<T, PledgeError>>,
+{
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        match once().await {
+            Err(PledgeError::Http { .. }) if tries < TRIES_MOST => {
+                tokio::time::sleep(pause(tries, coming.number)).await;
+            }
+            done => return (done, tries),
+        }
+    }
+}
+
+/// The pause after a broken connection: it doubles, and devices of different numbers take different ones.
+fn pause(tries: u32, number: u32) -> Duration {
+    let doubled = FIRST_PAUSE.saturating_mul(1 << tries.saturating_sub(1).min(16));
+    let longest = doubled.min(LONGEST_PAUSE);
+    // Between half of it and all of it, spread by a multiplicative hash, so that those who broke off together
+    // do not come back together.
+    let spread = number.wrapping_mul(2_654_435_761).rotate_left(tries) % 1000;
+    longest / 2 + longest / 2 * spread / 1000
+}
+
+/// A device comes at its time and lies, and so does not join; its honest twin does.
+pub(super) async fn liar(
+    stage: &Stage,
+    coming: Coming,
+    fleet: &Fleet,
+    fault: Fault,
+    news: &UnboundedSender<News>,
+) {
+    let due = stage.begin + coming.at;
+    tokio::time::sleep_until(due).await;
+    let Some(works) = stage.works.get(fleet.maker) else {
+        return;
+    };
+    let _permit = stage.permits.acquire().await;
+    // A MASA lies to everybody who asks it meanwhile.
+    let _alone = match fault.card().liar {
+        Liar::Masa => Some(works.lying.lock().await),
+        _ => None,
+    };
+    let workshop = Workshop {
+        registrar: stage.registrar,
+        manufacturer: &works.manufacturer,
+        masa: &works.masa,
+        ca: None,
+        prefix: prefix(&fleet.name),
+    };
+    let number = usize::try_from(coming.number).unwrap_or(usize::MAX);
+    let finding = Box::new(fault::run::run(&workshop, number, fault).await);
+    let _ = news.send(News::Lied { fleet: coming.fleet, finding, took: due.elapsed() });
+}
+
+/// Runs one device of the plan.
+pub(super) async fn live(
+    stage: Arc<Stage>,
+    coming: Coming,
+    fleet: Fleet,
+    pledge: Option<Pledge>,
+    news: UnboundedSender<News>,
+) {
+    match (coming.intent, pledge) {
+        (Intent::Join, Some(pledge)) => honest(&stage, coming, &fleet, pledge, &news).await,
+        (Intent::Lie(fault), _) => liar(&stage, coming, &fleet, fault, &news).await,
+        // Whoever wants to join was made before.
+        (Intent::Join, None) => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_up_to_the_longest_and_are_spread() {
+        for (tries, most) in [(1, 500), (2, 1000), (3, 2000), (5, 8000), (19, 8000)] {
+            let most = Duration::from_millis(most);
+            let pauses: Vec<Duration> = (1..=100).map(|number| pause(tries, number)).collect();
+            assert!(pauses.iter().all(|pause| *pause >= most / 2 && *pause <= most), "{tries}");
+            let different: std::collections::BTreeSet<&Duration> = pauses.iter().collect();
+            assert!(different.len() > 50, "{tries}: {}", different.len());
+        }
+    }
+}

@@ -1,0 +1,270 @@
+//! Runs a scenario: checks the machine, starts the site, lets everybody come, and reports, however it ends.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use indicatif::{ProgressBar, ProgressStyle};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::Semaphore;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+pub use super::site::{Console, Programs};
+
+use super::factory::{Works, device, has_addresses};
+use super::life::{News, Stage, live};
+use super::plan::{Coming, Intent, Scale, plan};
+use super::report::{Ended, MasaReport, MemoryReport, Report, Tally};
+use super::site::{STOP_LIMIT, Site};
+use super::words::{Addresses, IssuerKind};
+use super::{Scenario, capacity};
+use crate::pledge::Pledge;
+
+/// How long a signal may come after the end of a component that got the same one.
+const SAME_SIGNAL: Duration = Duration::from_millis(300);
+
+/// Whether progress is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// On stderr, if that is a terminal.
+    Shown,
+    /// Not at all.
+    Hidden,
+}
+
+/// How a scenario is run.
+#[derive(Clone, Debug)]
+pub struct RunOptions {
+    /// Where everything is.
+    pub programs: Programs,
+    /// How much of it.
+    pub scale: Scale,
+    /// Whether the operators' web page is open.
+    pub console: Console,
+    /// What shows progress.
+    pub progress: Progress,
+}
+
+/// Runs a scenario. `tell`: gets the report before the site is stopped, or stays open for its console.
+///
+/// # Errors
+/// If the machine cannot bear it or the site cannot be started; what goes wrong later stands in the report.
+pub async fn run(
+    mut scenario: Scenario,
+    options: &RunOptions,
+    tell: impl FnOnce(&Report) -> anyhow::Result<()>,
+) -> anyhow::Result<Report> {
+    let mut signals = Signals::listen()?;
+    let coming = plan(&scenario, options.scale);
+    capacity::secure(&scenario, u32::try_from(coming.len()).unwrap_or(u32::MAX))?;
+    if !has_addresses() {
+        // Other systems have one address on the loopback interface.
+        for fleet in &mut scenario.fleets {
+            fleet.addresses = Addresses::Shared;
+        }
+    }
+    let start = Site::start(&scenario, &options.programs, options.console);
+    let mut site = tokio::select! {
+        site = start => site?,
+        () = signals.any() => bail!("stopped before the site was up"),
+    };
+    let outcome = with(&scenario, options, &mut site, &mut signals, coming, tell).await;
+    let _ = tokio::time::timeout(STOP_LIMIT, site.stop()).await;
+    outcome
+}
+
+async fn with(
+    scenario: &Scenario,
+    options: &RunOptions,
+    site: &mut Site,
+    signals: &mut Signals,
+    coming: Vec<Coming>,
+    tell: impl FnOnce(&Report) -> anyhow::Result<()>,
+) -> anyhow::Result<Report> {
+    if let Some(address) = site.console {
+        eprintln!("brski-lab: console: https://{address}/console");
+        eprintln!("brski-lab: log in, once, within ten minutes: {}", site.link().await?);
+    }
+    let mut report = visit(scenario, options, site, signals, coming).await?;
+    observe(&mut report, site).await;
+    tell(&report)?;
+    let is_proven = report.dns_queries_answered > 0 || report.enrolled == 0;
+    if scenario.issuer.kind == IssuerKind::Pebble && report.ended == Ended::Done && !is_proven {
+        bail!("certificates were issued and the CA asked for no proof: validation was not real");
+    }
+    if site.console.is_some() && report.ended == Ended::Done {
+        eprintln!("brski-lab: the site stays until Ctrl-C");
+        tokio::select! {
+            biased;
+            () = signals.any() => {}
+            why = site.failure() => bail!(why),
+        }
+    }
+    Ok(report)
+}
+
+/// Lets everybody come; gives what was measured, however that ended.
+async fn visit(
+    scenario: &Scenario,
+    options: &RunOptions,
+    site: &mut Site,
+    signals: &mut Signals,
+    coming: Vec<Coming>,
+) -> anyhow::Result<Report> {
+    let pledges = make(scenario, &site.works, &coming, options.progress)?;
+    let counts: Vec<u64> = (0..scenario.fleets.len())
+        .map(|place| coming.iter().map(|each| u64::from(each.fleet == place)).sum())
+        .collect();
+    let mut tally = Tally::new(scenario, &counts);
+    let bar = bar(coming.len(), options.progress, "pledges")?;
+    let begin = Instant::now();
+    let stage = Arc::new(Stage {
+        works: Arc::clone(&site.works),
+        registrar: site.registrar.address(),
+        permits: Semaphore::new(at_once(scenario)),
+        speed: options.scale.speed,
+        begin,
+    });
+    let (mut lives, mut news) = begin_lives(scenario, coming, pledges, &stage);
+    let ended = tokio::select! {
+        biased;
+        () = signals.any() => (Ended::Interrupted, "stopped by Ctrl-C".to_owned()),
+        () = hear(&mut news, &mut tally, &bar) => (Ended::Done, String::new()),
+        why = site.failure() => failed(why, signals).await,
+        () = tokio::time::sleep_until(begin + scenario.limit) => {
+            let limit = format!("limit_secs = {} is over", scenario.limit.as_secs());
+            (Ended::TimeLimit, limit)
+        }
+    };
+    let took = begin.elapsed();
+    lives.abort_all();
+    // What was heard and not yet counted.
+    while let Ok(news) = news.try_recv() {
+        tally.hear(news);
+    }
+    bar.finish_and_clear();
+    Ok(tally.report(scenario, ended, took))
+}
+
+/// A component that ended because it got the same signal as this process did not fail.
+async fn failed(why: String, signals: &mut Signals) -> (Ended, String) {
+    match tokio::time::timeout(SAME_SIGNAL, signals.any()).await {
+        Ok(()) => (Ended::Interrupted, "stopped by Ctrl-C".to_owned()),
+        Err(_) => (Ended::ComponentFailed, why),
+    }
+}
+
+fn at_once(scenario: &Scenario) -> usize {
+    let most = scenario.at_once.and_then(|most| usize::try_from(most).ok());
+    most.unwrap_or(Semaphore::MAX_PERMITS)
+}
+
+/// Makes all devices beforehand, so that the clock does not measure their factory.
+fn make(
+    scenario: &Scenario,
+    works: &[Works],
+    coming: &[Coming],
+    progress: Progress,
+) -> anyhow::Result<Vec<Option<Pledge>>> {
+    let bar = bar(coming.len(), progress, "devices made")?;
+    let mut pledges = Vec::with_capacity(coming.len());
+    for (position, each) in coming.iter().enumerate() {
+        let fleet = scenario.fleets.get(each.fleet).context("a device has no fleet")?;
+        let maker = scenario.manufacturers.get(fleet.maker).context("a fleet has no maker")?;
+        let works = works.get(fleet.maker).context("a maker has no works")?;
+        let position = u32::try_from(position)?;
+        pledges.push(match each.intent {
+            Intent::Join => Some(device(works, maker, fleet, each.number, position)?),
+            Intent::Lie(_) => None,
+        });
+        bar.inc(1);
+    }
+    bar.finish_and_clear();
+    Ok(pledges)
+}
+
+fn begin_lives(
+    scenario: &Scenario,
+    coming: Vec<Coming>,
+    pledges: Vec<Option<Pledge>>,
+    stage: &Arc<Stage>,
+) -> (JoinSet<()>, UnboundedReceiver<News>) {
+    let (sender, receiver) = unbounded_channel();
+    let mut lives = JoinSet::new();
+    for (each, pledge) in coming.into_iter().zip(pledges) {
+        if let Some(fleet) = scenario.fleets.get(each.fleet) {
+            lives.spawn(live(Arc::clone(stage), each, fleet.clone(), pledge, sender.clone()));
+        }
+    }
+    (lives, receiver)
+}
+
+/// Counts what is heard until nobody is left to say anything.
+async fn hear(news: &mut UnboundedReceiver<News>, tally: &mut Tally, bar: &ProgressBar) {
+    while let Some(news) = news.recv().await {
+        if tally.hear(news) {
+            bar.inc(1);
+        }
+    }
+}
+
+/// What the site itself has to say.
+async fn observe(report: &mut Report, site: &Site) {
+    let masas = site.works.iter().map(|works| MasaReport {
+        manufacturer: works.manufacturer.name.clone(),
+        requests: works.masa.requests(),
+        vouchers: works.masa.issued(),
+    });
+    report.masas = masas.collect();
+    let registrar = site.registrar.process_id().map(|pid| format!("/proc/{pid}/status"));
+    report.memory_mib = MemoryReport {
+        lab: memory_mib(Path::new("/proc/self/status")),
+        registrar: registrar.map_or(0, |file| memory_mib(Path::new(&file))),
+    };
+    // A registrar that is gone counts nothing any more.
+    if let Ok(counters) = site.registrar.counters().await {
+        report.dns_queries_answered = counters.dns_answers;
+    }
+}
+
+/// The most memory that a process had resident, in MiB.
+fn memory_mib(status: &Path) -> u64 {
+    let text = std::fs::read_to_string(status).unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kib = line.and_then(|line| line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok());
+    kib.map_or(0, |kib| kib / 1024)
+}
+
+fn bar(length: usize, progress: Progress, what: &str) -> anyhow::Result<ProgressBar> {
+    if progress == Progress::Hidden {
+        return Ok(ProgressBar::hidden());
+    }
+    let template = format!("{{bar:30}} {{pos}}/{{len}} {what}  {{elapsed}}");
+    let style = ProgressStyle::with_template(&template)?;
+    Ok(ProgressBar::new(u64::try_from(length)?).with_style(style))
+}
+
+/// Ctrl-C, and what a service manager sends.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    fn listen() -> std::io::Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
+    }
+
+    async fn any(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}

@@ -1,0 +1,361 @@
+//! Scenarios that cannot be: refused by name, before anything starts; and runs that end early, with what they measured.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::time::Instant;
+
+use brski_lab::process;
+use brski_lab::scenario::Scenario;
+use tokio::process::Command;
+
+use crate::lab::{Running, up, written};
+
+const MAKER: &str = "[[manufacturer]]\nname = \"m\"\n";
+
+/// What is said of a scenario.
+fn said(text: &str) -> String {
+    match Scenario::parse(Path::new("a.toml"), text) {
+        Ok(_) => "nothing".to_owned(),
+        Err(error) => error.to_string(),
+    }
+}
+
+#[test]
+fn an_unknown_key_is_refused_with_the_nearest_one_and_its_line() {
+    let text = said(&format!("{MAKER}[[fleet]]\nname = \"f\"\nconut = 3\n"));
+    for part in ["a.toml: ", "line 5", "conut = 3", "did you mean 'count'?"] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    for (wrong, right) in [
+        ("titel = \"x\"\n", "title"),
+        ("[isuer]\n", "issuer"),
+        ("[issuer]\nvalidation_sec = 1\n", "validation_secs"),
+        ("[registrar]\nhold = 1\n", "hold_secs"),
+        ("[[manufacturer]]\nname = \"m\"\nmasa_ur = \"x\"\n", "masa_url"),
+        ("[[manufacturer]]\nname = \"m\"\n[manufacturer.masa]\nlatency = 1\n", "latency_ms"),
+        ("[[fleet]]\nname = \"f\"\narrival = { per_secnd = 1 }\n", "per_second"),
+        ("[[fleet]]\nname = \"f\"\nexpect = { outcom = \"refused\" }\n", "outcome"),
+    ] {
+        let text = said(wrong);
+        assert!(text.contains(&format!("did you mean '{right}'?")), "{right}: {text}");
+    }
+}
+
+/// A file with these lines in its fleet.
+fn fleet(more: &str) -> String {
+    format!("{MAKER}[[fleet]]\nname = \"f\"\n{more}\n")
+}
+
+/// A file with these lines in its manufacturer.
+fn maker(more: &str) -> String {
+    format!("{MAKER}{more}\n[[fleet]]\nname = \"f\"\n")
+}
+
+/// Each file is refused with these words, and says which file it is.
+fn are_refused(cases: &[(String, &str)]) {
+    for (text, expected) in cases {
+        let said = said(text);
+        assert!(said.contains(expected) && said.contains("a.toml: "), "{text}\n{said}");
+    }
+}
+
+#[test]
+fn every_wrong_value_of_a_fleet_is_named_with_its_key_and_what_is_allowed() {
+    are_refused(&[
+        (fleet("count = 0"), "fleet.f.count = 0: 1 to 1000000 is allowed"),
+        (fleet("count = -5"), "fleet.f.count = -5: 1 to 1000000"),
+        (fleet("count = 1000001"), "fleet.f.count = 1000001: 1 to 1000000"),
+        (
+            fleet("encoding = \"cmss\""),
+            "fleet.f.encoding = \"cmss\": use \"cms\", \"jws\", \"cose\"; did you mean \"cms\"?",
+        ),
+        (fleet("tls = \"1.1\""), "fleet.f.tls = \"1.1\": use \"any\", \"1.2\", \"1.3\""),
+        (fleet("label = \"cacerts\""), "fleet.f.label = \"cacerts\": "),
+        (fleet("addresses = \"none\""), "fleet.f.addresses = \"none\": use \"own\", \"shared\""),
+        (fleet("manufacturer = \"n\""), "fleet.f.manufacturer = \"n\": use \"m\""),
+        (fleet("faults = [\"no-client-certificat\"]"), "did you mean \"no-client-certificate\"?"),
+        (fleet("faults = []"), "fleet.f.faults = []: name at least one"),
+        (fleet("renewals = 2"), "fleet.f.renewals = 2: only with renew_after_secs"),
+        (fleet("renew_after_secs = -1"), "fleet.f.renew_after_secs = -1: 0 to 86400 is allowed"),
+        (
+            fleet("faults = [\"all\"]\nrenew_after_secs = 1"),
+            "fleet.f.renew_after_secs = 1: devices that lie do not renew",
+        ),
+        (fleet("[[fleet]]\nname = \"f\""), "fleet.f.name = \"f\": another one has this name"),
+        (fleet("[[fleet]]\nname = \"F 1\""), "1 to 32 of a-z, 0-9 and '-' are allowed"),
+        (
+            fleet("faults = [\"masa\"]\n[[fleet]]\nname = \"g\""),
+            "fleet.f.manufacturer = \"m\": a MASA that lies does so to all",
+        ),
+        (fleet("count = \"many\""), "count = \"many\""),
+    ]);
+}
+
+#[test]
+fn an_arrival_or_an_expectation_that_makes_no_sense_is_named() {
+    are_refused(&[
+        (
+            fleet("arrival = { kind = \"drip\" }"),
+            "fleet.f.arrival.kind = \"drip\": use \"burst\", \"rate\", \"ramp\"",
+        ),
+        (
+            fleet("arrival = { kind = \"rate\" }"),
+            "fleet.f.arrival.per_second: kind = \"rate\" needs it",
+        ),
+        (
+            fleet("arrival = { kind = \"rate\", per_second = 0 }"),
+            "fleet.f.arrival.per_second = 0: ",
+        ),
+        (
+            fleet("arrival = { per_second = 1 }"),
+            "fleet.f.arrival.per_second = 1: kind = \"burst\" has within_secs instead",
+        ),
+        (fleet("arrival = { within_secs = inf }"), "fleet.f.arrival.within_secs = inf: "),
+        (fleet("arrival = { within_secs = nan }"), "fleet.f.arrival.within_secs = NaN: "),
+        (
+            fleet("expect = { outcome = \"refused\" }"),
+            "fleet.f.expect.status: outcome = \"refused\" needs it",
+        ),
+        (
+            fleet("expect = { outcome = \"refused\", status = 200 }"),
+            "fleet.f.expect.status = 200: 400 to 599 is allowed",
+        ),
+        (fleet("expect = { status = 403 }"), "fleet.f.expect.status = 403: only with outcome"),
+        (
+            fleet("expect = { at_least_percent = 101 }"),
+            "fleet.f.expect.at_least_percent = 101: 0 to 100",
+        ),
+        (
+            fleet("faults = [\"all\"]\nexpect = { outcome = \"onboarded\" }"),
+            "a lie is expected to be refused",
+        ),
+    ]);
+}
+
+#[test]
+fn every_wrong_value_of_a_manufacturer_is_named() {
+    are_refused(&[
+        (maker("key = \"rsa\""), "manufacturer.m.key = \"rsa\": use "),
+        (
+            maker("key = \"rsa-2048\"").replace("\"f\"", "\"f\"\nencoding = \"cose\""),
+            "COSE has no signature of an RSA key",
+        ),
+        (maker("serial = \"x\""), "manufacturer.m.serial = \"x\": use "),
+        (maker("masa_url = \"x\""), "manufacturer.m.masa_url = \"x\": use "),
+        (maker("lifetime_days = 0"), "manufacturer.m.lifetime_days = 0: 1 to 36500"),
+        (maker("odd = [\"utf-serial\"]"), "manufacturer.m.odd = \"utf-serial\": use "),
+        (
+            maker("masa = { failure_percent = 101 }"),
+            "manufacturer.m.masa.failure_percent = 101: 0 to 100",
+        ),
+        (maker("masa = { latency_ms = -1 }"), "manufacturer.m.masa.latency_ms = -1: 0 to 60000"),
+        (maker("masa = { policy = \"x\" }"), "manufacturer.m.masa.policy = \"x\": use "),
+    ]);
+}
+
+#[test]
+fn what_is_wrong_with_the_whole_is_named() {
+    are_refused(&[
+        (format!("at_once = 0\n{}", fleet("")), "at_once = 0: 1 to "),
+        (format!("limit_secs = 0\n{}", fleet("")), "limit_secs = 0: 1 to 86400"),
+        (
+            format!("[registrar]\nconnections = 1\n{}", fleet("")),
+            "registrar.connections = 1: 10 to 100000",
+        ),
+        (
+            format!("[issuer]\nvalidation_secs = 1\n{}", fleet("")),
+            "issuer.validation_secs = 1: only with kind = \"pebble\"",
+        ),
+        (
+            format!("[issuer]\nkind = \"acme\"\n{}", fleet("")),
+            "issuer.kind = \"acme\": use \"local\", \"pebble\"",
+        ),
+        (MAKER.to_owned(), "fleet: at least one [[fleet]] is needed"),
+        (
+            "[[fleet]]\nname = \"f\"\n".to_owned(),
+            "manufacturer: at least one [[manufacturer]] is needed",
+        ),
+        (
+            format!("{MAKER}[[manufacturer]]\nname = \"n\"\n[[fleet]]\nname = \"f\"\n"),
+            "fleet.f.manufacturer: there are several; use \"m\", \"n\"",
+        ),
+        ("][".to_owned(), "a.toml: TOML parse error"),
+    ]);
+}
+
+#[test]
+fn a_file_that_is_none_is_refused_by_name() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let missing = folder.path().join("missing.toml");
+    let said = |file: &Path| {
+        Scenario::load(file).map_or_else(|error| error.to_string(), |_| String::new())
+    };
+    assert!(said(&missing).contains("missing.toml: cannot be read"), "{}", said(&missing));
+    let long = written(folder.path(), &" ".repeat(1024 * 1024 + 1))?;
+    assert!(said(&long).contains("has 1048577 octets"), "{}", said(&long));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_wrong_file_ends_the_run_before_anything_starts() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let file = written(folder.path(), &format!("{MAKER}[[fleet]]\nname = \"f\"\ncount = 0\n"))?;
+    let site = folder.path().join("site");
+    let came =
+        up(&["--scenario", &file.to_string_lossy(), "--dir", &site.to_string_lossy()]).await?;
+    assert_eq!(came.code, Some(2));
+    assert!(came.said.contains("fleet.f.count = 0"), "{}", came.said);
+    assert!(!site.exists());
+    Ok(())
+}
+
+#[tokio::test]
+async fn more_pledges_than_the_machine_bears_are_refused_before_anything_starts()
+-> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let fleets: String =
+        (1..=9).map(|n| format!("[[fleet]]\nname = \"f{n}\"\ncount = 1000000\n")).collect();
+    let file = written(folder.path(), &format!("{MAKER}{fleets}"))?;
+    let site = folder.path().join("site");
+    let came =
+        up(&["--scenario", &file.to_string_lossy(), "--dir", &site.to_string_lossy()]).await?;
+    assert_eq!(came.code, Some(1));
+    for words in ["9000000 pledges, 9000000 of them at once", "--at-most"] {
+        assert!(came.said.contains(words), "{words}: {}", came.said);
+    }
+    assert!(!site.exists());
+    Ok(())
+}
+
+#[tokio::test]
+async fn options_that_exclude_each_other_are_refused() -> anyhow::Result<()> {
+    for arguments in [
+        &["--scenario", "x.toml", "--pledges", "3"][..],
+        &["--at-most", "1", "--scale", "0.5"],
+        &["--scale", "0"],
+        &["--scale", "1.5"],
+        &["--speed", "0"],
+        &["--at-most", "0"],
+        &["--pledges", "0"],
+    ] {
+        let came = up(arguments).await?;
+        assert_eq!(came.code, Some(2), "{arguments:?}: {}", came.said);
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_component_that_does_not_start_ends_the_run_at_once() -> anyhow::Result<()> {
+    let missing = up(&["--issuer", "local", "--registrar", "/nowhere/registrar"]).await?;
+    assert_eq!(missing.code, Some(1));
+    assert!(missing.said.contains("/nowhere/registrar is not there"), "{}", missing.said);
+    let folder = tempfile::tempdir()?;
+    let began = Instant::now();
+    let site = folder.path().join("site");
+    // A program that says something and ends.
+    let pebble = folder.path().join("pebble");
+    std::fs::write(&pebble, "#!/bin/sh\necho the CA has no time today\nexit 1\n")?;
+    std::fs::set_permissions(&pebble, std::fs::Permissions::from_mode(0o755))?;
+    let (pebble, site) = (pebble.to_string_lossy(), site.to_string_lossy());
+    let came = up(&["--pebble", &pebble, "--dir", &site]).await?;
+    assert_eq!(came.code, Some(1));
+    for words in ["Pebble does not answer", "pebble.log", "the CA has no time today"] {
+        assert!(came.said.contains(words), "{words}: {}", came.said);
+    }
+    assert!(began.elapsed().as_secs() < 15, "it does not wait for what has ended");
+    Ok(())
+}
+
+/// A scenario whose devices come for an hour.
+const HOUR: &str = "[[manufacturer]]\nname = \"m\"\n[[fleet]]\nname = \"f\"\ncount = 3600\n\
+                    arrival = { kind = \"rate\", per_second = 1 }\n";
+
+/// The process of the registrar of a folder, as soon as there is one that serves.
+async fn registrar(folder: &Path) -> anyhow::Result<String> {
+    let config = folder.join("registrar/registrar.toml");
+    let log = folder.join("registrar/registrar.log");
+    let found = process::until(std::time::Duration::from_secs(60), async || {
+        let text = std::fs::read_to_string(&log).ok()?;
+        text.contains("listening on https").then_some(())?;
+        let all = std::fs::read_dir("/proc").ok()?.filter_map(Result::ok);
+        let mine = |entry: &std::fs::DirEntry| {
+            let line = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
+            let line = String::from_utf8_lossy(&line).into_owned();
+            line.contains("\0serve\0") && line.contains(&*config.to_string_lossy())
+        };
+        let entry = all.into_iter().find(mine)?;
+        Some(entry.file_name().to_string_lossy().into_owned())
+    });
+    found.await.ok_or_else(|| anyhow::anyhow!("no registrar serves"))
+}
+
+/// Waits until devices have joined.
+async fn joined(folder: &Path) -> anyhow::Result<()> {
+    let log = folder.join("registrar/registrar.log");
+    let found = process::until(std::time::Duration::from_secs(60), async || {
+        std::fs::read_to_string(&log).ok()?.contains("enrollment-confirmed").then_some(())
+    });
+    found.await.ok_or_else(|| {
+        let text = std::fs::read_to_string(&log).unwrap_or_default();
+        anyhow::anyhow!("nobody joins: {text}")
+    })
+}
+
+#[tokio::test]
+async fn a_registrar_that_dies_ends_the_run_at_once_with_its_last_words() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let file = written(folder.path(), HOUR)?;
+    let site = folder.path().join("site");
+    let (file, dir) = (file.to_string_lossy(), site.to_string_lossy());
+    let arguments = ["--scenario", &*file, "--json", "--dir", &*dir];
+    let run = up(&arguments);
+    let murder = async {
+        let pid = registrar(&site).await?;
+        joined(&site).await?;
+        let began = Instant::now();
+        Command::new("kill").args(["-KILL", &pid]).status().await?;
+        anyhow::Ok(began)
+    };
+    let (came, began) = tokio::join!(run, murder);
+    let (came, began) = (came?, began?);
+    assert!(began.elapsed().as_secs() < 30, "{:?}", began.elapsed());
+    assert_eq!(came.code, Some(1));
+    let report = came.report()?;
+    assert_eq!(report["ended"], "component-failed", "{report:#}");
+    let reason = report["reason"].as_str().unwrap_or_default();
+    for words in ["the registrar ended by itself", "signal: 9", "registrar.log", "listening on"] {
+        assert!(reason.contains(words), "{words}: {reason}");
+    }
+    assert!(report["enrolled"].as_u64() >= Some(1), "what was measured is there: {report:#}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn ctrl_c_stops_everything_and_tells_what_was_measured() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let file = written(folder.path(), HOUR)?;
+    let site = folder.path().join("site");
+    let (file, dir) = (file.to_string_lossy(), site.to_string_lossy());
+    let lab = Running::start(&["--scenario", &file, "--json", "--dir", &dir])?;
+    let pid = registrar(&site).await?;
+    joined(&site).await?;
+    let came = lab.interrupt().await?;
+    assert_eq!(came.code, Some(1), "{}", came.said);
+    let report = came.report()?;
+    assert_eq!(report["ended"], "interrupted");
+    assert!(report["enrolled"].as_u64() >= Some(1), "{report:#}");
+    assert!(report["fleets"][0]["unfinished"].as_u64() > Some(3000), "{report:#}");
+    assert!(!Path::new("/proc").join(pid).exists(), "the registrar was stopped, too");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_run_has_an_end() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let file = written(folder.path(), &format!("limit_secs = 2\n{HOUR}"))?;
+    let came = up(&["--scenario", &file.to_string_lossy(), "--json"]).await?;
+    let report = came.report()?;
+    assert_eq!((came.code, &report["ended"]), (Some(1), &"time-limit".into()), "{report:#}");
+    assert!(report["reason"].as_str().is_some_and(|reason| reason.contains("limit_secs = 2")));
+    Ok(())
+}
