@@ -24,9 +24,9 @@ use crate::report::DeviceReport;
 /// How often a device begins again whose connections break.
 const TRIES_MOST: u32 = 20;
 /// The pause before it begins for the second time; each further one is twice as long,
-const FIRST_PAUSE: Duration = Duration::from_millis(500);
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// up to this.
-const LONGEST_PAUSE: Duration = Duration::from_secs(8);
+const LONGEST_PAUSE: Duration = Duration::from_secs(32);
 
 /// What is heard of devices while they run.
 #[derive(Debug)]
@@ -200,8 +200,8 @@ mod tests {
 
     #[test]
     fn pauses_grow_up_to_the_longest_and_are_spread() {
-        for (tries, most) in [(1, 500), (2, 1000), (3, 2000), (5, 8000), (19, 8000)] {
-            let most = Duration::from_millis(most);
+        for (tries, most) in [(1, 1), (2, 2), (3, 4), (6, 32), (19, 32)] {
+            let most = Duration::from_secs(most);
             let pauses: Vec<Duration> = (1..=100).map(|number| pause(tries, number)).collect();
             assert!(pauses.iter().all(|pause| *pause >= most / 2 && *pause <= most), "{tries}");
             let different: std::collections::BTreeSet<&Duration> = pauses.iter().collect();
