@@ -1,4 +1,4 @@
-//! An HTTP client of the daemon's own, for notifications and spans: one request, one answer, both bounded.
+//! An HTTP client of the daemon's own, for notifications, spans and OpenID Connect: one request, one answer, both bounded.
 //!
 //! Redirects are not followed. MASAs and ACME CAs have clients of their own, with rules of their own.
 
@@ -19,7 +19,7 @@ use thiserror::Error;
 
 use crate::observe::log::with_sources;
 
-/// The longest answer that is read, in octets.
+/// The longest answer that is read where nothing else is said, in octets.
 const ANSWER_OCTETS: usize = 16 * 1024;
 
 /// Which addresses a client calls.
@@ -39,8 +39,8 @@ pub enum WebError {
     #[error("no answer: {}", with_sources(.0))]
     Request(#[from] hyper_util::client::legacy::Error),
     /// The answer is too long or broke off.
-    #[error("the answer is longer than {ANSWER_OCTETS} octets or broke off")]
-    Answer,
+    #[error("the answer is longer than {0} octets or broke off")]
+    Answer(usize),
     /// It took too long.
     #[error("no answer within {0:?}")]
     Timeout(Duration),
@@ -51,6 +51,7 @@ pub enum WebError {
 pub struct WebClient {
     client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
     timeout: Duration,
+    answer_octets: usize,
 }
 
 impl fmt::Debug for WebClient {
@@ -84,7 +85,14 @@ impl WebClient {
             Schemes::HttpToo => builder.https_or_http(),
         };
         let connector = builder.enable_http1().wrap_connector(connector);
-        Ok(Self { client: Client::builder(TokioExecutor::new()).build(connector), timeout })
+        let client = Client::builder(TokioExecutor::new()).build(connector);
+        Ok(Self { client, timeout, answer_octets: ANSWER_OCTETS })
+    }
+
+    /// The same client for answers of at most so many octets.
+    #[must_use]
+    pub fn with_answers(self, octets: usize) -> Self {
+        Self { answer_octets: octets, ..self }
     }
 
     /// Sends a request and reads the whole answer, whatever its status.
@@ -94,8 +102,8 @@ impl WebClient {
     pub async fn send(&self, request: Request<Bytes>) -> Result<Response<Bytes>, WebError> {
         let exchange = async {
             let (parts, body) = self.client.request(request.map(Full::new)).await?.into_parts();
-            let body = Limited::new(body, ANSWER_OCTETS).collect().await;
-            let body = body.map_err(|_| WebError::Answer)?.to_bytes();
+            let body = Limited::new(body, self.answer_octets).collect().await;
+            let body = body.map_err(|_| WebError::Answer(self.answer_octets))?.to_bytes();
             Ok(Response::from_parts(parts, body))
         };
         match tokio::time::timeout(self.timeout, exchange).await {

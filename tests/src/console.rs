@@ -36,7 +36,17 @@ impl ConsoleSite {
     /// # Errors
     /// What cannot be started.
     pub async fn start(more: impl FnOnce(&Path) -> anyhow::Result<()>) -> anyhow::Result<Self> {
-        let address = SocketAddr::from(([127, 0, 0, 1], process::free_port()?));
+        Self::start_at(SocketAddr::from(([127, 0, 0, 1], process::free_port()?)), more).await
+    }
+
+    /// Starts one whose console is at this address.
+    ///
+    /// # Errors
+    /// What cannot be started.
+    pub async fn start_at(
+        address: SocketAddr,
+        more: impl FnOnce(&Path) -> anyhow::Result<()>,
+    ) -> anyhow::Result<Self> {
         let site = site::prepared(|folder| {
             open(folder, address)?;
             more(folder)?;
@@ -105,6 +115,12 @@ impl Visitor {
     #[must_use]
     pub fn unknown(address: SocketAddr) -> Self {
         Self { address, cookie: String::new() }
+    }
+
+    /// Somebody whose browser shows this cookie.
+    #[must_use]
+    pub fn with_cookie(address: SocketAddr, cookie: String) -> Self {
+        Self { address, cookie }
     }
 
     /// Gets a page.

@@ -11,6 +11,7 @@ pub mod console;
 pub mod dns;
 pub mod est;
 pub mod network;
+pub mod openid;
 pub mod pair;
 pub mod postgres;
 pub mod programs;

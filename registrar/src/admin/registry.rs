@@ -42,6 +42,7 @@ pub struct Registry {
     by_fingerprint: HashMap<Sha256, Actor>,
     by_common_name: HashMap<String, Actor>,
     by_token: Vec<(Sha256, Actor)>,
+    by_claim: Vec<(String, Role)>,
     anchors: Vec<TrustAnchor<'static>>,
 }
 
@@ -81,7 +82,17 @@ impl Registry {
                 Err(reason) => problem(format!("admin.token.{}.file", token.name), reason),
             }
         }
+        if let Some(openid) = &admin.openid {
+            registry.by_claim.clone_from(&openid.roles);
+        }
         if problems.is_empty() { Ok(registry) } else { Err(problems) }
+    }
+
+    /// What somebody may do of whom an OpenID Connect provider says these values; the highest role counts.
+    #[must_use]
+    pub fn by_claim(&self, values: &[String]) -> Option<Role> {
+        let given = self.by_claim.iter().filter(|(value, _)| values.contains(value));
+        given.map(|(_, role)| *role).max()
     }
 
     /// Whose certificate this is. `chain`: the certificate first, then any intermediates.

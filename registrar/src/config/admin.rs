@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::openid::OpenidConfig;
 use super::raw;
 use super::reader::Reader;
 use crate::admin::actor::Role;
@@ -20,6 +21,8 @@ pub struct Admin {
     pub clients: Vec<AdminClient>,
     /// Those who come with a token.
     pub tokens: Vec<AdminToken>,
+    /// Where those who use the console may log in elsewhere.
+    pub openid: Option<OpenidConfig>,
 }
 
 /// A certificate and its key.
@@ -102,11 +105,17 @@ impl Reader {
                 tokens.push(AdminToken { name: name.clone(), role, file });
             }
         }
-        Admin { console: admin.console, server, client_ca, clients, tokens }
+        let openid = admin.openid.as_ref().and_then(|openid| self.openid(openid, admin.console));
+        Admin { console: admin.console, server, client_ca, clients, tokens, openid }
     }
 
     fn role(&mut self, key: &str, word: &str) -> Option<Role> {
-        self.choose(&format!("{key}.role"), word, &Role::ALL.map(|role| (role.as_str(), role)))
+        self.role_at(&format!("{key}.role"), word)
+    }
+
+    /// The role that this key names.
+    pub(super) fn role_at(&mut self, key: &str, word: &str) -> Option<Role> {
+        self.choose(key, word, &Role::ALL.map(|role| (role.as_str(), role)))
     }
 
     fn recognised(&mut self, key: &str, sha256: Option<&str>, has_ca: bool) -> Option<Recognised> {

@@ -24,6 +24,8 @@ use crate::notify::token::Token;
 use crate::store::model::Millis;
 use crate::store::sqlite::require_database;
 
+#[cfg(feature = "openid")]
+mod openid;
 mod usage;
 
 /// How long the body of `/cacerts` may be, in characters of base64, for clients that read it at once.
@@ -44,6 +46,8 @@ pub fn check(config: &Config, daemon: Daemon, now: Millis) -> Vec<Problem> {
     let mut problems = Problems { config, found: Vec::new() };
     problems.identity(now);
     problems.admin();
+    #[cfg(feature = "openid")]
+    problems.found.extend(openid::problem(config));
     problems.discovery();
     for (name, issuer) in &config.issuers {
         match issuer {

@@ -65,6 +65,7 @@ pub(super) struct Admin {
     pub(super) client_ca: Option<String>,
     pub(super) client: BTreeMap<String, AdminClient>,
     pub(super) token: BTreeMap<String, AdminToken>,
+    pub(super) openid: Option<AdminOpenid>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -79,6 +80,21 @@ pub(super) struct AdminClient {
 pub(super) struct AdminToken {
     pub(super) role: String,
     pub(super) file: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct AdminOpenid {
+    pub(super) issuer: String,
+    pub(super) client_id: String,
+    pub(super) client_secret_file: Option<String>,
+    pub(super) ca: Option<String>,
+    pub(super) console_url: String,
+    #[serde(default)]
+    pub(super) scopes: Vec<String>,
+    pub(super) claim: Option<String>,
+    #[serde(default)]
+    pub(super) roles: BTreeMap<String, String>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -5,10 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{Config, IdentityFiles};
 
 /// Keys that apply at once, by how they begin. All others wait for a restart.
-const AT_ONCE: [&str; 15] = [
+const AT_ONCE: [&str; 16] = [
     "admin.certificate",
     "admin.client",
     "admin.key",
+    "admin.openid.roles.",
     "admin.token",
     "admin.client_ca",
     "identity.certificate",
@@ -71,6 +72,9 @@ pub fn merge(running: &Config, new: Config) -> Reload {
     config.admin.client_ca = new.admin.client_ca;
     config.admin.clients = new.admin.clients;
     config.admin.tokens = new.admin.tokens;
+    if let Some(openid) = &mut config.admin.openid {
+        openid.roles = new.admin.openid.map(|new| new.roles).unwrap_or_default();
+    }
     let (mut applied, mut needs_restart) = (Vec::new(), Vec::new());
     for key in changed(&running.written, &new.written) {
         let is_late = late.iter().any(|section| key.starts_with(section.as_str()));

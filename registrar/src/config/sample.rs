@@ -32,6 +32,20 @@ const ADMIN: &str = r#"# Who may use listen.admin. Roles: "viewer" sees, "approv
 # [admin.token.grafana]
 # role = "viewer"
 # file = "grafana.token"
+# Log-in to the console with OpenID Connect, in a program built with '--features openid'.
+# [admin.openid]
+# issuer = "https://sso.example.org"
+# client_id = "registrar"
+# client_secret_file = "openid.secret"  # mode 0600; leave it out for a public client
+# ca = "sso-ca.pem"                     # anchors of its TLS certificate; the operating system's if left out
+# Where browsers find the console: the provider sends them back to THIS/console/login/openid/return.
+# console_url = "https://registrar.example.org:8444"
+# scopes = ["profile", "groups"]        # asked for beside "openid"
+# claim = "groups"                      # the claim that says who may do what, such as "realm_access.roles"
+# Which of its values gives which role; whoever has none of them does not get in.
+# [admin.openid.roles]
+# registrar-operators = "operator"
+# everyone = "viewer"
 
 "#;
 

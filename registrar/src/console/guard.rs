@@ -55,25 +55,28 @@ pub(super) async fn recognise(
 
 fn visitor(console: &Console, headers: &HeaderMap) -> Option<Visitor> {
     let now = console.service.now();
-    let session = console.sessions.find(cookie(headers)?, now)?;
+    let session = console.sessions.find(cookie(headers, COOKIE_NAME)?, now)?;
     let registry = console.registry.load();
     let actor = match &session.proof {
         Proof::Token(digest) => registry.by_token_digest(digest),
         Proof::Certificate(chain) => registry.by_certificate(chain, now).ok(),
         Proof::Link(actor) => Some(actor.clone()),
+        Proof::Openid { name, values } => {
+            registry.by_claim(values).map(|role| Actor { name: name.clone(), role })
+        }
     }?;
     Some(Visitor { actor, session })
 }
 
-/// The secret of the session's cookie.
-pub(super) fn cookie(headers: &HeaderMap) -> Option<&str> {
+/// What the cookie of this name holds.
+pub(super) fn cookie<'a>(headers: &'a HeaderMap, wanted: &str) -> Option<&'a str> {
     headers
         .get_all(COOKIE)
         .iter()
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(';'))
         .filter_map(|pair| pair.trim().split_once('='))
-        .find_map(|(name, value)| (name == COOKIE_NAME).then_some(value))
+        .find_map(|(name, value)| (name == wanted).then_some(value))
 }
 
 /// Whether a form comes from our own pages, as far as the browser tells.
@@ -167,7 +170,8 @@ mod tests {
     #[test]
     fn the_cookie_is_found_among_others() {
         let found = headers(&[("cookie", "a=b; __Host-registrar=12"), ("cookie", "c=d")]);
-        assert_eq!(cookie(&found), Some("12"));
-        assert_eq!(cookie(&headers(&[("cookie", "x__Host-registrar=12")])), None);
+        assert_eq!(cookie(&found, COOKIE_NAME), Some("12"));
+        let other = headers(&[("cookie", "x__Host-registrar=12; __Host-registrar-openid=7")]);
+        assert_eq!(cookie(&other, COOKIE_NAME), None);
     }
 }

@@ -1,4 +1,5 @@
-//! Logging in: by the certificate of the connection, by a token, or by a link that an operator made on the machine.
+//! Logging in: by the certificate of the connection, by a token, or by a link that an operator made on the machine;
+//! `openid` has the way by another server.
 //!
 //! Each way ends in a session with a cookie, so that a form of another site is sent without it: a certificate alone
 //! would go with such a form too.
@@ -18,6 +19,7 @@ use super::Console;
 use super::form::Form;
 use super::guard::{COOKIE_NAME, cookie, is_ours};
 use super::layout::{Trouble, message, plain};
+use super::openid;
 use super::session::Proof;
 use crate::admin::actor::{Actor, Role};
 use crate::admin::problem::{Kind, Problem};
@@ -48,8 +50,7 @@ pub(super) async fn page(
     if let Some(link) = query.link {
         return plain("Log in", &by_link(&link, next)).into_response();
     }
-    let known = certificate(&console, &peer, console.service.now());
-    plain("Log in", &ways(known.as_ref(), next, None)).into_response()
+    plain("Log in", &ways(&console, &peer, next, None)).into_response()
 }
 
 /// A link is not followed at once: programs that look at links for people would use it up.
@@ -64,9 +65,14 @@ fn by_link(link: &str, next: &str) -> Markup {
     }
 }
 
-fn ways(known: Option<&Actor>, next: &str, problem: Option<&str>) -> Markup {
+fn ways(console: &Console, peer: &Peer, next: &str, problem: Option<&str>) -> Markup {
+    let known = certificate(console, peer, console.service.now());
     html! {
         @if let Some(problem) = problem { p.problem role="alert" { (problem) } }
+        @if let Some((provider, path)) = openid::way(console, next) {
+            p { a.button href=(path) { "Log in at " (provider) } }
+            p { "or with a token:" }
+        }
         @if let Some(actor) = known {
             form method="post" action="/console/login" {
                 input type="hidden" name="next" value=(next);
@@ -119,27 +125,40 @@ pub(super) async fn post(
     let (now, address) = (console.service.now(), peer.address.ip());
     let next = inside(wish.next.as_deref()).to_owned();
     match proof(&console, &peer, &wish, now) {
-        Some((actor, proof)) => {
-            tracing::info!(actor = %actor.name.escape_debug(), %address, "logged in to the console");
-            let secret = console.sessions.open(proof, now);
-            let cookie =
-                format!("{COOKIE_NAME}={secret}; Path=/; Secure; HttpOnly; SameSite=Strict");
-            with_cookie(&cookie, &next)
-        }
-        None if console.attempts.is_barred(&address, now) => {
-            let detail = format!("too many failed attempts from {address}");
-            message(&Problem::new(Kind::TooMany, detail, "wait a minute")).into_response()
-        }
-        None => {
-            console.attempts.failed(address, now);
-            let reason = refusal(&wish);
-            let whence = peer.address.to_string();
-            record(&console.service, "admin-unauthenticated", &whence, reason.to_owned()).await;
-            let known = certificate(&console, &peer, now);
-            let page = plain("Log in", &ways(known.as_ref(), &next, Some(reason)));
-            (StatusCode::FORBIDDEN, page).into_response()
-        }
+        Some((actor, proof)) => open(&console, &peer, &actor, proof, &next),
+        None if console.attempts.is_barred(&address, now) => barred(&peer),
+        None => refuse(&console, &peer, refusal(&wish), &next).await,
     }
+}
+
+/// Opens a session for somebody who proved who they are.
+pub(super) fn open(
+    console: &Console,
+    peer: &Peer,
+    actor: &Actor,
+    proof: Proof,
+    next: &str,
+) -> Response {
+    let address = peer.address.ip();
+    tracing::info!(actor = %actor.name.escape_debug(), %address, "logged in to the console");
+    let secret = console.sessions.open(proof, console.service.now());
+    let cookie = format!("{COOKIE_NAME}={secret}; Path=/; Secure; HttpOnly; SameSite=Strict");
+    with_cookie(&cookie, next)
+}
+
+/// What an address is told that failed too often.
+pub(super) fn barred(peer: &Peer) -> Response {
+    let detail = format!("too many failed attempts from {}", peer.address.ip());
+    message(&Problem::new(Kind::TooMany, detail, "wait a minute")).into_response()
+}
+
+/// Shows the log-in again, with the reason why nobody is logged in; the trail has it too.
+pub(super) async fn refuse(console: &Console, peer: &Peer, reason: &str, next: &str) -> Response {
+    console.attempts.failed(peer.address.ip(), console.service.now());
+    let whence = peer.address.to_string();
+    record(&console.service, "admin-unauthenticated", &whence, reason.to_owned()).await;
+    let page = plain("Log in", &ways(console, peer, next, Some(reason)));
+    (StatusCode::FORBIDDEN, page).into_response()
 }
 
 fn refusal(wish: &Wish) -> &'static str {
@@ -182,7 +201,7 @@ pub(super) async fn logout(
     form: Form<Nothing>,
 ) -> Result<Response, Trouble> {
     form.allow(Role::Viewer)?;
-    if let Some(secret) = cookie(&headers) {
+    if let Some(secret) = cookie(&headers, COOKIE_NAME) {
         console.sessions.close(secret);
     }
     let Form { fields: Nothing {}, .. } = form;
@@ -190,7 +209,8 @@ pub(super) async fn logout(
     Ok(with_cookie(&cookie, "/console/login"))
 }
 
-fn with_cookie(cookie: &str, next: &str) -> Response {
+/// Leads on, and gives the browser a cookie.
+pub(super) fn with_cookie(cookie: &str, next: &str) -> Response {
     let mut response = Redirect::to(next).into_response();
     if let Ok(value) = HeaderValue::from_str(cookie) {
         response.headers_mut().insert(SET_COOKIE, value);
@@ -199,7 +219,7 @@ fn with_cookie(cookie: &str, next: &str) -> Response {
 }
 
 /// Only pages of the console: a link from elsewhere must not lead to elsewhere after the log-in.
-fn inside(next: Option<&str>) -> &str {
+pub(super) fn inside(next: Option<&str>) -> &str {
     match next {
         Some(path)
             if path.starts_with("/console/")

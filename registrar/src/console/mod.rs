@@ -34,6 +34,7 @@ mod guard;
 mod layout;
 mod live;
 mod login;
+pub mod openid;
 mod pages;
 pub mod session;
 
@@ -57,6 +58,9 @@ pub struct Console {
     pub health: Arc<Health>,
     /// The bridges to ACME CAs, by their issuers' names.
     pub bridges: BTreeMap<String, Arc<Bridge>>,
+    /// Where people may log in elsewhere.
+    #[cfg(feature = "openid")]
+    pub openid: Option<openid::provider::Provider>,
     /// How often somebody failed to log in, by address.
     pub attempts: Attempts<std::net::IpAddr>,
     /// Room for live pages.
@@ -139,6 +143,7 @@ pub fn router(console: Arc<Console>) -> Router {
         .route("/console", get(login::front))
         .route("/console/login", get(login::page).post(login::post))
         .route("/console/assets/{name}", get(assets::serve))
+        .merge(openid::routes())
         .merge(inside)
         .layer(axum::middleware::from_fn(guard::headers))
         .layer(DefaultBodyLimit::max(FORM_OCTETS))

@@ -31,6 +31,13 @@ pub enum Proof {
     Certificate(Arc<[CertificateDer<'static>]>),
     /// That an operator on this machine gave them a link.
     Link(Actor),
+    /// What an OpenID Connect provider says of them.
+    Openid {
+        /// How the trail names them.
+        name: String,
+        /// The values of the claim that gives roles.
+        values: Arc<[String]>,
+    },
 }
 
 /// A session that is open.

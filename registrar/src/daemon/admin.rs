@@ -17,6 +17,8 @@ use crate::admin::server::identity::ServerIdentity;
 use crate::admin::server::tls;
 use crate::admin::service::Service;
 use crate::config::Config;
+#[cfg(feature = "openid")]
+use crate::console::openid::provider::Provider;
 use crate::console::session::Sessions;
 use crate::console::{self, Console};
 use crate::http::listener::{self, Bounds};
@@ -41,6 +43,8 @@ pub(super) struct AdminListener {
     pub(super) identity: Arc<ServerIdentity>,
     registry: Arc<ArcSwap<Registry>>,
     sessions: Option<Arc<Sessions>>,
+    #[cfg(feature = "openid")]
+    openid: Option<Provider>,
 }
 
 /// What the console shows.
@@ -73,6 +77,8 @@ impl AdminListener {
             identity,
             registry: known,
             sessions: config.admin.console.then(Arc::default),
+            #[cfg(feature = "openid")]
+            openid: openid(config, base)?,
         }))
     }
 
@@ -102,8 +108,22 @@ impl AdminListener {
                 streams: Arc::new(Semaphore::new(console::STREAMS)),
                 shutdown: shutdown.clone(),
                 counted: Mutex::default(),
+                #[cfg(feature = "openid")]
+                openid: self.openid,
             })));
         }
         listener::run(self.listener, self.door, router, bounds, shutdown).await;
     }
+}
+
+/// Where people may log in to the console elsewhere.
+#[cfg(feature = "openid")]
+fn openid(config: &Config, base: &Base) -> anyhow::Result<Option<Provider>> {
+    let openid = config.admin.openid.clone();
+    let provider = openid.map(|openid| {
+        let tls = Arc::clone(&base.provider);
+        let provider = Provider::new(openid, tls, super::issuers::system_anchors());
+        provider.map_err(|error| anyhow::anyhow!("{}: {error}", error.key()))
+    });
+    provider.transpose()
 }

@@ -4,5 +4,6 @@
 #![allow(clippy::indexing_slicing, clippy::expect_used, clippy::unwrap_used, clippy::panic)]
 
 mod access;
+mod openid;
 mod pages;
 mod people;

@@ -1,4 +1,5 @@
-// What the pages do beyond links and forms: ask before what cannot be undone, and take files that are dropped on a field.
+// What the pages do beyond links and forms: ask before what cannot be undone, take files that are dropped on a field,
+// and send the form that has nothing to fill in.
 "use strict";
 
 document.addEventListener("submit", (event) => {
@@ -22,3 +23,5 @@ for (const kind of ["dragover", "dragleave", "drop"]) {
     }
   });
 }
+
+document.querySelector("form[data-send]")?.requestSubmit();
