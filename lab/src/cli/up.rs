@@ -107,7 +107,9 @@ pub(super) async fn up(arguments: UpArguments) -> anyhow::Result<ExitCode> {
     };
     let report = run(scenario, &options, |report| tell(report, is_json)).await;
     let is_good = report.as_ref().is_ok_and(|report| report.as_expected);
-    if let (false, Some(temporary)) = (is_good, temporary) {
+    if let (false, Some(temporary)) = (is_good, temporary)
+        && std::fs::read_dir(temporary.path())?.next().is_some()
+    {
         eprintln!("brski-lab: the logs are kept in {}", temporary.keep().display());
     }
     report?;

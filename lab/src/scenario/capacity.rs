@@ -13,7 +13,7 @@ const REGISTRAR_BESIDE: u64 = 256;
 /// The machine cannot.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[error(
-    "{pledges} pledges, {at_once} of them at once: {source}; lower fleet.count or at_once, or take less of the scenario with --at-most N or --scale F"
+    "{pledges} pledges, {at_once} of them at once, are more than this machine bears (lower fleet.count or at_once, or take a part with --at-most N or --scale SHARE)"
 )]
 pub(super) struct TooMuch {
     /// How many there are.

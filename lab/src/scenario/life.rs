@@ -24,17 +24,19 @@ use crate::report::DeviceReport;
 /// How often a device begins again whose connections break.
 const TRIES_MOST: u32 = 20;
 /// The pause before it begins for the second time; each further one is twice as long,
-const FIRST_PAUSE: Duration = Duration::from_millis(500);
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// up to this.
-const LONGEST_PAUSE: Duration = Duration::from_secs(8);
+const LONGEST_PAUSE: Duration = Duration::from_secs(32);
 
 /// What is heard of devices while they run.
 #[derive(Debug)]
 pub(super) enum News {
     /// It has its first certificate.
-    Joined { fleet: usize, device: Box<DeviceReport>, phases: Phases, took: Duration, tries: u32 },
+    Joined { fleet: usize, device: Box<DeviceReport>, phases: Phases, took: Duration },
+    /// Its connection broke, and it begins again.
+    BeginsAgain { fleet: usize, error: PledgeError },
     /// It gave up.
-    GaveUp { fleet: usize, serial: String, error: PledgeError, tries: u32 },
+    GaveUp { fleet: usize, serial: String, error: PledgeError },
     /// It told its lie.
     Lied { fleet: usize, finding: Box<Finding>, took: Duration },
     /// It has another certificate.
@@ -64,24 +66,24 @@ pub(super) async fn honest(
     let due = stage.begin + coming.at;
     tokio::time::sleep_until(due).await;
     let label = Label::new(fleet.label.clone());
-    let (joined, tries) = {
+    let joined = {
         let _permit = stage.permits.acquire().await;
         let join = || journey::run(&pledge, stage.registrar, &label);
-        again_and_again(coming, join).await
+        again_and_again(coming, news, join).await
     };
     let place = coming.fleet;
     let device = match joined {
         Ok(device) => device,
         Err(error) => {
             let serial = pledge.serial().to_string();
-            let _ = news.send(News::GaveUp { fleet: place, serial, error, tries });
+            let _ = news.send(News::GaveUp { fleet: place, serial, error });
             return;
         }
     };
     let (report, phases) = (Box::new(DeviceReport::of(&device)), device.phases);
     // What it waited for its turn counts: somebody waits for the device.
     let took = due.elapsed();
-    let _ = news.send(News::Joined { fleet: place, device: report, phases, took, tries });
+    let _ = news.send(News::Joined { fleet: place, device: report, phases, took });
     if let Some(renewal) = fleet.renewal {
         renewals(stage, coming, renewal, (&pledge, device, &label), news).await;
     }
@@ -100,7 +102,7 @@ async fn renewals(
         tokio::time::sleep_until(due).await;
         let _permit = stage.permits.acquire().await;
         let renew = || journey::renew(pledge, &device, stage.registrar, label);
-        match again_and_again(coming, renew).await.0 {
+        match again_and_again(coming, news, renew).await {
             Ok(renewed) => {
                 let _ = news.send(News::Renewed { fleet, took: due.elapsed() });
                 device = renewed;
@@ -114,11 +116,12 @@ async fn renewals(
     }
 }
 
-/// Tries until it succeeds, is refused, or has had enough of broken connections; says how often it tried.
+/// Tries until it succeeds, is refused, or has had enough of broken connections.
 async fn again_and_again<T, F>(
     coming: Coming,
+    news: &UnboundedSender<News>,
     mut once: impl FnMut() -> F,
-) -> (Result<T, PledgeError>, u32)
+) -> Result<T, PledgeError>
 where
     F: Future<Output = Result<T, PledgeError>>,
 {
@@ -126,10 +129,11 @@ where
     loop {
         tries += 1;
         match once().await {
-            Err(PledgeError::Http { .. }) if tries < TRIES_MOST => {
+            Err(error @ PledgeError::Http { .. }) if tries < TRIES_MOST => {
+                let _ = news.send(News::BeginsAgain { fleet: coming.fleet, error });
                 tokio::time::sleep(pause(tries, coming.number)).await;
             }
-            done => return (done, tries),
+            done => return done,
         }
     }
 }
@@ -197,8 +201,8 @@ mod tests {
 
     #[test]
     fn pauses_grow_up_to_the_longest_and_are_spread() {
-        for (tries, most) in [(1, 500), (2, 1000), (3, 2000), (5, 8000), (19, 8000)] {
-            let most = Duration::from_millis(most);
+        for (tries, most) in [(1, 1), (2, 2), (3, 4), (6, 32), (19, 32)] {
+            let most = Duration::from_secs(most);
             let pauses: Vec<Duration> = (1..=100).map(|number| pause(tries, number)).collect();
             assert!(pauses.iter().all(|pause| *pause >= most / 2 && *pause <= most), "{tries}");
             let different: std::collections::BTreeSet<&Duration> = pauses.iter().collect();

@@ -108,6 +108,8 @@ pub struct FleetReport {
     pub renewal_ms: Percentiles,
     /// Why devices did not do what was expected, and how often.
     pub reasons: Vec<Reason>,
+    /// Why devices began again, and how often.
+    pub again_reasons: Vec<Reason>,
 }
 
 /// Latencies: half of all, 90, 99 of a hundred, and all are at most this, in milliseconds.
@@ -172,7 +174,22 @@ struct FleetTally {
     voucher: Histogram<u64>,
     enroll: Histogram<u64>,
     renewal: Histogram<u64>,
-    reasons: BTreeMap<String, (u64, String)>,
+    reasons: Reasons,
+    again_reasons: Reasons,
+}
+
+/// How often something was said, and the words of the first time.
+type Reasons = BTreeMap<String, (u64, String)>;
+
+fn note(reasons: &mut Reasons, reason: String, said: String) {
+    let is_told_apart = reasons.contains_key(&reason) || reasons.len() < REASONS_MOST;
+    let reason = if is_told_apart { reason } else { "other".to_owned() };
+    reasons.entry(reason).or_insert((0, said)).0 += 1;
+}
+
+fn listed(reasons: Reasons) -> Vec<Reason> {
+    let each = |(reason, (times, first))| Reason { reason, times, first };
+    reasons.into_iter().map(each).collect()
 }
 
 impl FleetTally {
@@ -192,14 +209,9 @@ impl FleetTally {
             voucher: histogram(),
             enroll: histogram(),
             renewal: histogram(),
-            reasons: BTreeMap::new(),
+            reasons: Reasons::new(),
+            again_reasons: Reasons::new(),
         }
-    }
-
-    fn reason(&mut self, reason: String, said: String) {
-        let is_told_apart = self.reasons.contains_key(&reason) || self.reasons.len() < REASONS_MOST;
-        let reason = if is_told_apart { reason } else { "other".to_owned() };
-        self.reasons.entry(reason).or_insert((0, said)).0 += 1;
     }
 
     /// Says whether that was expected.
@@ -217,7 +229,7 @@ impl FleetTally {
             _ => self.failed += 1,
         }
         let failed = Failed::from(error);
-        self.reason(failed.kind.to_string(), failed.said);
+        note(&mut self.reasons, failed.kind.to_string(), failed.said);
         false
     }
 
@@ -229,7 +241,7 @@ impl FleetTally {
             Verdict::Failed => self.failed += 1,
         }
         let (name, reason) = (finding.listed.name, finding.reason?);
-        self.reason(name.to_owned(), reason.clone());
+        note(&mut self.reasons, name.to_owned(), reason.clone());
         Some(format!("{name}: {reason}"))
     }
 
@@ -279,11 +291,8 @@ impl FleetTally {
             voucher_ms: percentiles(&self.voucher),
             enroll_ms: percentiles(&self.enroll),
             renewal_ms: percentiles(&self.renewal),
-            reasons: self
-                .reasons
-                .into_iter()
-                .map(|(reason, (times, first))| Reason { reason, times, first })
-                .collect(),
+            reasons: listed(self.reasons),
+            again_reasons: listed(self.again_reasons),
         }
     }
 }
@@ -312,23 +321,29 @@ impl Tally {
             News::Joined { fleet, .. } | News::GaveUp { fleet, .. } | News::Lied { fleet, .. } => {
                 (*fleet, true)
             }
-            News::Renewed { fleet, .. } | News::RenewalFailed { fleet, .. } => (*fleet, false),
+            News::Renewed { fleet, .. }
+            | News::RenewalFailed { fleet, .. }
+            | News::BeginsAgain { fleet, .. } => (*fleet, false),
         };
         let Some(fleet) = self.fleets.get_mut(place) else {
             return is_done;
         };
         let error = match news {
-            News::Joined { device, phases, took, tries, .. } => {
+            News::Joined { device, phases, took, .. } => {
                 fleet.onboarded += 1;
-                fleet.begun_again += u64::from(tries.saturating_sub(1));
                 record(&mut fleet.latency, took);
                 record(&mut fleet.voucher, phases.voucher);
                 record(&mut fleet.enroll, phases.enroll);
                 self.devices.push(*device);
                 None
             }
-            News::GaveUp { serial, error, tries, .. } => {
-                fleet.begun_again += u64::from(tries.saturating_sub(1));
+            News::BeginsAgain { error, .. } => {
+                fleet.begun_again += 1;
+                let failed = Failed::from(&error);
+                note(&mut fleet.again_reasons, failed.kind.to_string(), failed.said);
+                None
+            }
+            News::GaveUp { serial, error, .. } => {
                 let is_expected = fleet.gave_up(&error);
                 (!is_expected).then(|| format!("{serial}: {error}"))
             }
@@ -344,7 +359,7 @@ impl Tally {
             News::RenewalFailed { serial, error, .. } => {
                 fleet.renewals_failed += 1;
                 let failed = Failed::from(&error);
-                fleet.reason(format!("renewal: {}", failed.kind), failed.said);
+                note(&mut fleet.reasons, format!("renewal: {}", failed.kind), failed.said);
                 Some(format!("{serial}: its renewal: {error}"))
             }
         };
@@ -420,6 +435,9 @@ impl Report {
         for fleet in &self.fleets {
             for Reason { reason, times, first } in &fleet.reasons {
                 text.push_str(&format!("\n{}: {times} × {reason}\n  {first}\n", fleet.name));
+            }
+            for Reason { reason, times, .. } in &fleet.again_reasons {
+                text.push_str(&format!("{}: begun again {times} × {reason}\n", fleet.name));
             }
         }
         text.push_str(&format!(

@@ -85,6 +85,7 @@ async fn with(
     tell: impl FnOnce(&Report) -> anyhow::Result<()>,
 ) -> anyhow::Result<Report> {
     if let Some(address) = site.console {
+        eprintln!("brski-lab: registrar: https://{}", site.registrar.address());
         eprintln!("brski-lab: console: https://{address}/console");
         eprintln!("brski-lab: log in, once, within ten minutes: {}", site.link().await?);
     }
