@@ -4,6 +4,7 @@ mod est;
 mod faults;
 mod join;
 mod load;
+mod masa;
 mod net;
 mod up;
 
@@ -17,7 +18,6 @@ use clap::{Args, Parser, Subcommand};
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 
-use crate::masa::{Masa, MasaOptions};
 use crate::pki::{self, Credential, Manufacturer};
 use crate::pledge::Pledge;
 use crate::pledge::journey::{self, Label};
@@ -41,7 +41,7 @@ enum Command {
     /// Make a manufacturer: its CA, its MASA's certificates, IDevIDs
     Pki(PkiArguments),
     /// Run the MASA of a manufacturer made with 'brski-lab pki'
-    Masa(MasaArguments),
+    Masa(Box<masa::MasaArguments>),
     /// Take one pledge made with 'brski-lab pki' through any registrar
     Pledge(PledgeArguments),
     /// Be a join proxy: carry pledges' connections to a registrar, and say so by mDNS
@@ -71,19 +71,6 @@ struct PkiArguments {
     /// The MASA's URL in the IDevIDs
     #[arg(long, default_value = "localhost:9443")]
     masa_url: String,
-}
-
-#[derive(Debug, Args)]
-struct MasaArguments {
-    /// The folder of 'brski-lab pki'
-    #[arg(long)]
-    dir: PathBuf,
-    /// Where to listen
-    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:9443")]
-    listen: SocketAddr,
-    /// Listen on another address than this machine's own: anybody who reaches it gets vouchers
-    #[arg(long)]
-    danger_bind: bool,
 }
 
 #[derive(Debug, Args)]
@@ -129,7 +116,7 @@ pub fn run() -> ExitCode {
             Command::Up(arguments) => up::up(*arguments).await,
             Command::Net(arguments) => net::net(*arguments).await,
             Command::Pki(arguments) => pki(&arguments),
-            Command::Masa(arguments) => masa(&arguments).await,
+            Command::Masa(arguments) => masa::masa(&arguments).await,
             Command::Pledge(arguments) => pledge(&arguments).await,
             Command::Proxy(arguments) => join::proxy(arguments).await,
             Command::Faults(arguments) => faults::faults(&arguments).await,
@@ -180,25 +167,6 @@ fn pki(arguments: &PkiArguments) -> anyhow::Result<ExitCode> {
         arguments.manufacturer,
         folder = folder.display()
     );
-    Ok(ExitCode::SUCCESS)
-}
-
-async fn masa(arguments: &MasaArguments) -> anyhow::Result<ExitCode> {
-    if !arguments.listen.ip().is_loopback() && !arguments.danger_bind {
-        bail!(
-            "{} is reachable from elsewhere; use a loopback address, or --danger-bind",
-            arguments.listen
-        );
-    }
-    let folder = &arguments.dir;
-    let authority = certificate(&folder.join("ca.pem"))?;
-    let signer = credential(folder, "voucher-signer")?;
-    let tls = credential(folder, "masa-tls")?;
-    let options = MasaOptions::default();
-    let masa = Masa::of(arguments.listen, &authority, &signer, &tls, options).await?;
-    eprintln!("brski-lab: MASA listens on https://{}", masa.address());
-    tokio::signal::ctrl_c().await?;
-    eprintln!("brski-lab: {} requests, {} vouchers", masa.requests(), masa.issued());
     Ok(ExitCode::SUCCESS)
 }
 

@@ -81,3 +81,13 @@ fn a_fault_that_nobody_knows_is_refused_by_name() {
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(said.contains("no-such-lie") && said.contains("--list"), "{said}");
 }
+
+#[test]
+fn every_misbehaviour_of_a_masa_is_in_its_help() {
+    let help = help(&["masa"]);
+    let text: Vec<&str> = help.split_whitespace().collect();
+    let text = text.join(" ");
+    for (word, _) in brski_lab::masa::Misbehaviour::WORDS {
+        assert!(text.contains(word), "{word}: {help}");
+    }
+}

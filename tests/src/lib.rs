@@ -17,7 +17,6 @@ pub mod postgres;
 pub mod programs;
 pub mod proxy;
 pub mod scripted;
-pub mod scripted_ca;
 pub mod site;
 pub mod step_ca;
 pub mod valve;

@@ -330,7 +330,12 @@ async fn impatient() -> anyhow::Result<TestSite> {
     let TestSite { mut lab, folder } = site::local().await?;
     let stopped = lab.registrar.stop().await;
     let config = std::fs::read_to_string(stopped.config())?;
-    std::fs::write(stopped.config(), config.replace("hold_secs = 10", "hold_secs = 1"))?;
+    let mut config = config.replace("hold_secs = 10", "hold_secs = 1");
+    for key in ["masa_timeout_secs = 10", "body_timeout_secs = 30"] {
+        let name = key.split(' ').next().unwrap_or_default();
+        config = config.replace(key, &format!("{name} = 3"));
+    }
+    std::fs::write(stopped.config(), config)?;
     lab.registrar = stopped.serve().await?;
     Ok(TestSite { lab, folder })
 }

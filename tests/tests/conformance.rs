@@ -5,6 +5,7 @@
 
 use std::path::Path;
 
+use brski_lab::fault::Fault;
 use brski_tests::programs::workspace;
 
 /// The head of the tables that make claims.
@@ -112,6 +113,50 @@ fn every_file_and_test_that_is_named_is_there() {
                 assert!(is_shared || is_test(&text, &word), "{path} has no test {word}: {row}");
             }
         }
+    }
+}
+
+/// Whether it is a document and a section of it: `RFC 8995 §5.6`, `draft-… §7`.
+fn is_clause(clause: &str) -> bool {
+    let Some((document, section)) = clause.split_once(" §") else { return false };
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|it| it.is_ascii_digit());
+    let is_rfc = document.strip_prefix("RFC ").is_some_and(is_number);
+    let is_part =
+        |part: &str| is_number(part) || part.len() == 1 && part.as_bytes()[0].is_ascii_uppercase();
+    (is_rfc || document.starts_with("draft-")) && section.split('.').all(is_part)
+}
+
+#[test]
+fn the_clause_of_every_lie_is_in_the_table_of_lies() {
+    let document = std::fs::read_to_string(workspace().join("docs/CONFORMANCE.md")).unwrap();
+    let part =
+        document.split("\n## ").find(|part| part.starts_with("Lies")).expect("a part on lies");
+    let rows: Vec<Vec<&str>> = claims(part)
+        .iter()
+        .map(|(row, ..)| row.trim_matches('|').split('|').map(str::trim).collect())
+        .collect();
+    let mut told = 0;
+    for row in &rows {
+        let (names, clause) = (row[0].strip_prefix("Lies told: ").unwrap_or_default(), row[1]);
+        for name in names.split(", ") {
+            let fault = Fault::ALL.iter().find(|fault| fault.card().name == name);
+            let card = fault.unwrap_or_else(|| panic!("nobody tells {name:?}")).card();
+            assert_eq!((card.clause, is_clause(card.clause)), (clause, true), "{name}");
+            told += 1;
+        }
+    }
+    assert_eq!(told, Fault::ALL.len(), "each lie is in one row");
+}
+
+#[test]
+fn a_clause_is_a_document_and_a_section() {
+    for clause in ["RFC 8995 §5.6", "draft-ietf-acme-integrations §7", "RFC 8995 §C.1.4"] {
+        assert!(is_clause(clause), "{clause}");
+    }
+    for other in
+        ["", "RFC 8995", "RFC §5", "RFC 8995 §", "RFC 8995 §5.", "8995 §5", "RFC 8995 §five"]
+    {
+        assert!(!is_clause(other), "{other}");
     }
 }
 

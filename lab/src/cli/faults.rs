@@ -21,7 +21,7 @@ const MANUFACTURER: &str = "lab-liars";
 
 #[derive(Debug, Args)]
 pub(super) struct FaultsArguments {
-    /// Print every fault: its liar, the clause that it breaks, the status and the event that it must meet
+    /// Print every fault: its liar, the clause that it breaks, the status that it must meet (0: closed without an answer) and the event
     #[arg(long, conflicts_with_all = ["target", "dir", "introduce", "ca", "only", "junit"])]
     list: bool,
     /// The registrar, such as https://127.0.0.1:8443

@@ -9,6 +9,7 @@ pub mod run;
 
 mod ca;
 mod enroll;
+mod link;
 mod list;
 mod request;
 mod telemetry;
@@ -73,7 +74,7 @@ pub struct Card {
     pub clause: &'static str,
     /// What it is about: a header, a member, a part of a certificate.
     pub field: &'static str,
-    /// The HTTP status that it must meet.
+    /// The HTTP status that it must meet; 0 where the connection is closed without an answer.
     pub status: u16,
     /// The event that this project's registrar must write; empty where it writes none.
     pub event: &'static str,

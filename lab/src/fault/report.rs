@@ -20,7 +20,7 @@ pub struct Listed {
     pub liar: Liar,
     /// The clause that it breaks.
     pub clause: &'static str,
-    /// The status that it must meet.
+    /// The status that it must meet; 0 where the connection is closed without an answer.
     pub status: u16,
     /// The event that this project's registrar writes; empty where it writes none.
     pub event: &'static str,
@@ -75,7 +75,8 @@ impl Finding {
     ) -> Self {
         let card = fault.card();
         let status = |outcome: &Outcome| outcome.as_ref().ok().map(|(status, _)| *status);
-        let is_no = |status: u16| status >= 400 || card.status == 202 && status == 202;
+        let is_no =
+            |status: u16| status == 0 || status >= 400 || card.status == 202 && status == 202;
         let verdict = match (status(lie), status(twin)) {
             (Some(lie), Some(200)) if lie == card.status => Verdict::Passed,
             (Some(lie), Some(200)) if is_no(lie) => Verdict::Differs,

@@ -4,8 +4,9 @@ use std::time::{Duration, Instant};
 
 use super::report::Finding;
 use super::workshop::{Device, Shot};
-use super::{Fault, Liar, Stage, ca, enroll, request, telemetry};
+use super::{Fault, Liar, Stage, ca, enroll, link, request, telemetry};
 use crate::masa::Misbehaviour;
+use crate::pledge::journey;
 
 pub use super::workshop::{FaultError, Workshop};
 
@@ -34,6 +35,9 @@ async fn lie(workshop: &Workshop<'_>, serial: &str, fault: Fault) -> Outcome {
         let answer = ca::tell(workshop, fault, &shot).await?;
         return Ok((answer.status, answer.text()));
     }
+    if link::is_told_on_the_link(fault) {
+        return link::tell(workshop, fault, &shot).await;
+    }
     distort(workshop, fault, &device, &mut shot).await?;
     let answer = workshop.send(&shot).await?;
     Ok((answer.status, answer.text()))
@@ -46,8 +50,12 @@ async fn distort(
     shot: &mut Shot,
 ) -> Result<(), FaultError> {
     match (fault.card().liar, fault.card().stage) {
-        (Liar::Masa, _) => {
+        (Liar::Masa, stage) => {
             workshop.masa.behave(misbehaviour(fault));
+            if stage == Stage::Enroll {
+                // What its log holds comes to light with the next voucher.
+                journey::bootstrap(&device.pledge, workshop.registrar).await?;
+            }
             Ok(())
         }
         (_, Stage::Voucher) => request::distort(workshop, fault, device, shot).await,
@@ -60,7 +68,9 @@ async fn distort(
     }
 }
 
-fn misbehaviour(fault: Fault) -> Misbehaviour {
+/// What a MASA does to tell a lie; nothing where it is not the liar.
+#[must_use]
+pub fn misbehaviour(fault: Fault) -> Misbehaviour {
     match fault {
         Fault::MasaAway => Misbehaviour::Unavailable,
         Fault::MasaRefuses => Misbehaviour::Refuses,
@@ -68,6 +78,14 @@ fn misbehaviour(fault: Fault) -> Misbehaviour {
         Fault::MasaSerial => Misbehaviour::WrongSerial,
         Fault::MasaPin => Misbehaviour::WrongPin,
         Fault::MasaGarbage => Misbehaviour::Garbage,
+        Fault::MasaUnauthorized => Misbehaviour::Unauthorized,
+        Fault::MasaWaits => Misbehaviour::Waits,
+        Fault::MasaRedirects => Misbehaviour::Redirects,
+        Fault::MasaSlow => Misbehaviour::Slow,
+        Fault::MasaHuge => Misbehaviour::Huge,
+        Fault::MasaType => Misbehaviour::WrongType,
+        Fault::MasaSigner => Misbehaviour::WrongSigner,
+        Fault::MasaForeignLog => Misbehaviour::ForeignLog,
         // The other liars leave the MASA as it is.
         _ => Misbehaviour::None,
     }

@@ -147,3 +147,29 @@ pub enum Misbehaviour {
     /// Says that the audit log is at another host.
     LogElsewhere,
 }
+
+impl Misbehaviour {
+    /// All of them but nothing, each with its word.
+    pub const WORDS: &'static [(&'static str, Self)] = &[
+        ("unavailable", Self::Unavailable),
+        ("refuses", Self::Refuses),
+        ("unauthorized", Self::Unauthorized),
+        ("waits", Self::Waits),
+        ("redirects", Self::Redirects),
+        ("slow", Self::Slow),
+        ("huge", Self::Huge),
+        ("wrong-type", Self::WrongType),
+        ("garbage", Self::Garbage),
+        ("wrong-nonce", Self::WrongNonce),
+        ("no-nonce", Self::NoNonce),
+        ("wrong-serial", Self::WrongSerial),
+        ("wrong-signer", Self::WrongSigner),
+        ("wrong-pin", Self::WrongPin),
+        ("no-log", Self::NoLog),
+        ("log-unavailable", Self::LogUnavailable),
+        ("foreign-log", Self::ForeignLog),
+        ("garbage-log", Self::GarbageLog),
+        ("huge-log", Self::HugeLog),
+        ("log-elsewhere", Self::LogElsewhere),
+    ];
+}

@@ -3,6 +3,7 @@
 //! RFC 8995 §5.1: the server's certificate is not judged, but it must hold its key, and its chain is kept.
 //! RFC 8995 §5.6.2: from then on the pinned certificate judges, whatever the name.
 
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use brski_voucher::certificate::Certificate;
@@ -16,6 +17,9 @@ use rustls::{
     SupportedProtocolVersion,
 };
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
 use super::provider;
 use crate::http::{Connection, HttpError, Route};
@@ -178,6 +182,22 @@ pub async fn provisional(
         Judgement::Pinned(_) => Vec::new(),
     };
     Ok((connection, RetainedChain(chain)))
+}
+
+/// Opens a connection to any server, for what is no HTTP.
+pub(crate) async fn raw(
+    address: SocketAddr,
+    credential: Option<&Credential>,
+) -> Result<TlsStream<TcpStream>, HttpError> {
+    let judgement = Judgement::Provisional(Mutex::default());
+    let verifier = Arc::new(Verifier { provider: provider(), judgement });
+    let failed = |source| HttpError::Tls { address, source };
+    let configuration = configuration(verifier, credential, TlsVersions::Any)
+        .map_err(|error| failed(std::io::Error::other(error)))?;
+    let stream = TcpStream::connect(address).await;
+    let stream = stream.map_err(|source| HttpError::Connect { address, source })?;
+    let name = ServerName::IpAddress(address.ip().into());
+    TlsConnector::from(Arc::new(configuration)).connect(name, stream).await.map_err(failed)
 }
 
 /// Opens a connection to a server whose chain leads to `pinned`.

@@ -9,5 +9,6 @@ mod encodings;
 mod login;
 mod masa;
 mod nonceless;
+mod program;
 mod telemetry;
 mod tls;
