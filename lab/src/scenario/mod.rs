@@ -14,6 +14,7 @@ mod life;
 mod raw;
 mod reader;
 mod site;
+mod tally;
 mod usual;
 
 use std::path::PathBuf;

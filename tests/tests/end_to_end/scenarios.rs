@@ -138,3 +138,20 @@ async fn a_refusal_may_be_what_is_expected() -> anyhow::Result<()> {
     assert_eq!(fleet(&report, "f")["refused_as_expected"], 2);
     Ok(())
 }
+
+#[tokio::test]
+async fn who_finds_no_room_comes_again_and_joins() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let text = "[registrar]\nconnections = 10\n[[manufacturer]]\nname = \"m\"\n\
+                [[fleet]]\nname = \"f\"\ncount = 40\n";
+    let file = written(folder.path(), text)?;
+    let came = up(&["--scenario", &file.to_string_lossy(), "--json"]).await?;
+    let report = came.report()?;
+    assert_eq!(came.code, Some(0), "{report:#}");
+    let crowd = fleet(&report, "f");
+    assert_eq!(crowd["onboarded"], 40);
+    // Ten have a place and five wait; the others are sent away at once.
+    assert!(crowd["begun_again"].as_u64() >= Some(10), "{crowd:#}");
+    assert_eq!(crowd["again_reasons"].as_array().map(Vec::is_empty), Some(false), "{crowd:#}");
+    Ok(())
+}
