@@ -1,5 +1,7 @@
 //! Asks policy about a device that wants to join: brings it the facts, and puts the question to a person where it says so.
 
+use std::ops::ControlFlow;
+
 use tokio::sync::OwnedMutexGuard;
 use tracing::debug;
 
@@ -18,36 +20,51 @@ use crate::policy::waiting::{Room, forget, room};
 use crate::store::model::{KnownDevice, Sha256, Verdict};
 use crate::store::{Change, Conflict, StoreError};
 
-/// How often a request is decided anew that another one of the same device overtook.
-const ATTEMPTS: u32 = 5;
+/// How often a request is decided that others overtake: another one of the same device, or of another node.
+const ATTEMPTS: u32 = 8;
 /// When a device should come back for which there is no room among those that wait, in seconds.
 const FULL_RETRY_SECS: u32 = 60;
 
-/// How often a request was decided anew, since another one of the same device was quicker: the store takes what was
-/// decided only while that still fits.
-#[derive(Debug, Default)]
-pub(super) struct Attempts(u32);
+/// How often a request was decided, since another one was quicker: the store takes what was decided only while that
+/// still fits.
+#[derive(Debug)]
+pub(super) struct Attempts {
+    wish: Wish,
+    done: u32,
+}
 
 impl Attempts {
-    /// Whether to look again at what is known, and to decide anew.
-    pub(super) fn go_on<T>(&mut self, outcome: &Result<T, Refused>) -> bool {
-        let Err(Refused { refusal: Refusal::Store(StoreError::Conflict(conflict)), .. }) = outcome
+    /// None yet for this wish.
+    pub(super) fn new(wish: Wish) -> Self {
+        Self { wish, done: 0 }
+    }
+
+    /// Whether what came of an attempt is the end of it, or to look again at what is known and to decide anew.
+    pub(super) fn judge<T>(
+        &mut self,
+        outcome: Result<T, Refused>,
+    ) -> ControlFlow<Result<T, Refused>> {
+        let Err(Refused { refusal: Refusal::Store(StoreError::Conflict(conflict)), .. }) = &outcome
         else {
-            return false;
+            return ControlFlow::Break(outcome);
         };
-        self.0 += 1;
-        debug!(?conflict, attempt = self.0, "another request was quicker");
-        self.0 < ATTEMPTS
+        self.done += 1;
+        debug!(?conflict, attempt = self.done, "another request was quicker");
+        match conflict {
+            _ if self.done < ATTEMPTS => ControlFlow::Continue(()),
+            Conflict::Quota => ControlFlow::Break(Err(overtaken(self.wish).into())),
+            _ => ControlFlow::Break(outcome),
+        }
     }
 }
 
-/// A name is not free. That is the end of it if the name is the device's own by now.
+/// Looks whether a device is still what a decision stood on that came to nothing.
 ///
-/// `known`: the device as it was when the name was chosen.
+/// `known`: the device as it was when that was decided; a name that is not free, say, may be its own by now.
 ///
 /// # Errors
-/// [`Refusal::Store`] with the conflict, if another request let the device in meanwhile.
-pub(super) async fn try_next_name(
+/// [`Refusal::Store`] with this conflict, if another request let the device in meanwhile.
+pub(super) async fn expect_same(
     app: &App,
     idevid: &Idevid,
     known: Option<&KnownDevice>,
@@ -182,8 +199,8 @@ pub(super) async fn take(
     }
 }
 
-/// The refusal of a wish whose quota another node took from in the same moment.
-pub(super) fn overtaken(wish: Wish) -> Refusal {
+/// The refusal of a wish whose quota other nodes took from at each attempt.
+fn overtaken(wish: Wish) -> Refusal {
     Refusal::QuotaSpent(Spent { holder: Holder::Manufacturer, wish, retry_after_secs: 1 })
 }
 

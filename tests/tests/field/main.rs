@@ -4,6 +4,7 @@
 // A panic is how a test fails.
 #![allow(clippy::indexing_slicing, clippy::expect_used, clippy::unwrap_used, clippy::panic)]
 
+mod at_once;
 mod discovery;
 mod matrix;
 mod net;

@@ -1,5 +1,7 @@
 //! One voucher exchange: policy is asked, the exchange is found or begun, the MASA is asked, the voucher goes out.
 
+use std::ops::ControlFlow;
+
 use brski_voucher::artefact::PledgeRequest;
 use brski_voucher::encoding::Encoding;
 use brski_voucher::idevid::MasaUrl;
@@ -13,7 +15,7 @@ use crate::flow::peer::Idevid;
 use crate::flow::refusal::Refusal;
 use crate::flow::voucher::{self, Standing};
 use crate::flow::{Decision, Visit};
-use crate::http::admit::{Attempts, Entries, entries, overtaken, stored, take, try_next_name};
+use crate::http::admit::{Attempts, Entries, entries, expect_same, stored, take};
 use crate::http::app::{App, Arrival, Refused};
 use crate::masa::client::Operation;
 use crate::policy::admission::{Admitted, Entry};
@@ -45,7 +47,7 @@ pub(super) async fn voucher(
     Ok(issuance::for_pledge(&bytes, &exchange, idevid)?)
 }
 
-/// As [`find`], again where another request of the same device was quicker.
+/// As [`find`], again where another request was quicker.
 async fn find_at_last(
     app: &App,
     arrival: &Arrival,
@@ -53,10 +55,10 @@ async fn find_at_last(
     mut known: Option<KnownDevice>,
     request: &Verified<PledgeRequest>,
 ) -> Result<(Admitted, VoucherExchange), Refused> {
-    let mut attempts = Attempts::default();
+    let mut attempts = Attempts::new(Wish::Voucher);
     loop {
         let outcome = find(app, arrival, idevid, known, request).await;
-        if !attempts.go_on(&outcome) {
+        if let ControlFlow::Break(outcome) = attempts.judge(outcome) {
             return outcome;
         }
         known = stored(app, idevid).await?;
@@ -88,7 +90,12 @@ async fn find(
         // What was taken from a quota is held until it is written, so that nobody else takes it.
         let (exchange, _taken) = match &known_exchange {
             Some(exchange) if exchange.device == admitted.device().id => (exchange.clone(), None),
-            Some(_) => return Err(Refused::of(&admitted.device().id, Refusal::RequestEnded)),
+            Some(_) => {
+                // The same request at another node may have let the device in since it was looked up.
+                let conflict = Conflict::VoucherExchange;
+                expect_same(app, idevid, known.as_ref(), conflict).await?;
+                return Err(Refused::of(&admitted.device().id, Refusal::RequestEnded));
+            }
             None => {
                 let taken = take(app, visit, Wish::Voucher, admitted.known()).await?;
                 decision.changes.extend(taken.changes.iter().cloned());
@@ -102,10 +109,7 @@ async fn find(
         match app.commit(decision).await {
             Ok(()) => return Ok((admitted, exchange)),
             Err(StoreError::Conflict(conflict @ Conflict::DeviceName(_))) => {
-                try_next_name(app, idevid, known.as_ref(), conflict).await?;
-            }
-            Err(StoreError::Conflict(Conflict::Quota)) => {
-                return Err(overtaken(Wish::Voucher).into());
+                expect_same(app, idevid, known.as_ref(), conflict).await?;
             }
             Err(error) => return Err(error.into()),
         }

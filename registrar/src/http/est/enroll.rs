@@ -1,6 +1,7 @@
 //! simpleenroll and simplereenroll (RFC 7030 §4.2): from a CSR to an answer, now or later.
 
 use std::borrow::Cow;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use acme_bridge::{OrderId, OrderRecord, OrderState, Problem};
@@ -18,8 +19,7 @@ use crate::flow::peer::{Idevid, PeerIdentity};
 use crate::flow::refusal::Refusal;
 use crate::flow::voucher::admitted_event;
 use crate::http::admit::{
-    Attempts, Entries, ask_about_renewal, ask_again, entries, overtaken, stored, take,
-    try_next_name,
+    Attempts, Entries, ask_about_renewal, ask_again, entries, expect_same, stored, take,
 };
 use crate::http::app::{App, Arrival, Refused};
 use crate::http::headers;
@@ -57,10 +57,10 @@ pub(super) async fn enroll(
         });
     }
     let mut arrival = Cow::Borrowed(arrival);
-    let mut attempts = Attempts::default();
+    let mut attempts = Attempts::new(quota::Wish::Enrollment);
     loop {
         let outcome = enroll_once(app, &arrival, asked, kind, content).await;
-        if !attempts.go_on(&outcome) {
+        if let ControlFlow::Break(outcome) = attempts.judge(outcome) {
             return outcome;
         }
         arrival = Cow::Owned(looked_at_again(app, &arrival).await?);
@@ -284,7 +284,7 @@ async fn enter_by_idevid(
         match app.commit(decision).await {
             Ok(()) => return Ok(entry.admitted.into()),
             Err(StoreError::Conflict(conflict @ Conflict::DeviceName(_))) => {
-                try_next_name(app, idevid, known.as_ref(), conflict).await?;
+                expect_same(app, idevid, known.as_ref(), conflict).await?;
             }
             Err(error) => return Err(error.into()),
         }
@@ -404,9 +404,6 @@ async fn begin(
         Err(StoreError::Conflict(
             conflict @ (Conflict::Enrollment | Conflict::CredentialSpent),
         )) => return Ok(Begun::Overtaken(conflict)),
-        Err(StoreError::Conflict(Conflict::Quota)) => {
-            return Err(overtaken(quota::Wish::Enrollment).into());
-        }
         Err(StoreError::Conflict(conflict)) => {
             return Err(unwritten(arrival, approved.admitted(), conflict));
         }

@@ -1,6 +1,7 @@
 //! `/serverkeygen` (RFC 7030 §4.4): makes a key for a device, and gets its certificate as for every other CSR.
 
 use std::borrow::Cow;
+use std::ops::ControlFlow;
 
 use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
 use aws_lc_rs::error::Unspecified;
@@ -32,7 +33,7 @@ use crate::flow::{Decision, keygen};
 use crate::http::admit::Attempts;
 use crate::http::app::{App, Arrival, Refused};
 use crate::http::headers;
-use crate::policy::profile;
+use crate::policy::{profile, quota};
 use crate::store::model::{Device, IssuedCertificate, SealedKey, Sha256};
 use crate::store::{Conflict, StoreError};
 use crate::vault::Vault;
@@ -51,10 +52,10 @@ pub(super) async fn generate(
 ) -> Result<KeyAnswerBody, Refused> {
     require_offer(&app.config.load(), asked)?;
     let mut arrival = Cow::Borrowed(arrival);
-    let mut attempts = Attempts::default();
+    let mut attempts = Attempts::new(quota::Wish::Enrollment);
     loop {
         let outcome = generate_once(app, &arrival, asked, content, folding).await;
-        if !attempts.go_on(&outcome) {
+        if let ControlFlow::Break(outcome) = attempts.judge(outcome) {
             return outcome;
         }
         arrival = Cow::Owned(enroll::looked_at_again(app, &arrival).await?);
