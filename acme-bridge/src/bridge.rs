@@ -389,8 +389,8 @@ impl Bridge {
         shutdown: &watch::Receiver<bool>,
     ) -> Backlog {
         let most = self.config.orders_in_flight.max(1);
-        // A few at a time, since a claim is a write, and ahead, so that a place that is free waits for none.
-        let ahead = (most / 4).max(1);
+        // Several at a time, since a claim is a write, and ahead, so that a place that is free waits for none.
+        let ahead = most.div_ceil(2);
         let claimed = u32::try_from(drives.len()).unwrap_or(u32::MAX);
         let free = most.saturating_add(ahead).saturating_sub(claimed);
         if free < ahead {

@@ -190,7 +190,8 @@ impl Bridge {
     }
 
     /// Writes the state that a step reached, with what may go on meanwhile, since it changes nothing at the CA:
-    /// the answers leave when all names are authorized, and a chain is read. Gives what that came to.
+    /// authorizations and a chain are read, and the answers leave when all names are authorized. Gives what that
+    /// came to.
     async fn advance(
         &self,
         order: &mut OrderRecord,
@@ -209,13 +210,14 @@ impl Bridge {
                 tokio::try_join!(written, self.solver.clean_up(&id))?;
                 Ok(None)
             }
-            state @ OrderState::Valid { .. } => {
+            state @ OrderState::Placed { .. } => {
                 self.enter(order, state);
                 let seen = order.clone();
                 let written = self.write(order, 0, Step::new(words));
-                let ((), chain) = tokio::try_join!(written, self.step(&seen, memory))?;
-                Ok(Some(chain))
+                let ((), prepared) = tokio::try_join!(written, self.step(&seen, memory))?;
+                Ok(Some(prepared))
             }
+            state @ OrderState::Valid { .. } => self.fetch(order, state, words, memory).await,
             OrderState::Authorizing { url } => {
                 self.enter(order, OrderState::Authorizing { url });
                 let seen = order.clone();
@@ -235,6 +237,27 @@ impl Bridge {
                 self.enter(order, state);
                 self.write(order, 0, Step::new(words)).await?;
                 Ok(None)
+            }
+        }
+    }
+
+    /// Reads the chain of an order that is valid, and writes both as one where nothing hinders that: who finds
+    /// the order in the state before asks the CA, and comes here again.
+    async fn fetch(
+        &self,
+        order: &mut OrderRecord,
+        valid: OrderState,
+        words: String,
+        memory: &mut Memory,
+    ) -> Result<Option<Outcome>, OrderStoreError> {
+        self.enter(order, valid);
+        match self.step(order, memory).await? {
+            Outcome::Advanced(state, more) => {
+                Ok(Some(Outcome::Advanced(state, format!("{words}; {more}"))))
+            }
+            other => {
+                self.write(order, 0, Step::new(words)).await?;
+                Ok(Some(other))
             }
         }
     }

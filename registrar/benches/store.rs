@@ -15,8 +15,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use brski_registrar::store::model::{
-    Device, DeviceFilter, DevicePlace, DeviceState, Entry, Event, Id, Identity, KnownDevice,
-    Manufacturer, MasaOptions, Millis, Verdict,
+    Device, DeviceFilter, DevicePlace, DeviceState, Entry, Event, Id, Identity, IdevidOptions,
+    KnownDevice, Manufacturer, MasaOptions, Millis, Verdict,
 };
 use brski_registrar::store::sqlite::SqliteStore;
 use brski_registrar::store::{Change, Store};
@@ -63,6 +63,7 @@ fn manufacturer() -> Manufacturer {
         masa_hosts: vec![],
         voucher_anchors: vec![],
         masa: MasaOptions::default(),
+        idevid: IdevidOptions::default(),
         entry: Entry::Voucher,
         created_at: Millis(0),
     }

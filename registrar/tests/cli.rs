@@ -15,12 +15,13 @@ use arc_swap::ArcSwap;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use brski_registrar::clock::SystemClock;
-use brski_registrar::config::Config;
+use brski_registrar::config::{Config, agreement};
 use brski_registrar::identity::live::LiveIdentity;
 use brski_registrar::identity::read_certificates;
+use brski_registrar::keys::{Key, KeyType};
 use brski_registrar::store::model::{
-    Device, DeviceState, Entry, Id, Identity, KnownDevice, Manufacturer, MasaOptions, Millis,
-    SeenIdevid, Sha256,
+    Device, DeviceState, Entry, Id, Identity, IdevidOptions, KnownDevice, Manufacturer,
+    MasaOptions, Millis, NodeSettings, SeenIdevid, Sha256,
 };
 use brski_registrar::store::sqlite::SqliteStore;
 use brski_registrar::store::{Change, Store as _};
@@ -429,6 +430,103 @@ fn manufacturers_are_added_and_listed_without_a_daemon() {
 }
 
 #[test]
+fn settings_of_a_manufacturer_are_changed_one_by_one() {
+    let made = Made::new(&[]);
+    let ca = made.file("device-ca.pem").to_string_lossy().into_owned();
+    let added = made.run(&[
+        "manufacturer",
+        "add",
+        "--name",
+        "pumps",
+        "--ca",
+        &ca,
+        "--masa-url",
+        "masa.example.com",
+        "--serial-from",
+        "common-name=^SN (.+)$",
+        "--accept-ended",
+    ]);
+    assert!(added.status.success(), "{}", stderr(&added));
+    let set = |rest: &[&str]| made.run(&[&["manufacturer", "set"], rest].concat());
+    let json = |output: &std::process::Output| -> serde_json::Value {
+        assert!(output.status.success(), "{}", stderr(output));
+        serde_json::from_str(&stdout(output)).unwrap()
+    };
+    let changed = json(&set(&["pumps", "--accept-ended", "no", "--json"]));
+    assert_eq!(changed["idevid"]["accept_ended"], false);
+    assert_eq!(changed["idevid"]["serial"][0]["pattern"], "^SN (.+)$", "it stays");
+    assert_eq!(changed["masa_url"], "masa.example.com");
+    let changed = json(&set(&[
+        "pumps",
+        "--serial-from",
+        "hardware-module-name",
+        "--serial-from",
+        "subject-serial-number",
+        "--masa-url",
+        "idevid",
+        "--masa-host",
+        "a.example",
+        "--masa-host",
+        "b.example",
+        "--audit-log",
+        "off",
+        "--est-without-brski",
+        "yes",
+        "--voucher-ca",
+        &ca,
+        "--masa-ca",
+        &ca,
+        "--json",
+    ]));
+    assert_eq!(changed["idevid"]["serial"].as_array().unwrap().len(), 2);
+    assert_eq!((&changed["masa_url"], &changed["masa"]["audit_log"]), (&().into(), &"off".into()));
+    assert_eq!(
+        (&changed["masa_hosts"][1], &changed["est_without_brski"]),
+        (&"b.example".into(), &true.into())
+    );
+    let told = set(&["pumps", "--masa-host", "any", "--audit-log", "configured", "--ca", &ca]);
+    assert!(stdout(&told).starts_with("changed manufacturer pumps ("), "{}", stderr(&told));
+    let list = json(&made.run(&["manufacturer", "list", "--json"]));
+    assert_eq!(list[0]["masa_hosts"], serde_json::json!([]));
+    assert_eq!(list[0]["masa"]["audit_log"], serde_json::Value::Null);
+    let events = stdout(&made.run(&["event", "list", "--json"]));
+    assert_eq!(events.matches("manufacturer-changed").count(), 3);
+    assert!(events.contains("serial numbers from hardware-module-name, subject-serial-number"));
+}
+
+#[test]
+fn settings_that_are_none_change_nothing_of_a_manufacturer() {
+    let made = Made::new(&[]);
+    let ca = made.file("device-ca.pem").to_string_lossy().into_owned();
+    let added = made.run(&["manufacturer", "add", "--name", "pumps", "--ca", &ca]);
+    assert!(added.status.success(), "{}", stderr(&added));
+    let before = stdout(&made.run(&["manufacturer", "list", "--json"]));
+    let list = made.file("list.csv").to_string_lossy().into_owned();
+    let listed = format!("list={list}");
+    for (content, rest, code, words) in [
+        ("", vec!["valves", "--accept-ended", "yes"], 1, "no manufacturer \"valves\""),
+        ("", vec!["pumps"], 2, "nothing is to be changed"),
+        ("", vec!["pumps", "--accept-ended", "perhaps"], 2, "perhaps"),
+        ("", vec!["pumps", "--serial-from", "somewhere"], 1, "none of subject-serial-number"),
+        ("", vec!["pumps", "--serial-from", "subject=("], 2, "cannot be used"),
+        ("", vec!["pumps", "--serial-from", "common-name"], 1, "none of"),
+        ("", vec!["pumps", "--masa-host", "a/b"], 2, "neither HOST"),
+        ("", vec!["pumps", "--masa-url", "https://a@b"], 2, "does not belong"),
+        ("", vec!["pumps", "--serial-from", &listed], 2, "0 devices"),
+        ("P-1\n", vec!["pumps", "--serial-from", &listed], 1, "line 1: there is no comma"),
+        ("0a,P-1\n", vec!["pumps", "--serial-from", &listed], 1, "line 1: it does not begin"),
+    ] {
+        fs::write(&list, content).unwrap();
+        let refused = made.run(&[&["manufacturer", "set"], rest.as_slice()].concat());
+        assert_eq!(refused.status.code(), Some(code), "{rest:?}: {}", stderr(&refused));
+        assert!(stderr(&refused).contains(words), "{rest:?}: {}", stderr(&refused));
+    }
+    assert_eq!(stdout(&made.run(&["manufacturer", "list", "--json"])), before);
+    let events = stdout(&made.run(&["event", "list", "--json"]));
+    assert!(!events.contains("manufacturer-changed"), "{events}");
+}
+
+#[test]
 fn an_unknown_device_is_a_failure_that_says_where_to_look() {
     let made = Made::new(&[]);
     let output = made.run(&["device", "show", "nobody"]);
@@ -476,6 +574,7 @@ fn twin(number: u8, name: &str) -> (Manufacturer, KnownDevice) {
         masa_hosts: Vec::new(),
         voucher_anchors: Vec::new(),
         masa: MasaOptions::default(),
+        idevid: IdevidOptions::default(),
         entry: Entry::Voucher,
         created_at: at,
     };
@@ -768,6 +867,89 @@ fn a_database_that_is_missing_or_another_thing_is_told_and_not_made() {
     assert_eq!(stdout(&made.run(&["check"])), "ok\n");
 }
 
+#[tokio::test]
+async fn check_asks_the_store_for_the_settings_of_other_nodes() {
+    let made = Made::new(&[]);
+    let said = stderr(&made.run(&["check"]));
+    assert!(!said.contains("devices may meet any node"), "nobody else is there: {said}");
+    let config = Config::load(&made.file("registrar.toml")).unwrap();
+    let identity = LiveIdentity::of_files(&config.identity, Millis(SystemClock.now())).unwrap();
+    let own = agreement::statement(&config, identity.key().spki_der());
+    let told = |node: &str, minutes_ago: i64, changed: &[(&str, Option<&str>)]| {
+        let mut settings = own.clone();
+        for (key, value) in changed {
+            match value {
+                Some(value) => settings.insert((*key).to_owned(), (*value).to_owned()),
+                None => settings.remove(*key),
+            };
+        }
+        let at = Millis(SystemClock.now() - minutes_ago * 60_000);
+        Change::TellSettings(NodeSettings { node: node.to_owned(), at, settings })
+    };
+    let pin = ("identity.pin", Some("\"ee\""));
+    let another = [
+        pin,
+        ("policy.unexpected", None),
+        ("danger.accept_any_device_as", Some("\"\u{1b}[2Jany\"")),
+    ];
+    let rows = vec![
+        told("another", 1, &another),
+        told("alike", 1, &[]),
+        told("gone", 10, &[pin]),
+        told("registrar", 0, &[pin]),
+    ];
+    let store = SqliteStore::open(&made.file("registrar.db"), "registrar").unwrap();
+    store.commit(rows, Vec::new()).await.unwrap();
+    // Also beside a process that has the store open.
+    for store in [Some(store), None] {
+        let output = made.run(&["check"]);
+        assert_eq!(stdout(&output), "ok\n", "{}", stderr(&output));
+        let said = stderr(&output);
+        let found: Vec<&str> = said.lines().filter(|line| line.contains("any node")).collect();
+        let file = made.config();
+        let line = |text: &str| format!("warning: {file}: {text}: devices may meet any node");
+        let expected = [
+            line(
+                "danger.accept_any_device_as is left out, and \"\\u{1b}[2Jany\" at the node another",
+            ),
+            line("identity.pin is \"root\", and \"ee\" at the node another"),
+            line("policy.unexpected is \"admit\", and left out at the node another"),
+        ];
+        assert_eq!(found, expected);
+        drop(store);
+    }
+}
+
+#[test]
+fn init_makes_keys_of_the_kind_that_is_asked_for() {
+    for (word, kind) in
+        [("ec-p256", KeyType::EcP256), ("ec-p384", KeyType::EcP384), ("rsa-2048", KeyType::Rsa2048)]
+    {
+        let made = Made::new(&["--key-type", word]);
+        for name in ["registrar.key", "domain-ca.key", "device-ca.key"] {
+            assert_eq!(Key::read(&made.file(name)).unwrap().kind(), kind, "{name}");
+        }
+        assert_eq!(stdout(&made.run(&["check"])), "ok\n");
+    }
+    let output =
+        registrar(&["init", "--key-type", "ec-p521", "--dir", "x", "--domain", "x.example"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("ec-p256, ec-p384, rsa-2048"), "{}", stderr(&output));
+}
+
+#[test]
+fn check_says_when_the_other_nodes_cannot_be_asked() {
+    let made = Made::new(&[]);
+    let url = made.file("postgres.url");
+    // Nobody listens on the discard port of this machine, or speaks PostgreSQL there.
+    fs::write(&url, "postgres://somebody:pass-4711@127.0.0.1:9/registrar\n").unwrap();
+    fs::set_permissions(&url, fs::Permissions::from_mode(0o600)).unwrap();
+    made.edit("path = \"registrar.db\"", "url_file = \"postgres.url\"\nnode = \"one\"");
+    let said = stderr(&made.run(&["check"]));
+    assert!(said.contains("the other nodes' settings are not known: cannot open"), "{said}");
+    assert!(said.contains("registrar at 127.0.0.1") && !said.contains("4711"), "{said}");
+}
+
 #[test]
 fn every_command_has_help() {
     for command in [
@@ -775,6 +957,7 @@ fn every_command_has_help() {
         vec!["serve"],
         vec!["check"],
         vec!["manufacturer", "add"],
+        vec!["manufacturer", "set"],
         vec!["manufacturer", "list"],
         vec!["device", "list"],
         vec!["device", "show"],

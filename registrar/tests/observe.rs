@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use acme_bridge::quota::LimitLeft;
 use axum::Router;
+use brski_registrar::clock::SystemClock;
 use brski_registrar::flow::fault::Fault;
 use brski_registrar::observe::health::Health;
 use brski_registrar::observe::metrics::labels::{Endpoint, Outcome, Phase, Target};
@@ -406,7 +407,13 @@ impl Watched {
         let store = SqliteStore::open_watched(&file, "node", watcher).unwrap();
         let store: Arc<dyn Store> = Arc::new(store);
         let (stop, shutdown) = watch::channel(false);
-        let health = Health::new(Arc::clone(&store), Arc::clone(&reporter), "node", shutdown);
+        let health = Health::new(
+            Arc::clone(&store),
+            Arc::new(SystemClock),
+            Arc::clone(&reporter),
+            "node",
+            shutdown,
+        );
         let health = Arc::new(health);
         let router = routes(Arc::clone(&health), metrics);
         Self { folder, store, reporter, health, router, stop }
@@ -446,6 +453,23 @@ async fn ready_is_who_listens_and_is_not_ending() {
     watched.stop.send_replace(true);
     watched.assert_not_ready("shutting down").await;
     assert_eq!(watched.get("/metrics").await.0, 200);
+}
+
+#[tokio::test]
+async fn health_and_metrics_can_be_asked_for_without_their_bodies() {
+    let watched = Watched::new();
+    let _listening = watched.health.listening();
+    for path in ["/healthz", "/readyz", "/metrics"] {
+        let request = http::Request::head(path).body(axum::body::Body::empty()).unwrap();
+        let answer = watched.router.clone().oneshot(request).await.unwrap();
+        assert_eq!(answer.status(), StatusCode::OK, "{path}");
+        let length = answer.headers().get("content-length").unwrap().to_str().unwrap().to_owned();
+        assert!(answer.into_body().collect().await.unwrap().to_bytes().is_empty(), "{path}");
+        assert_eq!(length, watched.get(path).await.1.len().to_string(), "{path}");
+    }
+    let request = http::Request::post("/healthz").body(axum::body::Body::empty()).unwrap();
+    let answer = watched.router.clone().oneshot(request).await.unwrap();
+    assert_eq!(answer.status(), StatusCode::METHOD_NOT_ALLOWED);
 }
 
 #[tokio::test]

@@ -22,8 +22,8 @@ use brski_registrar::issue::answers::Answers;
 use brski_registrar::issue::orders::Orders;
 use brski_registrar::observe::metrics::Metrics;
 use brski_registrar::store::model::{
-    Device, DeviceState, Enrollment, EnrollmentState, Entry, Event, Id, Identity, KnownDevice,
-    Manufacturer, MasaOptions, Millis, Sha256,
+    Device, DeviceState, Enrollment, EnrollmentState, Entry, Event, Id, Identity, IdevidOptions,
+    KnownDevice, Manufacturer, MasaOptions, Millis, Sha256,
 };
 use brski_registrar::store::sqlite::SqliteStore;
 use brski_registrar::store::watch::{Access, Watcher};
@@ -166,6 +166,7 @@ impl Dns {
             masa_hosts: Vec::new(),
             voucher_anchors: Vec::new(),
             masa: MasaOptions::default(),
+            idevid: IdevidOptions::default(),
             entry: Entry::Voucher,
             created_at: Millis(1),
         };

@@ -41,6 +41,12 @@ impl Key {
         Ok(Self { pkcs8: KeyPair::from_pem(pem)?.serialize_der() })
     }
 
+    /// A key that is there already, PKCS#8.
+    #[must_use]
+    pub fn from_pkcs8(pkcs8: &[u8]) -> Self {
+        Self { pkcs8: pkcs8.to_vec() }
+    }
+
     /// Signs a CSR for the device that is called `label`.
     ///
     /// # Errors

@@ -139,6 +139,21 @@ pub fn node(name: &str) -> Option<PathBuf> {
     None
 }
 
+/// The library of Debian's `faketime`, which sets a program's clock; where it is missing, says so and gives nothing.
+///
+/// # Panics
+/// With `CI=true`, where nothing may be missing.
+#[must_use]
+pub fn faketime() -> Option<PathBuf> {
+    let library = format!("{}-linux-gnu/faketime/libfaketime.so.1", std::env::consts::ARCH);
+    let library = Path::new("/usr/lib").join(library);
+    if library.is_file() {
+        return Some(library);
+    }
+    skipped("libfaketime is not installed (Debian package faketime)");
+    None
+}
+
 /// The Node.js that runs what `scripts/node-libraries` fetched, and the folder of it; where either is missing, says so
 /// and gives nothing.
 ///

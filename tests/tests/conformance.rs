@@ -54,6 +54,17 @@ fn claims(text: &str) -> Vec<(&str, &str, &str)> {
     claims
 }
 
+/// The rows that belong to no table, since no head stands above them: nobody would look at what they claim.
+fn strays(text: &str) -> Vec<&str> {
+    let lines: Vec<&str> = text.lines().collect();
+    let is_row = |number: usize| lines.get(number).is_some_and(|line| line.starts_with('|'));
+    let begins = |number: &usize| is_row(*number) && (*number == 0 || !is_row(*number - 1));
+    let is_head =
+        |number: usize| lines.get(number + 1).is_some_and(|line| line.starts_with("|---"));
+    let beginnings = (0..lines.len()).filter(begins);
+    beginnings.filter(|number| !is_head(*number)).map(|number| lines[number]).collect()
+}
+
 fn text(root: &Path, path: &str, row: &str) -> String {
     let path = root.join(path);
     assert!(path.exists(), "{} is not there: {row}", path.display());
@@ -82,6 +93,7 @@ fn is_test(text: &str, name: &str) -> bool {
 fn every_file_and_test_that_is_named_is_there() {
     let root = workspace();
     let document = std::fs::read_to_string(root.join("docs/CONFORMANCE.md")).unwrap();
+    assert_eq!(strays(&document), Vec::<&str>::new(), "rows without a head");
     let claims = claims(&document);
     assert!(claims.len() > 100, "{} rows are read", claims.len());
     for (row, files, tests) in claims {
@@ -112,6 +124,13 @@ fn a_test_is_a_function_with_the_attribute_of_one() {
     {
         assert_eq!(is_test(source, name), expected, "{name}");
     }
+}
+
+#[test]
+fn a_row_without_a_head_is_found() {
+    assert!(strays("text\n| a |\n|---|\n| b |\n\n| c |\n|---|\n").is_empty());
+    assert_eq!(strays("| a |\n|---|\n| b |\n\n| c |\n| d |\n"), ["| c |"]);
+    assert_eq!(strays("| c |"), ["| c |"]);
 }
 
 #[test]

@@ -111,6 +111,8 @@ pub enum Misbehaviour {
     WrongSigner,
     /// Pins its own CA instead of the domain's.
     WrongPin,
+    /// Refuses a request without a nonce that carries an earlier voucher.
+    NoRenewal,
     /// Has no audit log: 404.
     NoLog,
     /// Fails to give the audit log: 503.

@@ -43,6 +43,11 @@ pub(super) fn issue(
             Assertion::Proximity
         }
         None => {
+            if misbehaviour == Misbehaviour::NoRenewal
+                && request.prior_signed_voucher_request().is_some()
+            {
+                return Err("a request without a nonce carries nothing of a pledge".to_owned());
+            }
             masa::check_nonceless_request(&request, &shared.owners(), time)
                 .map_err(|error| error.to_string())?;
             Assertion::Verified

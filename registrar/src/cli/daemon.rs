@@ -7,14 +7,16 @@ use clap::{Args, Subcommand};
 
 use super::Failed;
 use super::options::{ConfigOption, ReadOptions, print_json};
+use super::table::clean;
 use crate::admin::api::own::IdentityView;
 use crate::admin::api::status::{ConsoleLink, Counters, Reloaded};
 use crate::admin::client::Client;
 use crate::clock::SystemClock;
 use crate::config::check::Daemon;
-use crate::config::{Config, Database};
+use crate::config::{Config, Database, agreement};
+use crate::identity::RegistrarIdentity;
 use crate::store::model::Millis;
-use crate::store::sqlite;
+use crate::store::{self, sqlite};
 
 #[derive(Debug, Args)]
 pub(super) struct BackupOptions {
@@ -57,6 +59,9 @@ pub(super) async fn check(file: &Path) -> Result<(), Failed> {
     if !problems.is_empty() {
         return Err(problems.into());
     }
+    for warning in other_nodes(&config).await {
+        eprintln!("warning: {warning}");
+    }
     if daemon == Daemon::Running {
         let client = Client::open(config).await?;
         let IdentityView { certificate, origin, .. } = client.get("/v1/identity", &()).await?;
@@ -64,6 +69,37 @@ pub(super) async fn check(file: &Path) -> Result<(), Failed> {
     }
     println!("ok");
     Ok(())
+}
+
+/// What the other nodes on the database run with and this file does not, though devices may meet any node.
+async fn other_nodes(config: &Config) -> Vec<String> {
+    let file = config.file.display();
+    // A key that cannot be read was told of already.
+    let Ok(identity) = RegistrarIdentity::load(&config.identity) else {
+        return Vec::new();
+    };
+    let rows = match store::node_settings(&config.store).await {
+        Ok(rows) => rows,
+        Err(error) => {
+            return vec![format!(
+                "{file}: store: the other nodes' settings are not known: {error}"
+            )];
+        }
+    };
+    let own = agreement::statement(config, identity.key().spki_der());
+    let shown =
+        |value: Option<String>| value.map_or_else(|| "left out".to_owned(), |it| clean(&it));
+    let mut warnings = Vec::new();
+    for row in agreement::running(&rows, &config.store.node, Millis(SystemClock.now())) {
+        for (key, (here, there)) in agreement::differences(&own, &row.settings) {
+            let (key, node) = (clean(&key), clean(&row.node));
+            let (here, there) = (shown(here), shown(there));
+            warnings.push(format!(
+                "{file}: {key} is {here}, and {there} at the node {node}: devices may meet any node"
+            ));
+        }
+    }
+    warnings
 }
 
 pub(super) async fn status(read: &ReadOptions) -> Result<(), Failed> {
@@ -78,6 +114,12 @@ pub(super) async fn status(read: &ReadOptions) -> Result<(), Failed> {
     let identity: IdentityView = client.get("/v1/identity", &()).await?;
     let (origin, end) = (&identity.origin, &identity.certificate.not_after);
     println!("certificate  from the {origin}, until {end}");
+    if counters.clock_behind_secs > 0 {
+        println!(
+            "the clock is {} s behind the newest event: nothing is issued",
+            counters.clock_behind_secs
+        );
+    }
     for line in &counters.settings_differing {
         println!("settings differ from those of {line}");
     }

@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use acme_bridge::Clock as _;
 use clap::{Args, ValueEnum};
 use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose, SanType,
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, Issuer, KeyUsagePurpose,
+    SanType,
 };
 use rustls_pki_types::PrivatePkcs8KeyDer;
 use time::OffsetDateTime;
@@ -21,7 +21,7 @@ use crate::config::dns_name;
 use crate::config::sample::{self, AcmeChoices, Choices, Keys};
 use crate::identity::{issue, read_certificates};
 use crate::keys::place::TokenUri;
-use crate::keys::{Key, KeyPlace};
+use crate::keys::{Key, KeyPlace, KeyType};
 use crate::store::sqlite::SqliteStore;
 
 const HOUR_SECS: i64 = 3600;
@@ -72,6 +72,9 @@ pub(super) struct InitOptions {
     /// A PKCS#11 token to make the keys in, as 'pkcs11:token=NAME?module-path=FILE&pin-source=file:FILE'; files if left out
     #[arg(long, value_name = "URI")]
     token: Option<String>,
+    /// What kind of keys are made: the registrar's, the domain CA's and the device CA's
+    #[arg(long, value_enum, default_value_t)]
+    key_type: KeyType,
 }
 
 /// A key that was made, and the file that holds it, if one does.
@@ -200,11 +203,12 @@ fn written(made: &MadeKey) -> String {
 fn make_key(options: &InitOptions, label: &str, name: &'static str) -> Result<MadeKey, Failed> {
     if let Some(uri) = token(options)? {
         let uri = uri.with_object(label);
-        let key = Key::make_in_token(&uri).map_err(|error| Failed::new(error.to_string()))?;
+        let key = Key::make_in_token(&uri, options.key_type)
+            .map_err(|error| Failed::new(error.to_string()))?;
         return Ok(MadeKey { key, place: KeyPlace::Token(uri), file: None });
     }
-    let pair =
-        KeyPair::generate().map_err(|error| Failed::new(format!("cannot make a key: {error}")))?;
+    let made = options.key_type.generate();
+    let pair = made.map_err(|error| Failed::new(format!("cannot make a key: {error}")))?;
     let octets = PrivatePkcs8KeyDer::from(pair.serialize_der());
     let key = Key::from_pkcs8(octets).map_err(Failed::new)?;
     let file = NewFile { name, content: pair.serialize_pem(), mode: 0o600 };

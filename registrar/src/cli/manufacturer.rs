@@ -1,13 +1,18 @@
 //! `registrar manufacturer`: whose devices may join.
 
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 
-use super::options::{ConfigOption, ReadOptions, print_json, read};
+use super::options::{ConfigOption, ReadOptions, named, print_json, read};
 use super::table::render;
 use super::{Failed, masa};
-use crate::admin::api::manufacturer::{ManufacturerView, NewManufacturer, NewMasaOptions};
+use crate::admin::api::manufacturer::{
+    IdevidView, ManufacturerChanges, ManufacturerView, NewManufacturer, NewMasaOptions,
+};
+use crate::admin::client::segment;
+use crate::store::model::{SerialPlace, Sha256};
 
 const PATH: &str = "/v1/manufacturers";
 
@@ -15,6 +20,8 @@ const PATH: &str = "/v1/manufacturers";
 pub(super) enum ManufacturerCommand {
     /// Let the devices of a manufacturer join; effective at once in a running registrar
     Add(Box<AddOptions>),
+    /// Change settings of a manufacturer; what is not named stays as it is, and a running registrar goes by it at once
+    Set(Box<SetOptions>),
     /// List the manufacturers
     List(ReadOptions),
     /// Look where its MASA should be, and say what is there; no voucher is asked for
@@ -46,8 +53,124 @@ pub(super) struct AddOptions {
     /// Let its devices enroll with their IDevID alone, without a voucher, if an operator expects or approves them
     #[arg(long)]
     est_without_brski: bool,
+    /// Where its IDevIDs have their serial number; may be given again, for what is looked for next:
+    /// subject-serial-number (if left out), hardware-module-name, common-name=PATTERN, subject=PATTERN, or list=FILE with
+    /// lines 'SHA-256 of the IDevID,serial number'
+    #[arg(long = "serial-from", value_name = "PLACE")]
+    serial: Vec<String>,
+    /// Let its devices join although their IDevID has ended
+    #[arg(long)]
+    accept_ended: bool,
     #[command(flatten)]
     masa: MasaArguments,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct SetOptions {
+    /// Its name
+    #[arg(value_parser = named)]
+    name: String,
+    #[command(flatten)]
+    config: ConfigOption,
+    /// Where its IDevIDs have their serial number; may be given again, for what is looked for next; as for 'add'
+    #[arg(long = "serial-from", value_name = "PLACE")]
+    serial: Vec<String>,
+    /// Whether its devices may join although their IDevID has ended
+    #[arg(long, value_name = "WHETHER")]
+    accept_ended: Option<YesOrNo>,
+    /// Whether its devices may enroll with their IDevID alone, if an operator expects or approves them
+    #[arg(long, value_name = "WHETHER")]
+    est_without_brski: Option<YesOrNo>,
+    /// When to ask its MASA for audit logs; 'configured' for when policy.audit_log.when says
+    #[arg(long, value_name = "WHEN",
+        value_parser = ["before-voucher", "after-status", "off", "configured"])]
+    audit_log: Option<String>,
+    /// Where its MASA lives; 'idevid' for where the IDevIDs say
+    #[arg(long, value_name = "URL")]
+    masa_url: Option<String>,
+    /// A host at which its MASA may be called, in the place of all before; may be given again; 'any' for any public one
+    #[arg(long = "masa-host", value_name = "HOST")]
+    masa_hosts: Vec<String>,
+    /// The CA of its IDevIDs, PEM, in the place of all before; a file may hold several
+    #[arg(long, value_name = "FILE")]
+    ca: Option<PathBuf>,
+    /// The CA of its MASA's TLS certificate, PEM, in the place of all before
+    #[arg(long, value_name = "FILE")]
+    masa_ca: Option<PathBuf>,
+    /// The CA of its voucher signers, PEM, in the place of all before
+    #[arg(long, value_name = "FILE")]
+    voucher_ca: Option<PathBuf>,
+    /// Print the manufacturer as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum YesOrNo {
+    Yes,
+    No,
+}
+
+impl SetOptions {
+    fn changes(&self) -> Result<ManufacturerChanges, Failed> {
+        let serial = serial_places(&self.serial)?;
+        let is_yes = |each: YesOrNo| each == YesOrNo::Yes;
+        let pem = |file: &Option<PathBuf>| file.as_deref().map(read).transpose();
+        let hosts = match self.masa_hosts.as_slice() {
+            [] => None,
+            [any] if any == "any" => Some(Vec::new()),
+            hosts => Some(hosts.to_vec()),
+        };
+        Ok(ManufacturerChanges {
+            serial: Some(serial).filter(|places| !places.is_empty()),
+            accept_ended: self.accept_ended.map(is_yes),
+            est_without_brski: self.est_without_brski.map(is_yes),
+            audit_log: self.audit_log.clone(),
+            masa_url: self.masa_url.clone(),
+            masa_hosts: hosts,
+            ca: pem(&self.ca)?,
+            masa_ca: pem(&self.masa_ca)?,
+            voucher_ca: pem(&self.voucher_ca)?,
+        })
+    }
+}
+
+fn serial_places(words: &[String]) -> Result<Vec<SerialPlace>, Failed> {
+    words.iter().map(|word| serial_place(word)).collect()
+}
+
+/// A place for the serial number as `--serial-from` names it.
+fn serial_place(word: &str) -> Result<SerialPlace, Failed> {
+    let (kind, value) = word.split_once('=').unwrap_or((word, ""));
+    match (kind, value.is_empty()) {
+        ("subject-serial-number", true) => Ok(SerialPlace::SubjectSerialNumber),
+        ("hardware-module-name", true) => Ok(SerialPlace::HardwareModuleName),
+        ("common-name", false) => Ok(SerialPlace::CommonName { pattern: value.to_owned() }),
+        ("subject", false) => Ok(SerialPlace::Subject { pattern: value.to_owned() }),
+        ("list", false) => Ok(SerialPlace::List { devices: list(Path::new(value))? }),
+        _ => Err(Failed::new(format!(
+            "--serial-from {word:?} is none of subject-serial-number, hardware-module-name, \
+             common-name=PATTERN, subject=PATTERN, list=FILE"
+        ))),
+    }
+}
+
+/// A file with a line for each device: SHA-256 of its IDevID, a comma, its serial number.
+fn list(file: &Path) -> Result<BTreeMap<String, String>, Failed> {
+    let text = read(file)?;
+    let mut devices = BTreeMap::new();
+    for (number, line) in (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty()) {
+        let wrong =
+            |reason: &str| Failed::new(format!("{} line {number}: {reason}", file.display()));
+        let (digest, serial) =
+            line.split_once(',').ok_or_else(|| wrong("there is no comma after the SHA-256"))?;
+        let digest = Sha256::parse(digest.trim())
+            .ok_or_else(|| wrong("it does not begin with a SHA-256: 64 hexadecimal digits"))?;
+        if devices.insert(digest.to_string(), serial.trim().to_owned()).is_some() {
+            return Err(wrong("this IDevID stands there twice"));
+        }
+    }
+    Ok(devices)
 }
 
 #[derive(Debug, Args)]
@@ -114,6 +237,10 @@ pub(super) async fn manufacturer(command: ManufacturerCommand) -> Result<(), Fai
                 masa_hosts: options.masa_hosts,
                 voucher_ca: options.voucher_ca.as_deref().map(read).transpose()?,
                 est_without_brski: options.est_without_brski,
+                idevid: IdevidView {
+                    serial: serial_places(&options.serial)?,
+                    accept_ended: options.accept_ended,
+                },
                 masa: options.masa.options()?,
             };
             let client = options.config.open().await?;
@@ -122,6 +249,17 @@ pub(super) async fn manufacturer(command: ManufacturerCommand) -> Result<(), Fai
             Ok(())
         }
         ManufacturerCommand::Test(options) => masa::test(options).await,
+        ManufacturerCommand::Set(options) => {
+            let changes = options.changes()?;
+            let path = format!("{PATH}/{}/set", segment(&options.name));
+            let client = options.config.open().await?;
+            let changed: ManufacturerView = client.post(&path, &changes).await?;
+            if options.json {
+                return print_json(&changed);
+            }
+            println!("changed manufacturer {} ({})", changed.name, changed.id);
+            Ok(())
+        }
         ManufacturerCommand::List(read) => {
             let client = read.config.open().await?;
             let list: Vec<ManufacturerView> = client.get(PATH, &()).await?;

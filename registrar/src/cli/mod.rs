@@ -15,6 +15,7 @@ use crate::store::OpenError;
 mod acme;
 mod approval;
 mod certificate;
+mod clock;
 mod credential;
 mod daemon;
 mod device;
@@ -79,6 +80,9 @@ enum Command {
     /// The root of the domain, which vouchers pin
     #[command(subcommand)]
     Ca(own::CaCommand),
+    /// This machine's clock, where the trail holds later times
+    #[command(subcommand)]
+    Clock(clock::ClockCommand),
     /// How a running registrar does
     Status(ReadOptions),
     /// The operators' web page
@@ -164,6 +168,7 @@ async fn perform(command: Command) -> Result<(), Failed> {
         Command::Check(option) => daemon::check(&option.config).await,
         Command::Identity(command) => own::identity(command).await,
         Command::Ca(command) => own::ca(command).await,
+        Command::Clock(command) => clock::clock(command).await,
         Command::Manufacturer(command) => manufacturer::manufacturer(command).await,
         Command::Device(command) => device::device(command).await,
         Command::Approval(command) => approval::approval(command).await,

@@ -8,7 +8,7 @@ use acme_bridge::Clock;
 use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
-use crate::config::agreement::{Statement, differing, statement};
+use crate::config::agreement::{REPEAT_MILLIS, Statement, differing, running, statement};
 use crate::config::{Config, Database};
 use crate::entropy::random_id;
 use crate::observe::metrics::Metrics;
@@ -17,10 +17,6 @@ use crate::store::{Change, Store, StoreError};
 
 /// How often the others are looked at.
 const LOOK: Duration = Duration::from_secs(2);
-/// How often a node says again what it said before, in milliseconds.
-const REPEAT: i64 = 60_000;
-/// A node that said nothing for so long does not run, in milliseconds.
-const SILENT: i64 = 3 * REPEAT;
 
 /// The other nodes whose settings differ, each with the keys.
 pub(crate) type Differences = BTreeMap<String, BTreeSet<String>>;
@@ -67,15 +63,14 @@ impl Agreement {
         let own = statement(&config, &self.spki);
         let rows = self.store.node_settings().await?;
         let told = rows.iter().find(|row| row.node == *node);
+        let repeat = REPEAT_MILLIS.unsigned_abs();
         let is_told =
-            told.is_some_and(|row| row.settings == own && now.0.abs_diff(row.at.0) < age(REPEAT));
+            told.is_some_and(|row| row.settings == own && now.0.abs_diff(row.at.0) < repeat);
         if !is_told {
             let row = NodeSettings { node: node.clone(), at: now, settings: own.clone() };
             self.store.commit(vec![Change::TellSettings(row)], Vec::new()).await?;
         }
-        let others = rows.iter().filter(|row| row.node != *node);
-        let alive = others.filter(|row| now.0.abs_diff(row.at.0) < age(SILENT));
-        self.judge(differences(&own, alive), now).await
+        self.judge(differences(&own, running(&rows, node, now)), now).await
     }
 
     /// Keeps what was found; if it is something new, it is an event.
@@ -90,10 +85,6 @@ impl Agreement {
         self.found.store(Arc::new(found));
         Ok(())
     }
-}
-
-fn age(millis: i64) -> u64 {
-    millis.unsigned_abs()
 }
 
 fn differences<'a>(own: &Statement, others: impl Iterator<Item = &'a NodeSettings>) -> Differences {

@@ -60,6 +60,7 @@ impl Base {
     /// Whether this daemon can do its work.
     pub(super) fn health(&self, config: &Config) -> Arc<Health> {
         let (store, reporter) = (Arc::clone(&self.store), Arc::clone(&self.observing.reporter));
-        Arc::new(Health::new(store, reporter, &config.store.node, self.shutdown.clone()))
+        let (clock, node) = (Arc::clone(&self.clock), &config.store.node);
+        Arc::new(Health::new(store, clock, reporter, node, self.shutdown.clone()))
     }
 }

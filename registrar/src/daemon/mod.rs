@@ -26,6 +26,7 @@ use self::issuers::{IssuerBuilder, Issuers, system_anchors};
 use self::manager::Living;
 use self::observer::Daemon;
 use self::observing::MetricsListener;
+use self::timekeeper::Timekeeper;
 use crate::admin::server::{self, socket};
 use crate::admin::service::{Observer as _, Service};
 use crate::config::{Config, ConnectionLimits, LabAnchors, danger};
@@ -60,6 +61,7 @@ mod observer;
 mod observing;
 mod prefetch;
 pub(crate) mod probe;
+mod timekeeper;
 
 /// Connections to the admin listener at once.
 const ADMIN_CONNECTIONS: ConnectionLimits =
@@ -160,6 +162,7 @@ fn caretakers(
     let app = &daemon.app;
     tasks.spawn(Arc::clone(daemon).follow(stopped.clone()));
     tasks.spawn(Arc::clone(&daemon.agreement).run(stopped.clone()));
+    tasks.spawn(Timekeeper::new(app).run(stopped.clone()));
     tasks.spawn(prefetch::run(Arc::clone(app), stopped.clone()));
     tasks.spawn(custodian(app).run(stopped.clone()));
     let keeper = Arc::new(keeper(app));

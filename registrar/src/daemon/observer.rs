@@ -154,7 +154,14 @@ impl Observer for Daemon {
         encoding: Encoding,
     ) -> Option<Result<Vec<u8>, Refusal>> {
         let identities = self.app.identity.load();
-        Some(nonceless::request(identities.current(), subject, issuer, encoding, self.app.now()))
+        Some(nonceless::request(
+            identities.current(),
+            subject,
+            issuer,
+            encoding,
+            None,
+            self.app.now(),
+        ))
     }
 
     fn counters(&self) -> Option<Counters> {
@@ -162,6 +169,7 @@ impl Observer for Daemon {
             requests: self.app.requests.load(Ordering::Relaxed),
             dns_queries: self.dns.as_ref().map_or(0, |dns| dns.queries()),
             dns_answers: self.dns.as_ref().map_or(0, |dns| dns.answers()),
+            clock_behind_secs: self.app.metrics.clock_behind(),
             settings_differing: self.agreement.lines(),
         })
     }

@@ -14,7 +14,8 @@ use crate::flow::refusal::Refusal;
 use crate::flow::{Visit, voucher};
 use crate::http::app::App;
 use crate::http::brski::ask::{Question, ask};
-use crate::masa::client::Operation;
+use crate::masa::client::{MasaAnswer, Operation};
+use crate::masa::error::MasaError;
 use crate::store::model::{DeviceState, Identity, NoncelessVoucher};
 use crate::store::{Change, Conflict, StoreError};
 
@@ -75,7 +76,7 @@ pub(super) async fn fetch(app: &App, row: NoncelessVoucher) -> Result<(), StoreE
     };
     let idevid = seen(&known.identity);
     let subject = Subject { manufacturer: &manufacturer, serial: &serial, idevid: idevid.as_ref() };
-    let row = renewed(app, row, subject);
+    let row = renewal(app, row, subject);
     let changes = vec![lease, Change::WantNoncelessVoucher(row.clone())];
     app.store.commit(changes, Vec::new()).await?;
     let visit = |now| Visit {
@@ -83,18 +84,12 @@ pub(super) async fn fetch(app: &App, row: NoncelessVoucher) -> Result<(), StoreE
         peer: "the registrar itself".to_owned(),
         correlation: random_id().to_string(),
     };
-    let answer = match url(subject) {
+    let (row, answer) = match url(subject) {
         Ok(url) => {
-            let question = Question {
-                url: &url,
-                manufacturer: &manufacturer.row,
-                operation: Operation::RequestVoucher,
-                encoding: row.encoding,
-                body: &row.registrar_request,
-            };
-            Ok(ask(app, question, Duration::ZERO).await)
+            let (row, answer) = call(app, row, subject, &url).await?;
+            (row, Ok(answer))
         }
-        Err(refusal) => Err(refusal),
+        Err(refusal) => (row, Err(refusal)),
     };
     let visit = visit(app.now());
     let (row, event) =
@@ -102,17 +97,57 @@ pub(super) async fn fetch(app: &App, row: NoncelessVoucher) -> Result<(), StoreE
     app.store.commit(vec![Change::KeepNoncelessVoucher(row)], vec![event]).await
 }
 
-/// The row with a new request, where the old one did its work; a MASA that wants time gets the same one again.
-fn renewed(app: &App, row: NoncelessVoucher, subject: Subject<'_>) -> NoncelessVoucher {
-    if row.attempts > 0 || row.voucher.is_none() {
-        return row;
+/// Asks the MASA; once more without the old voucher, where it does not take one.
+async fn call(
+    app: &App,
+    row: NoncelessVoucher,
+    subject: Subject<'_>,
+    url: &MasaUrl,
+) -> Result<(NoncelessVoucher, Result<MasaAnswer, MasaError>), StoreError> {
+    let answer = ask(app, question(&row, subject, url), Duration::ZERO).await;
+    if !nonceless::takes_no_prior(&row, &answer) {
+        return Ok((row, answer));
     }
+    debug!(device = %row.device, "the MASA refused a renewal; it is asked without the old voucher");
+    let row = anew(app, row, subject, None);
+    let change = Change::WantNoncelessVoucher(row.clone());
+    app.store.commit(vec![change], Vec::new()).await?;
+    let answer = ask(app, question(&row, subject, url), Duration::ZERO).await;
+    Ok((row, answer))
+}
+
+fn question<'a>(row: &'a NoncelessVoucher, subject: Subject<'a>, url: &'a MasaUrl) -> Question<'a> {
+    Question {
+        url,
+        manufacturer: &subject.manufacturer.row,
+        operation: Operation::RequestVoucher,
+        encoding: row.encoding,
+        body: &row.registrar_request,
+    }
+}
+
+/// The row with a new request, where the old one did its work; a MASA that wants time gets the same one again.
+fn renewal(app: &App, row: NoncelessVoucher, subject: Subject<'_>) -> NoncelessVoucher {
+    match (row.attempts, row.voucher.clone()) {
+        (0, Some(old)) => anew(app, row, subject, Some(old)),
+        _ => row,
+    }
+}
+
+/// The row with a new request, which carries the old voucher or does not.
+fn anew(
+    app: &App,
+    row: NoncelessVoucher,
+    subject: Subject<'_>,
+    prior: Option<Vec<u8>>,
+) -> NoncelessVoucher {
     let issuer = nonceless::issuer_in(&row).unwrap_or_default();
     match nonceless::request(
         app.identity.load().current(),
         subject,
         issuer,
         row.encoding,
+        prior,
         app.now(),
     ) {
         Ok(registrar_request) => NoncelessVoucher { registrar_request, ..row },

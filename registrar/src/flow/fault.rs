@@ -49,9 +49,10 @@ impl Refusal {
             | Self::MasaUnavailable { .. }
             | Self::VoucherUnusable { .. } => Some(Fault::Masa),
             Self::IssuerRefused { .. } | Self::IssuerFailed { .. } => Some(Fault::Ca),
-            Self::Store(_) | Self::KeyUnavailable { .. } | Self::Internal { .. } => {
-                Some(Fault::Local)
-            }
+            Self::ClockBehind(_)
+            | Self::Store(_)
+            | Self::KeyUnavailable { .. }
+            | Self::Internal { .. } => Some(Fault::Local),
             Self::NoClientCertificate
             | Self::IdevidNeeded
             | Self::SerialNumberUnusable { .. }

@@ -1,6 +1,7 @@
 //! Vouchers without a nonce, fetched ahead for when a MASA cannot be reached (RFC 8995 §3.1, §5.5, §7.3).
 //!
-//! Each is asked for by a request of the registrar's alone, kept with its end, and renewed before that by a new request.
+//! Each is asked for by a request of the registrar's alone, kept with its end, and renewed before that by a new request,
+//! which carries the old voucher (RFC 8995 §5.5.1, draft-ietf-anima-rfc8366bis §10.1).
 //! A voucher that pins the registrar's own certificate would end with it, so with `pin = "ee"` there are none.
 
 use brski_voucher::artefact::{RegistrarRequest, RegistrarRequestFields, Voucher};
@@ -51,6 +52,8 @@ pub fn idevid_issuer(idevid: Option<&Certificate>, issuer: &Certificate) -> Vec<
 
 /// Builds and signs a request without a nonce.
 ///
+/// `prior`: the voucher that is renewed, as received; it tells the MASA that this domain owned the device before.
+///
 /// # Errors
 /// [`Refusal::Internal`] if the registrar's key does not sign.
 pub fn request(
@@ -58,6 +61,7 @@ pub fn request(
     subject: Subject<'_>,
     idevid_issuer: Vec<u8>,
     encoding: Encoding,
+    prior: Option<Vec<u8>>,
     now: Millis,
 ) -> Result<Vec<u8>, Refusal> {
     let at = unix_time(now);
@@ -71,7 +75,7 @@ pub fn request(
         nonce: None,
         created_on: at,
         idevid_issuer,
-        prior_signed_voucher_request: None,
+        prior_signed_voucher_request: prior,
     };
     let written = subject.manufacturer.row.masa.dialect.written(encoding);
     fields
@@ -82,10 +86,26 @@ pub fn request(
 /// The idevid-issuer in an earlier request, for the next one.
 #[must_use]
 pub fn issuer_in(row: &NoncelessVoucher) -> Option<Vec<u8>> {
+    last_request(row).and_then(|request| request.content().idevid_issuer().map(<[u8]>::to_vec))
+}
+
+/// Whether the MASA is asked once more, without the old voucher.
+///
+/// RFC 8995 §5.5.5 knows a pledge's request in its place alone: a MASA that goes by that may refuse a renewal
+/// for what it carries. What says something of the device, of the registrar, or of the time, is no such refusal.
+#[must_use]
+pub fn takes_no_prior(row: &NoncelessVoucher, answer: &Result<MasaAnswer, MasaError>) -> bool {
+    let is_refused = answer.as_ref().is_ok_and(|answer| {
+        (400..500).contains(&answer.status) && !matches!(answer.status, 401 | 404 | 408 | 429)
+    });
+    is_refused
+        && last_request(row)
+            .is_some_and(|request| request.content().prior_signed_voucher_request().is_some())
+}
+
+fn last_request(row: &NoncelessVoucher) -> Option<Unverified<RegistrarRequest>> {
     let request = &row.registrar_request;
-    Unverified::<RegistrarRequest>::parse_as(request, row.encoding, Strictness::Standard)
-        .ok()
-        .and_then(|request| request.content().idevid_issuer().map(<[u8]>::to_vec))
+    Unverified::<RegistrarRequest>::parse_as(request, row.encoding, Strictness::Standard).ok()
 }
 
 /// Judges what the MASA gave: the row as it is from now on, and what the trail says.

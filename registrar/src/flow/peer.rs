@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use brski_voucher::certificate::Certificate;
-use brski_voucher::idevid::{self, SerialNumber};
+use brski_voucher::idevid::SerialNumber;
 use brski_voucher::trust::ValidityTime;
 use rustls_pki_types::CertificateDer;
 
 use super::refusal::Refusal;
 use crate::clock::unix_time;
-use crate::policy::manufacturers::{KnownManufacturer, ManufacturerDirectory};
+use crate::policy::manufacturers::{KnownManufacturer, ManufacturerDirectory, has_ended};
 use crate::store::model::{Credential, IssuedCertificate, KnownDevice, Millis};
 
 /// A device that showed an IDevID of a known manufacturer.
@@ -23,6 +23,8 @@ pub struct Idevid {
     pub certificate: Certificate,
     /// What the device sent beside it: its issuers, as far as it knows them.
     pub intermediates: Vec<Certificate>,
+    /// Whether it has ended, which does not matter to its manufacturer (RFC 8995 §2.6.2).
+    pub has_ended: bool,
 }
 
 /// What the client of a TLS session proved to be.
@@ -90,13 +92,17 @@ pub fn judge(
     match manufacturers.identify(&certificate, &intermediates, time) {
         Err(reason) => Ok(PeerIdentity::Unknown { reason }),
         Ok(manufacturer) => {
-            let serial = idevid::serial_number(&certificate)
+            let serial = manufacturer
+                .serial_rules
+                .read(&certificate)
                 .map_err(|error| Refusal::SerialNumberUnusable { reason: error.to_string() })?;
+            let has_ended = has_ended(&certificate, unix_time(now).as_secs());
             Ok(PeerIdentity::Idevid(Box::new(Idevid {
                 manufacturer,
                 serial,
                 certificate,
                 intermediates,
+                has_ended,
             })))
         }
     }
@@ -111,13 +117,15 @@ pub fn unproven(
     manufacturer: Arc<KnownManufacturer>,
 ) -> Option<PeerIdentity> {
     let certificate = Certificate::from_der(certificates.first()?).ok()?;
-    let serial = idevid::serial_number(&certificate).ok()?;
+    let serial = manufacturer.serial_rules.read(&certificate).ok()?;
     let intermediates = Vec::new();
     Some(PeerIdentity::Idevid(Box::new(Idevid {
         manufacturer,
         serial,
         certificate,
         intermediates,
+        // Nobody vouches for its dates either.
+        has_ended: false,
     })))
 }
 
@@ -165,7 +173,8 @@ impl PeerIdentity {
             Self::None => "no client certificate".to_owned(),
             Self::Unknown { .. } => "unknown certificate".to_owned(),
             Self::Idevid(idevid) => {
-                format!("IDevID {} of {}", idevid.serial, idevid.manufacturer.row.name)
+                let ended = if idevid.has_ended { "ended " } else { "" };
+                format!("{ended}IDevID {} of {}", idevid.serial, idevid.manufacturer.row.name)
             }
             Self::Issued { certificate, .. } => format!("certificate {}", certificate.fingerprint),
             Self::Revoked => "revoked certificate".to_owned(),

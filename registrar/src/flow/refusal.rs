@@ -9,6 +9,7 @@ use brski_est::server_keygen::ProtectionError;
 use thiserror::Error;
 
 use crate::policy::quota::Spent;
+use crate::policy::timekeeping::ClockBehind;
 use crate::store::StoreError;
 use crate::store::model::{DeviceState, Verdict};
 
@@ -366,6 +367,9 @@ pub enum Refusal {
     },
 
     // Ours.
+    /// The clock is earlier than what the trail holds.
+    #[error("the registrar's clock is wrong, and nothing is issued until it is right; try again")]
+    ClockBehind(ClockBehind),
     /// The store failed.
     #[error("the registrar cannot keep what it would promise; try again")]
     Store(#[from] StoreError),
@@ -447,6 +451,7 @@ impl Refusal {
             Self::IssuerRefused { .. } => "issuer-refused",
             Self::IssuerFailed { .. } => "issuer-failed",
             Self::OrderCancelled { .. } => "enrollment-cancelled",
+            Self::ClockBehind(_) => "clock-behind",
             Self::Store(_) => "store-failed",
             Self::KeyUnavailable { .. } => "key-unavailable",
             Self::Internal { .. } => "internal",
@@ -509,7 +514,10 @@ impl Refusal {
             Self::CsrExtension(_) => "RFC 8995 §5.9.2",
             Self::CertificateWaiting { .. } | Self::OrderCancelled { .. } => "RFC 7030 §4.2.3",
             Self::IssuerRefused { .. } | Self::IssuerFailed { .. } => "RFC 8555 §6.7",
-            Self::Store(_) | Self::KeyUnavailable { .. } | Self::Internal { .. } => "",
+            Self::ClockBehind(_)
+            | Self::Store(_)
+            | Self::KeyUnavailable { .. }
+            | Self::Internal { .. } => "",
         }
     }
 
@@ -523,6 +531,7 @@ impl Refusal {
             Self::MasaUnavailable { .. }
             | Self::IssuerFailed { .. }
             | Self::MasaUnauthorized { .. }
+            | Self::ClockBehind(_)
             | Self::Store(_)
             | Self::KeyUnavailable { .. }
             | Self::Internal { .. } => Verdict::Failed,
@@ -541,6 +550,8 @@ impl Refusal {
                 | Self::TooManyAttempts { .. }
                 | Self::CertificateWaiting { .. }
                 | Self::ApprovalWaiting { .. }
+                // The watch over the clock tells it once.
+                | Self::ClockBehind(_)
                 // The first of them is told with its decision.
                 | Self::TooManyWaiting { .. }
                 | Self::QuotaSpent(_)
@@ -561,6 +572,7 @@ impl Refusal {
             Self::RuleRefused { rule } => format!("{self}: {rule}"),
             Self::TooManyWaiting { waiting, .. } => format!("{self}: {waiting} wait"),
             Self::Store(error) => format!("{self}: {error}"),
+            Self::ClockBehind(behind) => format!("{self}: {behind}"),
             _ => self.to_string(),
         }
     }

@@ -1,6 +1,7 @@
 //! Asks policy about a device that wants to join: brings it the facts, and puts the question to a person where it says so.
 
 use tokio::sync::OwnedMutexGuard;
+use tracing::debug;
 
 use super::app::{App, Refused};
 use crate::config::DEFAULT_PROFILE;
@@ -10,14 +11,59 @@ use crate::flow::refusal::Refusal;
 use crate::flow::{Decision, Visit, voucher};
 use crate::policy::admission::{
     Admission, Applicant, Case, Entry, Placement, decide, key_digest, still_allowed,
+    still_allowed_to_renew,
 };
 use crate::policy::quota::{Holder, Spent, Wish};
 use crate::policy::waiting::{Room, forget, room};
 use crate::store::model::{KnownDevice, Sha256, Verdict};
 use crate::store::{Change, Conflict, StoreError};
 
+/// How often a request is decided anew that another one of the same device overtook.
+const ATTEMPTS: u32 = 5;
 /// When a device should come back for which there is no room among those that wait, in seconds.
 const FULL_RETRY_SECS: u32 = 60;
+
+/// How often a request was decided anew, since another one of the same device was quicker: the store takes what was
+/// decided only while that still fits.
+#[derive(Debug, Default)]
+pub(super) struct Attempts(u32);
+
+impl Attempts {
+    /// Whether to look again at what is known, and to decide anew.
+    pub(super) fn go_on<T>(&mut self, outcome: &Result<T, Refused>) -> bool {
+        let Err(Refused { refusal: Refusal::Store(StoreError::Conflict(conflict)), .. }) = outcome
+        else {
+            return false;
+        };
+        self.0 += 1;
+        debug!(?conflict, attempt = self.0, "another request was quicker");
+        self.0 < ATTEMPTS
+    }
+}
+
+/// A name is not free. That is the end of it if the name is the device's own by now.
+///
+/// `known`: the device as it was when the name was chosen.
+///
+/// # Errors
+/// [`Refusal::Store`] with the conflict, if another request let the device in meanwhile.
+pub(super) async fn try_next_name(
+    app: &App,
+    idevid: &Idevid,
+    known: Option<&KnownDevice>,
+    conflict: Conflict,
+) -> Result<(), Refused> {
+    match stored(app, idevid).await?.as_ref() == known {
+        true => Ok(()),
+        false => Err(StoreError::Conflict(conflict).into()),
+    }
+}
+
+/// The stored device of an IDevID.
+pub(super) async fn stored(app: &App, idevid: &Idevid) -> Result<Option<KnownDevice>, StoreError> {
+    let manufacturer = &idevid.manufacturer.row.id;
+    app.store.device_by_serial(manufacturer, idevid.serial.as_str()).await
+}
 
 /// The ways in which a device may be let in now: the first one whose name is free.
 pub(super) struct Entries {
@@ -64,9 +110,10 @@ async fn ask(
     // Counted and written by one request at a time, so that no more wait than may.
     let _one_at_a_time = app.locks.lock(Sha256::of(thing.as_bytes())).await;
     let waiting = app.store.waiting_devices(manufacturer).await?;
-    let full =
-        Refusal::TooManyWaiting { waiting: waiting.number, retry_after_secs: FULL_RETRY_SECS };
-    match room(waiting, app.config.load().policy.approval, visit.now) {
+    let number = waiting.number;
+    let full = Refusal::TooManyWaiting { waiting: number, retry_after_secs: FULL_RETRY_SECS };
+    let limits = app.config.load().policy.approval;
+    match room(waiting, limits, visit.now) {
         Room::Free => {}
         Room::InsteadOf(silent) => {
             // Last of all: a device that asks with another key as well is still asked about.
@@ -81,11 +128,16 @@ async fn ask(
         }
         Room::None => return Err(app.refused_once(visit, &thing, full)),
     }
+    // Counted again where it is written, since other nodes ask as well. A limit that was lowered pushes nobody out.
+    let most = number.max(limits.waiting);
+    let manufacturer = manufacturer.clone();
+    decision.changes.push(Change::ExpectRoomToWait { manufacturer, most });
     match app.commit(decision).await {
         // The same device asked a moment ago, by another connection or another node.
         Ok(()) | Err(StoreError::Conflict(Conflict::SerialNumber(_) | Conflict::Approval)) => {
             Ok(())
         }
+        Err(StoreError::Conflict(Conflict::Waiting)) => Err(app.refused_once(visit, &thing, full)),
         // The silent one spoke again.
         Err(StoreError::Conflict(Conflict::Missing)) => Err(full.into()),
         Err(error) => Err(error.into()),
@@ -181,5 +233,25 @@ pub(super) fn ask_again(
 ) -> Result<(), Refused> {
     let applicant = Applicant { idevid, peer: &visit.peer, now: visit.now };
     still_allowed(applicant, known, &app.config.load().policy.rules)
+        .map_err(|refusal| Refused::of(&known.device.id, refusal))
+}
+
+/// Asks the rules about a device that comes with a certificate of ours, by what is stored of its IDevID.
+///
+/// # Errors
+/// The refusal of the rule that keeps it out now.
+pub(super) fn ask_about_renewal(
+    app: &App,
+    visit: &Visit,
+    known: &KnownDevice,
+) -> Result<(), Refused> {
+    let manufacturers = app.manufacturers.load();
+    let manufacturer = known.identity.manufacturer().and_then(|id| manufacturers.by_id(id));
+    // A device with a credential has no manufacturer, and no rule speaks of it.
+    let Some(manufacturer) = manufacturer else {
+        return Ok(());
+    };
+    let rules = &app.config.load().policy.rules;
+    still_allowed_to_renew(known, &manufacturer.row.name, rules, visit.now)
         .map_err(|refusal| Refused::of(&known.device.id, refusal))
 }

@@ -15,6 +15,8 @@ use crate::policy::quota::{Holder, Spent};
 
 /// How long a peer waits after a failure of the store, in seconds.
 const STORE_RETRY_SECS: u32 = 10;
+/// How long a peer waits for this node's clock to be right, in seconds.
+const CLOCK_RETRY_SECS: u32 = 60;
 
 /// What a client without a certificate is asked for.
 const BASIC: &str = "Basic realm=\"EST\", charset=\"UTF-8\"";
@@ -91,6 +93,7 @@ pub fn status(refusal: &Refusal) -> StatusCode {
         Refusal::TooManyWaiting { .. }
         | Refusal::QuotaSpent(Spent { holder: Holder::Manufacturer, .. })
         | Refusal::MasaUnavailable { .. }
+        | Refusal::ClockBehind(_)
         | Refusal::Store(_)
         | Refusal::KeyUnavailable { .. } => StatusCode::SERVICE_UNAVAILABLE,
         Refusal::Internal { .. } => StatusCode::INTERNAL_SERVER_ERROR,
@@ -152,6 +155,7 @@ fn retry_after_secs(refusal: &Refusal) -> Option<u32> {
             // Not before the failure is forgotten here.
             asked.max(Some(*retry_after_secs))
         }
+        Refusal::ClockBehind(_) => Some(CLOCK_RETRY_SECS),
         Refusal::Store(_) | Refusal::KeyUnavailable { .. } => Some(STORE_RETRY_SECS),
         _ => None,
     }

@@ -21,6 +21,7 @@ use super::roots::Earlier;
 use crate::config::{Config, IdentityFiles};
 use crate::entropy::random_id;
 use crate::observe::metrics::Metrics;
+use crate::policy::timekeeping;
 use crate::store::model::{Event, Id, Millis, OwnRecords, Sha256, Verdict};
 use crate::store::{Change, Conflict, Store, StoreError};
 
@@ -80,7 +81,10 @@ impl Custodian {
         self.live.choose(&records, now);
         let files = self.config.load().identity.clone();
         let identities = self.live.load();
-        if is_due(identities.current().certificate(), &files, now) {
+        let newest = self.store.newest_event_time().await?;
+        if timekeeping::judge(now, newest).is_ok()
+            && is_due(identities.current().certificate(), &files, now)
+        {
             self.renew(&files, &identities, &records, now).await?;
         }
         let identities = self.live.load();

@@ -8,7 +8,6 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use brski_voucher::certificate::Certificate;
-use rcgen::KeyPair;
 use rustls_pki_types::PrivatePkcs8KeyDer;
 use thiserror::Error;
 
@@ -17,7 +16,7 @@ use super::issue::{self, DomainIssueError, Root};
 use super::live::{Identities, record};
 use crate::config::IdentityFiles;
 use crate::entropy::random_id;
-use crate::keys::{Key, KeyPlace};
+use crate::keys::{Key, KeyPlace, KeyType};
 use crate::store::Change;
 use crate::store::model::{Millis, OwnRecords, RootChange, Sha256, hex};
 
@@ -180,7 +179,7 @@ pub fn rotate(
     }
     let before = identities.roots().current();
     let old_key = key(files, before)?;
-    let (new_key, path) = make_key(configured)?;
+    let (new_key, path) = make_key(configured, old_key.kind())?;
     let old = Root { certificate: before, key: &old_key };
     let made = issue::root(old, &new_key, now)?;
     let new = Root { certificate: &made.root, key: &new_key };
@@ -199,13 +198,13 @@ pub fn rotate(
     Ok(Rotated { root: made.root, certificate, key: path, changes })
 }
 
-/// A fresh key, durable: in a file of its own, or where the one before is, in the token.
-fn make_key(configured: &KeyPlace) -> Result<(Key, KeyPlace), DomainError> {
+/// A fresh key of a kind, durable: in a file of its own, or where the one before is, in the token.
+fn make_key(configured: &KeyPlace, kind: KeyType) -> Result<(Key, KeyPlace), DomainError> {
     let KeyPlace::File(path) = configured else {
-        return make_in_token(configured);
+        return make_in_token(configured, kind);
     };
     let making = |error: rcgen::Error| DomainError::Making(error.to_string());
-    let pair = KeyPair::generate().map_err(making)?;
+    let pair = kind.generate().map_err(making)?;
     let octets = PrivatePkcs8KeyDer::from(pair.serialize_der());
     let key = Key::from_pkcs8(octets).map_err(DomainError::Making)?;
     let place = beside(configured, key.spki_der());
@@ -232,12 +231,12 @@ fn make_key(configured: &KeyPlace) -> Result<(Key, KeyPlace), DomainError> {
 }
 
 /// A fresh key in the token, under a label that its public key gives.
-fn make_in_token(configured: &KeyPlace) -> Result<(Key, KeyPlace), DomainError> {
+fn make_in_token(configured: &KeyPlace, kind: KeyType) -> Result<(Key, KeyPlace), DomainError> {
     let KeyPlace::Token(uri) = configured else {
         return Err(DomainError::NoKey);
     };
     let making = format!("{LABEL}-new-{}", random_id());
-    let key = Key::make_in_token(&uri.with_object(&making))?;
+    let key = Key::make_in_token(&uri.with_object(&making), kind)?;
     let place = beside(configured, key.spki_der());
     if let KeyPlace::Token(named) = &place {
         Key::rename_in_token(&uri.with_object(&making), named)?;

@@ -19,6 +19,7 @@ use crate::flow::enroll::{self, Ending};
 use crate::flow::fault::Fault;
 use crate::observe::metrics::Metrics;
 use crate::observe::metrics::labels::{Outcome, Phase};
+use crate::policy::timekeeping;
 use crate::store::model::{
     Enrollment, EnrollmentState, Event, Id, Millis, RevocationRow, Sha256, Verdict,
 };
@@ -225,6 +226,11 @@ impl OrderStore for Orders {
         limit: u32,
         which: Which,
     ) -> Result<Vec<OrderRecord>, OrderStoreError> {
+        let newest = self.store.newest_event_time().await.map_err(failed)?;
+        if timekeeping::judge(Millis(now), newest).is_err() {
+            // The order waits for another node, or until this one's clock is right.
+            return Ok(Vec::new());
+        }
         self.store
             .claim_orders(issuer.as_str(), node, Millis(lease_until), Millis(now), limit, which)
             .await

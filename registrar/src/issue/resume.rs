@@ -1,4 +1,4 @@
-//! After a restart: enrollments that were approved before their issuer heard of them.
+//! After a restart, and after the clock was wrong: enrollments that were approved before their issuer heard of them.
 //!
 //! Orders of the bridge find themselves; this is for the gap before them.
 
@@ -8,7 +8,7 @@ use super::ApprovedCsr;
 use crate::flow::enroll;
 use crate::flow::refusal::Refusal;
 use crate::http::app::{App, Refused};
-use crate::http::est::submit;
+use crate::http::est::{require_clock, submit};
 use crate::policy::admission::readmit_stored;
 use crate::store::model::Enrollment;
 
@@ -20,7 +20,7 @@ pub async fn approved(app: &App) {
     };
     for enrollment in enrollments {
         match again(app, &enrollment).await {
-            Ok(()) => info!(enrollment = %enrollment.id, "submitted again after a restart"),
+            Ok(()) => info!(enrollment = %enrollment.id, "submitted again"),
             Err(refused) => {
                 let reason = refused.refusal.detail();
                 warn!(enrollment = %enrollment.id, reason, "not submitted again");
@@ -30,6 +30,7 @@ pub async fn approved(app: &App) {
 }
 
 async fn again(app: &App, enrollment: &Enrollment) -> Result<(), Refused> {
+    require_clock(app).await?;
     let known = app.store.device(&enrollment.device).await?.ok_or(Refusal::NoVoucher)?;
     let admitted = readmit_stored(known)?;
     let csr = enroll::read(&enrollment.csr)?;

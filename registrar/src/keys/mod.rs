@@ -14,12 +14,14 @@ use rustls_pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 
 use crate::identity::{IdentityError, read_key};
 
+pub mod kind;
 pub mod place;
 #[cfg(feature = "pkcs11")]
 mod public;
 #[cfg(feature = "pkcs11")]
 pub mod token;
 
+pub use self::kind::KeyType;
 pub use self::place::KeyPlace;
 use self::place::TokenUri;
 
@@ -53,21 +55,21 @@ impl Key {
         Err(IdentityError::NoTokens)
     }
 
-    /// Makes a key on P-256 in a token, which it never leaves, under the label of the URI.
+    /// Makes a key of a kind in a token, which it never leaves, under the label of the URI.
     ///
     /// # Errors
     /// [`IdentityError`]; also if the token has one of that label.
     #[cfg(feature = "pkcs11")]
-    pub fn make_in_token(uri: &TokenUri) -> Result<Self, IdentityError> {
-        Self::of_token(token::TokenKey::make(uri)?)
+    pub fn make_in_token(uri: &TokenUri, kind: KeyType) -> Result<Self, IdentityError> {
+        Self::of_token(token::TokenKey::make(uri, kind)?)
     }
 
-    /// Makes a key on P-256 in a token.
+    /// Makes a key of a kind in a token.
     ///
     /// # Errors
     /// [`IdentityError::NoTokens`]: this program was built without PKCS#11.
     #[cfg(not(feature = "pkcs11"))]
-    pub fn make_in_token(_uri: &TokenUri) -> Result<Self, IdentityError> {
+    pub fn make_in_token(_uri: &TokenUri, _kind: KeyType) -> Result<Self, IdentityError> {
         Err(IdentityError::NoTokens)
     }
 
@@ -126,6 +128,16 @@ impl Key {
     #[must_use]
     pub fn spki_der(&self) -> &[u8] {
         self.signer.spki_der()
+    }
+
+    /// The kind that a key in its place would have; P-256 in the place of one that is not made here.
+    #[must_use]
+    pub fn kind(&self) -> KeyType {
+        match self.signer.algorithm() {
+            SignatureAlgorithm::EcdsaSha384 => KeyType::EcP384,
+            SignatureAlgorithm::RsaPkcs1Sha256 => KeyType::Rsa2048,
+            _ => KeyType::EcP256,
+        }
     }
 
     /// What signs messages.

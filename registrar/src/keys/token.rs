@@ -26,6 +26,7 @@ use rustls_pki_types::SubjectPublicKeyInfoDer;
 use thiserror::Error;
 use zeroize::Zeroizing;
 
+use super::kind::KeyType;
 use super::place::TokenUri;
 use super::public;
 use crate::identity::{IdentityError, check_mode};
@@ -154,11 +155,11 @@ impl TokenKey {
         Ok(Self { uri: uri.clone(), spki, algorithm, open: Mutex::new(Some(open)) })
     }
 
-    /// Makes a key on P-256, which never leaves the token; its object is labelled as the URI says.
+    /// Makes a key, which never leaves the token; its object is labelled as the URI says.
     ///
     /// # Errors
     /// [`TokenError::There`] if there is one of that label.
-    pub(super) fn make(uri: &TokenUri) -> Result<Self, TokenError> {
+    pub(super) fn make(uri: &TokenUri, kind: KeyType) -> Result<Self, TokenError> {
         let using = using();
         let session = login(uri, Access::Writing)?;
         let failed = |source| TokenError::Failed { token: uri.token.clone(), source };
@@ -168,14 +169,15 @@ impl TokenKey {
             return Err(TokenError::There { token: uri.token.clone(), object: wanted(uri) });
         }
         let id = Attribute::Id(crate::entropy::random_bytes::<16>().to_vec());
-        let of_public = [
+        let mut of_public = vec![
             Attribute::Token(true),
             Attribute::Private(false),
             Attribute::Verify(true),
-            Attribute::EcParams(P256.to_vec()),
             label_of(&label),
             id.clone(),
         ];
+        let (mechanism, parameters) = generation(kind);
+        of_public.extend(parameters);
         let of_private = [
             Attribute::Token(true),
             Attribute::Private(true),
@@ -185,9 +187,7 @@ impl TokenKey {
             label_of(&label),
             id,
         ];
-        session
-            .generate_key_pair(&Mechanism::EccKeyPairGen, &of_public, &of_private)
-            .map_err(failed)?;
+        session.generate_key_pair(&mechanism, &of_public, &of_private).map_err(failed)?;
         drop(session);
         drop(using);
         Self::open(uri)
@@ -441,6 +441,21 @@ pub(super) fn rename(from: &TokenUri, to: &TokenUri) -> Result<(), TokenError> {
         session.update_attributes(object, std::slice::from_ref(&label)).map_err(failed)?;
     }
     Ok(())
+}
+
+/// How a token makes a key of a kind, and what it is told of it.
+fn generation(kind: KeyType) -> (Mechanism<'static>, Vec<Attribute>) {
+    let on_curve =
+        |curve: &[u8]| (Mechanism::EccKeyPairGen, vec![Attribute::EcParams(curve.to_vec())]);
+    match kind {
+        KeyType::EcP256 => on_curve(P256),
+        KeyType::EcP384 => on_curve(P384),
+        KeyType::Rsa2048 => {
+            let bits = Attribute::ModulusBits(2048.into());
+            // 65537, most significant octet first.
+            (Mechanism::RsaPkcsKeyPairGen, vec![bits, Attribute::PublicExponent(vec![1, 0, 1])])
+        }
+    }
 }
 
 /// A session in which the user is logged in.

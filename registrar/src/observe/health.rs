@@ -4,11 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use acme_bridge::Clock;
 use thiserror::Error;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::reporter::Reporter;
+use crate::policy::timekeeping::{self, ClockBehind};
+use crate::store::model::Millis;
 use crate::store::{Change, Store, StoreError};
 
 /// How long the store may take to answer.
@@ -32,11 +35,15 @@ pub enum NotReady {
     /// The store fails.
     #[error("the store fails")]
     Store(#[from] StoreError),
+    /// Nothing is issued until the clock is right.
+    #[error("{0}")]
+    Clock(#[from] ClockBehind),
 }
 
 /// What readiness depends on.
 pub struct Health {
     store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
     reporter: Arc<Reporter>,
     node: String,
     is_listening: AtomicBool,
@@ -48,12 +55,13 @@ impl Health {
     #[must_use]
     pub fn new(
         store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
         reporter: Arc<Reporter>,
         node: &str,
         shutdown: watch::Receiver<bool>,
     ) -> Self {
         let (node, is_listening) = (node.to_owned(), AtomicBool::new(false));
-        Self { store, reporter, node, is_listening, shutdown }
+        Self { store, clock, reporter, node, is_listening, shutdown }
     }
 
     /// The listener for pledges is up for as long as what is returned lives.
@@ -65,7 +73,7 @@ impl Health {
     /// Asks whether the daemon can do its work.
     ///
     /// The store must answer a query, and, where its last commit failed, take a commit again: a full disk lets
-    /// everybody read.
+    /// everybody read. The clock must not be earlier than what the trail holds.
     ///
     /// # Errors
     /// [`NotReady`].
@@ -77,19 +85,20 @@ impl Health {
             return Err(NotReady::NotListening);
         }
         match timeout(ANSWER, self.probe()).await {
-            Ok(answer) => Ok(answer?),
+            Ok(answer) => answer,
             Err(_) => Err(NotReady::Slow(ANSWER)),
         }
     }
 
-    async fn probe(&self) -> Result<(), StoreError> {
+    async fn probe(&self) -> Result<(), NotReady> {
         self.store.generation().await?;
         if self.reporter.is_failing() {
             let (reader, node) = (PROBE.to_owned(), self.node.clone());
             let change = Change::SetCursor { reader, node, seq: 0 };
             self.store.commit(vec![change], Vec::new()).await?;
         }
-        Ok(())
+        let newest = self.store.newest_event_time().await?;
+        Ok(timekeeping::judge(Millis(self.clock.now()), newest)?)
     }
 }
 

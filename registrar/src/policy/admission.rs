@@ -259,6 +259,38 @@ pub fn still_allowed(
     }
 }
 
+/// Asks the rules about a device that shows no IDevID but a certificate of ours: by the IDevID that was admitted.
+///
+/// That the IDevID may have ended since does not matter: the certificate is what the device proves itself with.
+/// `manufacturer`: the operator's name for it.
+///
+/// # Errors
+/// [`Refusal::RuleRefused`].
+pub fn still_allowed_to_renew(
+    known: &KnownDevice,
+    manufacturer: &str,
+    rules: &Rules,
+    now: Millis,
+) -> Result<(), Refusal> {
+    let Identity::Idevid { serial, seen: Some(seen), .. } = &known.identity else {
+        return Ok(());
+    };
+    let idevid = Certificate::from_der(&seen.certificate).map_err(|error| Refusal::Internal {
+        reason: format!("the stored IDevID of serial number {serial}: {error}"),
+    })?;
+    let judgement = rules.judge(&Facts {
+        manufacturer,
+        serial,
+        made: idevid.not_before(),
+        standing: Standing::Admitted,
+        now,
+    });
+    match judgement.ruling {
+        Ruling::Refuse => Err(refused(judgement)),
+        Ruling::Admit | Ruling::Ask => Ok(()),
+    }
+}
+
 /// Lets a device in: each entry is one attempt at a name; a device that has one keeps it.
 fn enter(
     applicant: Applicant<'_>,

@@ -5,11 +5,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use aws_lc_rs::digest::{Context, SHA256};
 use brski_voucher::certificate::Certificate;
+use brski_voucher::idevid::SerialRules;
 use brski_voucher::trust::{Anchors, ValidityTime, verify_chain};
 use rustls_pki_types::CertificateDer;
 use thiserror::Error;
 
-use crate::store::model::{Id, Manufacturer};
+use crate::store::model::{EndedIdevid, Id, Manufacturer, SerialPlaceError};
 
 /// For how long a chain that led to an anchor is taken to lead there still, in seconds, while its first certificate is
 /// valid. No anchor changes meanwhile, since this directory is made anew where one does.
@@ -26,16 +27,50 @@ pub struct KnownManufacturer {
     pub anchors: Anchors,
     /// Anchors of its voucher signers; `None` where none is known.
     pub voucher_anchors: Option<Anchors>,
+    /// Where its IDevIDs have their serial number.
+    pub serial_rules: SerialRules,
 }
 
-/// A stored anchor that cannot be read.
+impl KnownManufacturer {
+    /// At which time one of its IDevIDs must be valid: now, or whenever it began, where it may have ended since
+    /// (RFC 8995 §2.6.2). One that has not begun is nobody's.
+    fn time_for(&self, leaf: &Certificate, time: ValidityTime) -> ValidityTime {
+        match (self.row.idevid.ended, time) {
+            (EndedIdevid::Accepted, ValidityTime::At(now)) if has_begun(leaf, now.as_secs()) => {
+                ValidityTime::IgnoringExpiry
+            }
+            _ => time,
+        }
+    }
+
+    /// Whether one of its IDevIDs counts at this time, as far as its own dates say.
+    fn may_count(&self, leaf: &Certificate, now_secs: u64) -> bool {
+        has_begun(leaf, now_secs)
+            && (self.row.idevid.ended == EndedIdevid::Accepted || !has_ended(leaf, now_secs))
+    }
+}
+
+/// A stored manufacturer that cannot be read.
 #[derive(Debug, Error)]
-#[error("manufacturer {manufacturer:?} has an anchor that cannot be read: {reason}")]
-pub struct AnchorError {
-    /// The manufacturer.
-    pub manufacturer: String,
-    /// What is wrong with the anchor.
-    pub reason: String,
+#[non_exhaustive]
+pub enum ManufacturerError {
+    /// An anchor is none.
+    #[error("manufacturer {manufacturer:?} has an anchor that cannot be read: {reason}")]
+    Anchor {
+        /// The manufacturer.
+        manufacturer: String,
+        /// What is wrong with the anchor.
+        reason: String,
+    },
+    /// A place for the serial number is none.
+    #[error("manufacturer {manufacturer:?} has a serial number nowhere")]
+    SerialPlace {
+        /// The manufacturer.
+        manufacturer: String,
+        /// What is wrong with the place.
+        #[source]
+        reason: SerialPlaceError,
+    },
 }
 
 /// All manufacturers, as they were when the store was read.
@@ -56,16 +91,16 @@ struct Vouched {
 }
 
 impl ManufacturerDirectory {
-    /// Reads the anchors of all rows.
+    /// Reads the anchors and options of all rows.
     ///
     /// # Errors
-    /// [`AnchorError`] for the first anchor that cannot be read.
-    pub fn new(rows: Vec<Manufacturer>) -> Result<Self, AnchorError> {
+    /// [`ManufacturerError`] for the first that cannot be read.
+    pub fn new(rows: Vec<Manufacturer>) -> Result<Self, ManufacturerError> {
         let known = rows
             .into_iter()
             .map(|row| {
                 let read = |certificates: &[CertificateDer<'static>]| {
-                    Anchors::new(certificates).map_err(|error| AnchorError {
+                    Anchors::new(certificates).map_err(|error| ManufacturerError::Anchor {
                         manufacturer: row.name.clone(),
                         reason: error.to_string(),
                     })
@@ -75,7 +110,10 @@ impl ManufacturerDirectory {
                     true => None,
                     false => Some(read(&row.voucher_anchors)?),
                 };
-                Ok(Arc::new(KnownManufacturer { row, anchors, voucher_anchors }))
+                let serial_rules = row.idevid.serial_rules().map_err(|reason| {
+                    ManufacturerError::SerialPlace { manufacturer: row.name.clone(), reason }
+                })?;
+                Ok(Arc::new(KnownManufacturer { row, anchors, voucher_anchors, serial_rules }))
             })
             .collect::<Result<_, _>>()?;
         Ok(Self { known, vouched: Mutex::default() })
@@ -114,6 +152,7 @@ impl ManufacturerDirectory {
         }
         let mut reason = "no manufacturer is configured".to_owned();
         for manufacturer in &self.known {
+            let time = manufacturer.time_for(leaf, time);
             match verify_chain(leaf, intermediates, &manufacturer.anchors, time) {
                 Ok(()) => {
                     if let Some(at_secs) = at_secs {
@@ -133,12 +172,11 @@ impl ManufacturerDirectory {
         leaf: &Certificate,
         now_secs: u64,
     ) -> Option<Arc<KnownManufacturer>> {
-        let is_valid = i64::try_from(now_secs)
-            .is_ok_and(|now| (leaf.not_before()..=leaf.not_after()).contains(&now));
         let vouched = self.vouched.lock().unwrap_or_else(PoisonError::into_inner);
         let found = vouched.get(chain)?;
         let is_recent = now_secs.checked_sub(found.at_secs).is_some_and(|age| age < VOUCHED_SECS);
-        (is_valid && is_recent).then(|| Arc::clone(&found.manufacturer))
+        let may_count = found.manufacturer.may_count(leaf, now_secs);
+        (may_count && is_recent).then(|| Arc::clone(&found.manufacturer))
     }
 
     fn remember(&self, chain: ChainDigest, at_secs: u64, manufacturer: &Arc<KnownManufacturer>) {
@@ -151,6 +189,15 @@ impl ManufacturerDirectory {
             vouched.insert(chain, Vouched { at_secs, manufacturer: Arc::clone(manufacturer) });
         }
     }
+}
+
+fn has_begun(leaf: &Certificate, now_secs: u64) -> bool {
+    i64::try_from(now_secs).is_ok_and(|now| leaf.not_before() <= now)
+}
+
+/// Whether a certificate has ended at a time, in seconds.
+pub(crate) fn has_ended(leaf: &Certificate, now_secs: u64) -> bool {
+    i64::try_from(now_secs).is_ok_and(|now| leaf.not_after() < now)
 }
 
 fn digest(leaf: &Certificate, intermediates: &[Certificate]) -> ChainDigest {
@@ -170,7 +217,7 @@ mod tests {
     use time::OffsetDateTime;
 
     use super::*;
-    use crate::store::model::{Entry, Id, Millis};
+    use crate::store::model::{Entry, Id, IdevidOptions, MasaOptions, Millis};
 
     const BEGIN: i64 = 1_700_000_000;
     const END: i64 = BEGIN + 1000;
@@ -192,8 +239,13 @@ mod tests {
     }
 
     fn directory(authority: &Authority) -> ManufacturerDirectory {
+        directory_where(authority, EndedIdevid::Refused)
+    }
+
+    fn directory_where(authority: &Authority, ended: EndedIdevid) -> ManufacturerDirectory {
         let row = Manufacturer {
-            masa: crate::store::model::MasaOptions::default(),
+            masa: MasaOptions::default(),
+            idevid: IdevidOptions { ended, ..IdevidOptions::default() },
             id: Id::from_stored("1".into()),
             name: "pumps".into(),
             anchors: vec![authority.der().clone()],
@@ -229,6 +281,25 @@ mod tests {
         assert!(directory.vouched(&chain, &device, early + VOUCHED_SECS - 1).is_some());
         assert!(directory.vouched(&chain, &device, early + VOUCHED_SECS).is_none());
         assert!(directory.vouched(&chain, &device, early - 1).is_none(), "the clock went back");
+    }
+
+    #[test]
+    fn an_idevid_that_has_ended_counts_where_the_manufacturer_says_so_and_none_that_has_not_begun()
+    {
+        let authority = authority();
+        let device = device(&authority);
+        for (ended, is_taken) in [(EndedIdevid::Refused, false), (EndedIdevid::Accepted, true)] {
+            let directory = directory_where(&authority, ended);
+            // Looked at, and remembered.
+            for _ in 0..2 {
+                assert_eq!(directory.identify(&device, &[], at(END + 1)).is_ok(), is_taken);
+                assert!(directory.identify(&device, &[], at(END)).is_ok());
+                assert!(directory.identify(&device, &[], at(BEGIN - 1)).is_err());
+            }
+        }
+        // Whose it is matters as ever.
+        let accepting = directory_where(&self::authority(), EndedIdevid::Accepted);
+        assert!(accepting.identify(&device, &[], at(END + 1)).is_err());
     }
 
     #[test]

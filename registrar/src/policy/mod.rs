@@ -8,5 +8,6 @@ pub mod name;
 pub mod profile;
 pub mod quota;
 pub mod rules;
+pub mod timekeeping;
 pub mod told;
 pub mod waiting;

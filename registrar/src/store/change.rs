@@ -16,6 +16,14 @@ use super::model::{
 pub enum Change {
     /// Adds a manufacturer and raises the generation.
     AddManufacturer(Manufacturer),
+    /// Changes a manufacturer and raises the generation; if it is not any more what the change stands on, that is a
+    /// [`Conflict::Outdated`].
+    ChangeManufacturer {
+        /// As it was when the change was decided.
+        before: Box<Manufacturer>,
+        /// As it is from now on; identifier, name and time of its addition stay.
+        after: Box<Manufacturer>,
+    },
     /// Inserts a device with its identity, and with its name if it has one.
     AddDevice(KnownDevice),
     /// Moves a device to a state, from whichever: an operator's word.
@@ -78,6 +86,14 @@ pub enum Change {
         device: Id,
         /// The profile, by its name in the configuration.
         profile: String,
+    },
+    /// Changes nothing; fails with [`Conflict::Waiting`] if more devices of a manufacturer wait for a person, at this place
+    /// of the commit, than may. Of those who ask at the same moment, one waits for the other.
+    ExpectRoomToWait {
+        /// The manufacturer.
+        manufacturer: Id,
+        /// How many may wait.
+        most: u64,
     },
     /// Asks a person about a device.
     AddApproval(Approval),
@@ -377,6 +393,8 @@ pub enum Conflict {
     DeviceBarred,
     /// The device waits for an answer already.
     Approval,
+    /// More devices of the manufacturer would wait than may.
+    Waiting,
     /// Another credential has this name.
     CredentialName(String),
     /// Another device has this credential.

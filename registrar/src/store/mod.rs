@@ -30,7 +30,7 @@ pub mod sqlite;
 pub mod watch;
 
 pub use self::change::{Change, Conflict};
-pub use self::open::{open, open_watched, url};
+pub use self::open::{node_settings, open, open_watched, url};
 pub use self::sql::OpenError;
 
 /// Why the store could not do what was asked.
@@ -249,6 +249,10 @@ pub trait Store: Send + Sync + 'static {
 
     /// The nodes that wrote events, by name.
     async fn nodes(&self) -> Result<Vec<String>, StoreError>;
+
+    /// When the newest event of any node was, without those that an operator no longer counts
+    /// ([`READER`](crate::policy::timekeeping::READER)).
+    async fn newest_event_time(&self) -> Result<Option<Millis>, StoreError>;
 
     /// The events of a node after a number, in the order of their numbers, at most `limit`.
     async fn chain(

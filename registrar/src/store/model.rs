@@ -8,6 +8,7 @@ use std::fmt;
 use rustls_pki_types::CertificateDer;
 use serde::{Deserialize, Serialize};
 
+pub use self::idevid::{EndedIdevid, IdevidOptions, SerialPlace, SerialPlaceError};
 pub use self::masa::{AuditTiming, Dialect, MasaClientCertificate, MasaOptions};
 pub use self::node::NodeSettings;
 pub use self::nonceless::NoncelessVoucher;
@@ -20,6 +21,7 @@ pub use self::survey::{CertificateEnds, DeviceTally, EventTally, OrderQueue, Que
 pub use self::trail::{Checkpoint, CheckpointKind, Event, Head, StoredEvent, Verdict};
 pub use self::voucher::{AuditRecord, AuditVerdict, VoucherExchange, VoucherState};
 
+mod idevid;
 mod masa;
 mod node;
 mod nonceless;
@@ -183,6 +185,8 @@ pub struct Manufacturer {
     pub entry: Entry,
     /// How its MASA is spoken to.
     pub masa: MasaOptions,
+    /// What its IDevIDs are like.
+    pub idevid: IdevidOptions,
     /// When it was added.
     pub created_at: Millis,
 }

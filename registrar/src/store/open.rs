@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use rustls::RootCertStore;
 
-use super::postgres::PostgresStore;
-use super::sqlite::SqliteStore;
+use super::model::NodeSettings;
+use super::postgres::{self, PostgresStore};
+use super::sqlite::{self, SqliteStore};
 use super::watch::{Unwatched, Watcher};
 use super::{OpenError, Store};
 use crate::config::{Database, StoreConfig};
@@ -38,6 +39,20 @@ pub async fn open_watched(
             let url = url(url_file)?;
             let anchors = anchors(ca.as_deref())?;
             Ok(Arc::new(PostgresStore::open_watched(&url, anchors, node, watcher).await?))
+        }
+    }
+}
+
+/// What each node said of its settings last, without opening the store for work: nothing is made, changed or locked,
+/// so that a command may ask beside a running daemon. Nothing where there are no tables yet.
+///
+/// # Errors
+/// [`OpenError`], naming the file, or host and database.
+pub async fn node_settings(config: &StoreConfig) -> Result<Vec<NodeSettings>, OpenError> {
+    match &config.database {
+        Database::File(path) => sqlite::node_settings(path),
+        Database::Postgres { url_file, ca } => {
+            postgres::node_settings(&url(url_file)?, anchors(ca.as_deref())?).await
         }
     }
 }

@@ -112,10 +112,10 @@ async fn step_ca(program: &Path) -> anyhow::Result<()> {
         score.print();
     }
     println!(
-        "Each order costs the bridge three durable writes in a row before the CA is asked on (placed, authorizing, \
-         finalizing), which its processor time and commits show; those of several orders are one commit. With one \
-         order in flight nothing hides their wait; with many, both cores are busy, and the ratio is that of the sums \
-         of processor time."
+        "Each order costs the bridge two durable writes that the CA waits for (authorizing, finalizing) and three \
+         that go on beside its work (claimed, placed, issued), which its processor time and commits show; those of \
+         several orders are one commit. With one order in flight nothing hides the wait for two; with many, both \
+         cores are busy, and the ratio is that of the sums of processor time."
     );
     println!(
         "step-ca answers some requests with serverInternal when several orders of one account are under way: \

@@ -208,7 +208,12 @@ async fn step_ca_issues_and_revokes_and_has_no_change_of_keys() -> anyhow::Resul
     let desk = OrderDesk::new(Arc::clone(&site.store), clock, accounts);
     let shown = desk.show(wish(10)?.id.as_str()).await?;
     assert_eq!(shown.listed.order.state.name(), "issued");
-    assert!(shown.steps.len() >= 5, "{:?}", shown.steps);
+    let told = ["the CA has the order", "answers go out", "sending the CSR", "passed every check"];
+    assert!(
+        told.iter().all(|words| shown.steps.iter().any(|(_, step)| step.contains(words))),
+        "{:?}",
+        shown.steps
+    );
     site.stop().await;
     Ok(())
 }

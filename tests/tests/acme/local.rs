@@ -16,8 +16,8 @@ use brski_registrar::keys::KeyPlace;
 use brski_registrar::observe::metrics::Metrics;
 use brski_registrar::policy::admission::readmit_stored;
 use brski_registrar::store::model::{
-    Device, DeviceState, Enrollment, EnrollmentState, Entry, Id, Identity, IssuedCertificate,
-    KnownDevice, Manufacturer, MasaOptions, Millis, SeenIdevid, Sha256, hex,
+    Device, DeviceState, Enrollment, EnrollmentState, Entry, Id, Identity, IdevidOptions,
+    IssuedCertificate, KnownDevice, Manufacturer, MasaOptions, Millis, SeenIdevid, Sha256, hex,
 };
 use brski_registrar::store::sqlite::SqliteStore;
 use brski_registrar::store::{Change, Store};
@@ -213,6 +213,7 @@ async fn store(folder: &Path, leaf: &CertificateDer<'static>) -> anyhow::Result<
         masa_hosts: vec![],
         voucher_anchors: vec![],
         masa: MasaOptions::default(),
+        idevid: IdevidOptions::default(),
         entry: Entry::Voucher,
         created_at: Millis(1),
     };

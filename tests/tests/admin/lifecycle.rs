@@ -121,7 +121,7 @@ async fn a_blocked_device_is_barred_until_it_is_restored() -> anyhow::Result<()>
 #[tokio::test]
 async fn a_renamed_device_enrolls_under_its_new_name_only() -> anyhow::Result<()> {
     let site = site::local().await?;
-    let (pledge, _) = enroll(&site, "NAME-1").await?;
+    let (pledge, first) = enroll(&site, "NAME-1").await?;
     enroll(&site, "NAME-2").await?;
     let told = device(&site, "rename", &["NAME-1", "name-2"]).await.unwrap_err();
     assert!(told.contains("another device has the name"), "{told}");
@@ -135,7 +135,23 @@ async fn a_renamed_device_enrolls_under_its_new_name_only() -> anyhow::Result<()
         let told = told.unwrap_err();
         assert!(told.contains(words), "{name}: {told}");
     }
+    // Its own name is no other one.
+    device(&site, "rename", &["NAME-1", "name-1"]).await.unwrap();
+    let story = show(&site, "NAME-1").await?;
+    assert!(story["certificates"][0]["revoked_at"].is_null(), "{story}");
     device(&site, "rename", &["NAME-1", "Valve-9"]).await.unwrap();
+    // What proved the old name proves it no more, and another device may have it.
+    let story = show(&site, "NAME-1").await?;
+    assert!(story["certificates"][0]["revoked_at"].is_string(), "{story}");
+    let told = site.site().command("event list", &["--device", "NAME-1"]).await?;
+    assert!(told.contains("the device has another name"), "{told}");
+    let mut connection = brski_tests::est::connect(&site, Some(&first.credential)).await?;
+    let answer = connection.get("/.well-known/est/csrattrs").await?;
+    assert_eq!(answer.status, 403, "{}", answer.text());
+    let take = ["NAME-3", "--manufacturer", "lab-devices", "--name", "name-1"];
+    device(&site, "allow", &take).await.unwrap();
+    let (_, heir) = enroll(&site, "NAME-3").await?;
+    assert_eq!(heir.certificate.dns_names(), ["name-1.iot.lab.example"]);
     let enrolled = join(&site, &pledge).await?;
     assert_eq!(enrolled.certificate.dns_names(), ["valve-9.iot.lab.example"]);
     Ok(())

@@ -7,7 +7,7 @@ use brski_lab::pledge::Pledge;
 use brski_lab::process;
 use brski_tests::est::{Key, post};
 use brski_tests::site::{MASA_URL, TestSite, event_kinds, json};
-use brski_voucher::artefact::Voucher;
+use brski_voucher::artefact::{RegistrarRequest, Voucher};
 use brski_voucher::encoding::{Encoding, Strictness};
 use brski_voucher::pledge;
 use brski_voucher::trust::{Anchors, ValidityTime};
@@ -99,6 +99,64 @@ async fn one_is_renewed_before_it_ends_and_not_given_after() -> anyhow::Result<(
         (answer.status == 503).then_some(())
     });
     assert!(over.await.is_some(), "one that has ended is given");
+    Ok(())
+}
+
+/// The registrar's last request for the only voucher that was fetched ahead, and the voucher.
+fn stored(site: &TestSite) -> anyhow::Result<(Unverified<RegistrarRequest>, Vec<u8>)> {
+    let database = rusqlite::Connection::open(site.site().folder().join("registrar.db"))?;
+    let sql = "SELECT registrar_request, voucher FROM nonceless_vouchers";
+    let read = |row: &rusqlite::Row<'_>| Ok((row.get::<_, Vec<u8>>(0)?, row.get::<_, Vec<u8>>(1)?));
+    let (request, voucher) = database.query_row(sql, [], read)?;
+    let request = Unverified::parse_as(&request, Encoding::Cms, Strictness::Standard)?;
+    Ok((request, voucher))
+}
+
+/// Waits until the voucher is another one, and gives the request that it answers.
+async fn renewed(site: &TestSite, old: &[u8]) -> Unverified<RegistrarRequest> {
+    let renewed = process::until(Duration::from_secs(20), async || {
+        let (request, voucher) = stored(site).ok()?;
+        (voucher != old).then_some(request)
+    });
+    renewed.await.expect("it is renewed")
+}
+
+#[tokio::test]
+async fn a_renewal_carries_the_voucher_that_it_renews() -> anyhow::Result<()> {
+    let masa = MasaOptions { lifetime: Duration::from_secs(9), ..MasaOptions::default() };
+    let site = site("CARRIES", masa, &[]).await?;
+    site.site().command("voucher prefetch", &["CARRIES"]).await?;
+    let (first, voucher) = stored(&site)?;
+    assert_eq!(first.content().prior_signed_voucher_request(), None);
+    let request = renewed(&site, &voucher).await;
+    let (before, content) = (first.content(), request.content());
+    assert_eq!(content.prior_signed_voucher_request(), Some(voucher.as_slice()), "as received");
+    assert_eq!(content.nonce(), None);
+    assert_eq!(content.serial_number(), before.serial_number());
+    assert_eq!(content.idevid_issuer(), before.idevid_issuer());
+    assert_ne!(content.created_on(), before.created_on(), "it is a new request");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_masa_that_takes_no_old_voucher_is_asked_without_one() -> anyhow::Result<()> {
+    let masa = MasaOptions { lifetime: Duration::from_secs(6), ..MasaOptions::default() };
+    let site = site("PLAIN", masa, &[]).await?;
+    site.site().command("voucher prefetch", &["PLAIN"]).await?;
+    let (_, voucher) = stored(&site)?;
+    site.lab.masa.behave(Misbehaviour::NoRenewal);
+    let request = renewed(&site, &voucher).await;
+    assert_eq!(request.content().prior_signed_voucher_request(), None);
+    assert!(site.lab.masa.requests() >= 3, "{}", site.lab.masa.requests());
+    let kinds = event_kinds(site.site()).await?;
+    assert!(!kinds.contains(&"voucher-not-fetched".to_owned()), "{kinds:?}");
+    // One that says no to all is not asked without end.
+    site.lab.masa.behave(Misbehaviour::Refuses);
+    let failed = process::until(Duration::from_secs(20), async || {
+        let kinds = event_kinds(site.site()).await.ok()?;
+        kinds.contains(&"voucher-not-fetched".to_owned()).then_some(())
+    });
+    assert!(failed.await.is_some(), "it is told");
     Ok(())
 }
 

@@ -58,6 +58,9 @@ async fn reports_that_are_none_or_are_about_nothing_are_refused() -> anyhow::Res
         }
         let answer = visit.connection.post(path, "text/plain", good).await?;
         assert_refused(&site, &answer, 415, "text/plain", "media-type-unknown").await?;
+        let events = json(site.site(), "event list", &["--device", "REPORT-2"]).await?;
+        let last = events.as_array().and_then(|events| events.last()).expect("there are events");
+        assert_eq!(last["kind"], "media-type-unknown", "it is told of the device: {last}");
         assert_eq!(visit.connection.get(path).await?.status, 405);
         let long = format!(r#"{{"version":1,"status":true,"reason":"{}"}}"#, "x".repeat(17_000));
         let answer = report(&mut visit, path, &long).await?;

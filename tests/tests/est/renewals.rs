@@ -42,6 +42,75 @@ async fn each_certificate_is_renewed_once_and_a_retry_gets_the_same() -> anyhow:
     Ok(())
 }
 
+/// The rules of a site, and what they say from now on.
+async fn rule(site: &TestSite, from: &str, to: &str) -> anyhow::Result<()> {
+    edit(site.site().folder(), from, to)?;
+    site.site().command::<&str>("reload", &[]).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn policy_is_asked_again_about_a_device_that_renews() -> anyhow::Result<()> {
+    const HONEST: &str = "unexpected = \"admit\"";
+    const RULED: &str = "unexpected = \"admit\"
+[[policy.rule]]
+decision = \"refuse\"
+note = \"recalled\"
+devices = \"all\"
+manufacturer = \"lab-devices\"
+serial = [\"RECALL-1\"]
+made_from = 2019-01-01
+";
+    let site = site::local().await?;
+    let (recalled, honest) = (enroll(&site, "RECALL-1").await?, enroll(&site, "STAYS-1").await?);
+    let key = Key::new()?;
+    let second = certificate(&renew(&site, &recalled.credential, &key, "recall-1").await?)?;
+    rule(&site, HONEST, RULED).await?;
+    // By either certificate, for a new key, and for what it was given a moment ago.
+    for (session, key) in [
+        (&recalled.credential, &Key::new()?),
+        (&key.with(&second), &key),
+        (&recalled.credential, &key),
+    ] {
+        let refused = renew(&site, session, key, "recall-1").await?;
+        assert_eq!(refused.status, 404, "{}", refused.text());
+        assert!(refused.text().contains("policy"), "{}", refused.text());
+    }
+    let mut connection = connect(&site, Some(&recalled.credential)).await?;
+    let refused = post(&mut connection, "simpleenroll", &key.csr("recall-1")?, None).await?;
+    assert_eq!(refused.status, 404, "{}", refused.text());
+    let events = site::json(site.site(), "event list", &[]).await?.to_string();
+    assert!(events.contains("rule 1 (recalled)"), "{events}");
+    // A device that the rule does not speak of renews as before, and so does this one when the rule is gone.
+    certificate(&renew(&site, &honest.credential, &Key::new()?, "stays-1").await?)?;
+    rule(&site, "decision = \"refuse\"", "decision = \"ask\"").await?;
+    certificate(&renew(&site, &recalled.credential, &Key::new()?, "recall-1").await?)?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_device_that_is_barred_or_asked_for_too_much_does_not_renew() -> anyhow::Result<()> {
+    let site = site::prepared(|folder| {
+        let quota = "device_vouchers = { most = 60, secs = 3600 }";
+        edit(folder, quota, "device_enrollments = { most = 2, secs = 3600 }")?;
+        Ok(Vec::new())
+    })
+    .await?;
+    let (greedy, honest) = (enroll(&site, "GREEDY-1").await?, enroll(&site, "STAYS-2").await?);
+    let key = Key::new()?;
+    certificate(&renew(&site, &greedy.credential, &key, "greedy-1").await?)?;
+    let refused = renew(&site, &greedy.credential, &Key::new()?, "greedy-1").await?;
+    assert_eq!(refused.status, 429, "{}", refused.text());
+    assert!(refused.retry_after.parse::<u32>().is_ok(), "{}", refused.retry_after);
+    // What it has already takes from no quota.
+    certificate(&renew(&site, &greedy.credential, &key, "greedy-1").await?)?;
+    certificate(&renew(&site, &honest.credential, &Key::new()?, "stays-2").await?)?;
+    site.site().command("device block", &["GREEDY-1"]).await?;
+    let refused = renew(&site, &greedy.credential, &key, "greedy-1").await?;
+    assert_eq!(refused.status, 403, "{}", refused.text());
+    Ok(())
+}
+
 #[tokio::test]
 async fn only_the_certificate_itself_renews() -> anyhow::Result<()> {
     let site = site::local().await?;

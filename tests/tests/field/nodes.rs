@@ -143,6 +143,15 @@ async fn requests_that_land_on_alternating_nodes_complete() -> anyhow::Result<()
     Ok(())
 }
 
+/// What `registrar check` warns of, about other nodes.
+fn warnings(site: &Site) -> anyhow::Result<Vec<String>> {
+    let mut check = std::process::Command::new(programs::ours("registrar")?);
+    let output = check.arg("check").arg("--config").arg(site.config()).output()?;
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    anyhow::ensure!(output.status.success(), "{said}");
+    Ok(said.lines().filter(|line| line.contains(" node")).map(str::to_owned).collect())
+}
+
 /// A second node that is told to refuse what the first one asks a person about, and not for long.
 async fn settings_that_differ_are_told(pair: &Pair) -> anyhow::Result<()> {
     let differing = async |site: &Site| {
@@ -161,6 +170,15 @@ async fn settings_that_differ_are_told(pair: &Pair) -> anyhow::Result<()> {
             process::until(LIMIT, async || (differing(&node.site).await? == told).then_some(()));
         differs.await.context("they differ, and it is not told")?;
     }
+    // A file is compared before it is taken up, too, with both values.
+    let file = pair.first.site.config().display().to_string();
+    assert_eq!(
+        warnings(&pair.first.site)?,
+        [format!(
+            "warning: {file}: policy.unexpected is \"ask\", and \"refuse\" at the node second: \
+             devices may meet any node"
+        )]
+    );
     let printed = pair.first.site.command("status", &[""; 0]).await?;
     assert!(
         printed.contains("settings differ from those of second: policy.unexpected"),
@@ -172,6 +190,9 @@ async fn settings_that_differ_are_told(pair: &Pair) -> anyhow::Result<()> {
         let agree =
             process::until(LIMIT, async || differing(&node.site).await?.is_empty().then_some(()));
         agree.await.context("they agree again, and it is not told")?;
+    }
+    for node in [&pair.first, &pair.second] {
+        assert_eq!(warnings(&node.site)?, [""; 0]);
     }
     let kinds = event_kinds(&pair.first.site).await?;
     for kind in ["settings-differ", "settings-agree"] {

@@ -3,6 +3,7 @@
 // A panic is how a test fails.
 #![allow(clippy::indexing_slicing, clippy::expect_used, clippy::unwrap_used, clippy::panic)]
 
+mod clock;
 mod health;
 mod log;
 mod metrics;

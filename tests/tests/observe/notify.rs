@@ -9,10 +9,12 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use anyhow::Context as _;
+use brski_est::authentication::Credentials;
+use brski_lab::masa::{Login, MasaOptions, Scheme};
 use brski_lab::pki::{self, Authority, Manufacturer};
 use brski_lab::pledge::{Pledge, journey};
 use brski_lab::process::until;
-use brski_tests::site::{TestSite, edit, json};
+use brski_tests::site::{self, Plan, TestSite, edit, json};
 use brski_voucher::{media_type, path};
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
@@ -25,7 +27,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 
-use super::shown::{LIMIT, again, await_sample, log, showing};
+use super::shown::{LIMIT, again, await_sample, log, show, showing};
 
 /// Lets a device of an unknown manufacturer come, which is refused.
 async fn stranger(site: &TestSite) -> anyhow::Result<()> {
@@ -275,6 +277,46 @@ async fn an_address_that_is_away_is_told_when_it_is_back() -> anyhow::Result<()>
     for secret in ["first", "second"] {
         assert!(!log(site.site())?.contains(&format!("Bearer {secret}")));
     }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_masa_that_does_not_accept_the_registrar_is_an_alarm_at_once() -> anyhow::Result<()> {
+    let authority = Authority::new("alerts")?;
+    let (ca, address) = (authority.pem(), Address::open("127.0.0.1:0".parse()?, &authority, &[]));
+    let address = address.await?;
+    // The MASA wants a name and a password, and the registrar was given none.
+    let credentials = Credentials::new("campus", "secret of the MASA")?;
+    let login = Some(Login { scheme: Scheme::Basic, credentials });
+    let plan = Plan { masa: MasaOptions { login, ..MasaOptions::default() }, ..Plan::default() };
+    let place = address.address;
+    let site = site::brski(plan, |folder| {
+        show(folder)?;
+        with_address(folder, place, &ca)?;
+        // As docs/OPERATING.md has it: whatever failed.
+        edit(folder, "events = [\"refused\"]", "events = [\"failed\"]")?;
+        Ok(Vec::new())
+    })
+    .await?;
+    let pledge = site.lab.pledge("ALARM-1")?;
+    let (mut connection, chain) = pledge.connect(site.lab.registrar.address()).await?;
+    let body = pledge.voucher_request(chain.own().context("it has one")?)?.der;
+    let answer = connection.post(path::REQUEST_VOUCHER, media_type::VOUCHER_CMS, body).await?;
+    assert_eq!(answer.status, 502, "{}", answer.text());
+    let posted = address.posted(1).await?;
+    let (token, event) = &posted[0];
+    assert_eq!(token, "Bearer first");
+    assert_eq!(
+        (&event["kind"], &event["verdict"]),
+        (&"masa-unauthorized".into(), &"failed".into())
+    );
+    assert_eq!(event["clause"], "RFC 8995 §5.4");
+    assert_eq!(event["device_serial"], "ALARM-1", "{event}");
+    let detail = event["detail"].as_str().context("a text")?;
+    assert!(detail.contains("does not accept this registrar"), "{detail}");
+    let expected = of_kinds(&site, &["masa-unauthorized"]).await?;
+    assert_eq!(expected.len(), 1);
+    assert_eq!(event["correlation"], expected[0]["correlation"]);
     Ok(())
 }
 

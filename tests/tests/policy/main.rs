@@ -5,8 +5,10 @@
 #![allow(clippy::indexing_slicing, clippy::expect_used, clippy::unwrap_used, clippy::panic)]
 
 mod approvals;
+mod at_once;
 mod danger;
 mod flood;
+mod manufacturers;
 mod quotas;
 mod rules;
 

@@ -19,13 +19,19 @@ fn enroll(pledge: usize, node: usize, pace: u8) -> Op {
 #[test]
 fn an_enrollment_that_two_nodes_submit_gets_one_certificate() {
     let (pledge, key, node) = (6, 0, 0);
-    holds(&[enroll(pledge, node, ALL), Reenroll { pledge, key, node, pace: 5 }, Crash { node: 1 }]);
+    for pace in 4..9 {
+        holds(&[
+            enroll(pledge, node, ALL),
+            Reenroll { pledge, key, node, pace },
+            Crash { node: 1 },
+        ]);
+    }
 }
 
 /// A node that had seen no enrollment for a wish ordered it, although the other node had begun and ended it meanwhile.
 #[test]
 fn a_wish_that_another_node_fulfilled_is_not_ordered_again() {
-    for pace in 0..16 {
+    for pace in 0..18 {
         holds(&[
             enroll(4, 0, ALL),
             Approve { question: 0, pace: ALL },
@@ -41,7 +47,7 @@ fn a_wish_that_another_node_fulfilled_is_not_ordered_again() {
 #[test]
 fn a_voucher_that_the_pledge_rejected_stays_rejected() {
     let (pledge, nonce) = (0, 0);
-    for pace in 0..16 {
+    for pace in 0..18 {
         holds(&[
             RequestVoucher { pledge, nonce, node: 0, pace: ALL },
             RequestVoucher { pledge, nonce, node: 1, pace },
@@ -69,7 +75,7 @@ fn a_voucher_does_not_let_in_a_device_that_was_retired_and_restored_meanwhile() 
 /// the order ended with that, and its enrollment waited for ever.
 #[test]
 fn an_order_that_is_tried_again_while_its_certificate_comes_reaches_an_end() {
-    for pace in 0..8 {
+    for pace in 0..10 {
         holds(&[
             RequestVoucher { pledge: 0, nonce: 0, node: 0, pace: ALL },
             Masa { call: 0, answer: Answer::Voucher },
@@ -90,7 +96,7 @@ fn an_enrollment_is_the_newest_of_its_wish_though_the_clock_went_back() {
         Masa { call: 0, answer: Answer::Voucher },
         enroll(0, 0, ALL),
         CancelOrder { order: 0 },
-        Clock { seconds: -300 },
+        Clock { seconds: -9 },
         enroll(0, 0, ALL),
     ]);
 }
@@ -99,7 +105,7 @@ fn an_enrollment_is_the_newest_of_its_wish_though_the_clock_went_back() {
 /// ordered from then on, and nobody drove it.
 #[test]
 fn an_order_that_ended_while_another_node_placed_it_stays_ended() {
-    for pace in 0..16 {
+    for pace in 0..18 {
         holds(&[
             enroll(5, 0, ALL),
             Approve { question: 0, pace: ALL },
@@ -117,13 +123,31 @@ fn an_order_that_ended_while_another_node_placed_it_stays_ended() {
 fn what_begins_while_its_device_is_retired_is_not_forgotten() {
     let (pledge, other) = (5, 0);
     for act in [Act::Retire, Act::Block, Act::Rename] {
-        for pace in 0..8 {
+        for pace in 0..10 {
             holds(&[
                 Import { pledge, named: false, lab: true },
                 Operate { pledge, other, act, pace },
-                enroll(pledge, 0, 8),
+                enroll(pledge, 0, 9),
                 Go { request: 0, pace: ALL },
             ]);
         }
     }
+}
+
+/// What was issued is given again, and nothing new is issued, while the clock is earlier than what has happened.
+#[test]
+fn nothing_is_issued_while_the_clock_is_wrong() {
+    let (pledge, proof, name, node, pace) = (6, Proof::Own, Name::Own, 0, ALL);
+    let enroll = |key| Enroll { pledge, key, proof, name, node, pace };
+    let ops = [
+        enroll(0),
+        Clock { seconds: -300 },
+        enroll(1),
+        enroll(0),
+        Reenroll { pledge, key: 0, node, pace },
+        Clock { seconds: 290 },
+        enroll(1),
+    ];
+    let answers = simulate(&ops, &Tally::default()).unwrap();
+    assert_eq!(answers[..5], [200, 503, 200, 503, 200]);
 }

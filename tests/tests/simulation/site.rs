@@ -13,7 +13,7 @@ use brski_registrar::identity::live::LiveIdentity;
 use brski_registrar::issue::local::LocalIssuer;
 use brski_registrar::observe::metrics::Metrics;
 use brski_registrar::store::model::{
-    Entry, Id, Manufacturer as ManufacturerRow, MasaOptions, Millis, Sha256,
+    Entry, Id, IdevidOptions, Manufacturer as ManufacturerRow, MasaOptions, Millis, Sha256,
 };
 use brski_voucher::artefact::{Assertion, Nonce, PledgeRequestFields};
 use brski_voucher::certificate::Certificate;
@@ -157,6 +157,7 @@ impl Maker {
             masa_hosts: vec![format!("{name}.example")],
             voucher_anchors: vec![anchor.clone()],
             masa: MasaOptions::default(),
+            idevid: IdevidOptions::default(),
             entry: if number == 0 { Entry::Voucher } else { Entry::Est },
             created_at: Millis(BEGIN),
         };

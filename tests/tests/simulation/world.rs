@@ -280,6 +280,11 @@ impl<'a> World<'a> {
         for node in &self.nodes {
             node.gate.fail(0);
         }
+        // While the clock is wrong nothing is issued, and nothing comes to rest.
+        let back = self.latest.0 - self.now().0;
+        if back > 0 {
+            self.step(&Op::Clock { seconds: back / 1000 + 1 }).await?;
+        }
         for _ in 0..ROUNDS {
             while masa::answer(self, 0, Answer::Voucher)? {}
             for task in &mut self.tasks {

@@ -78,6 +78,7 @@ behaviours! {
     everywhere: {
         suite::gives_back_what_it_was_given,
         nodes::each_node_says_what_its_settings_are,
+        nodes::the_newest_event_of_any_node_counts_until_an_operator_vouches_for_the_clock,
         suite::every_state_comes_back_as_it_was,
         suite::what_is_issued_or_cancelled_stays_so,
         suite::what_ended_is_not_ordered_and_what_a_pledge_rejected_stays_so,
@@ -97,6 +98,8 @@ behaviours! {
         suite::a_name_is_freed_and_given_to_another,
         suite::a_barred_device_is_not_moved,
         suite::questions_are_asked_once_and_answered_once,
+        suite::a_manufacturer_is_changed_by_who_knows_it_as_it_is,
+        waiting::no_more_wait_than_may_however_many_ask_at_once,
         waiting::who_is_silent_longest_is_known_by_manufacturer,
         waiting::a_silent_device_is_forgotten_unless_it_speaks,
         waiting::a_device_that_was_let_in_outlives_its_question,

@@ -4,9 +4,9 @@ use acme_bridge::{
     AnswerKind, ChallengeAnswer, Csr, IssuerName, OrderId, OrderRecord, OrderTerms, Place,
 };
 use brski_registrar::store::model::{
-    AuditTiming, Device, DeviceState, Enrollment, EnrollmentState, Entry, Event, Id, Identity,
-    KnownDevice, Manufacturer, MasaClientCertificate, MasaOptions, Millis, SeenIdevid, Sha256,
-    Verdict, VoucherExchange, VoucherState,
+    AuditTiming, Device, DeviceState, EndedIdevid, Enrollment, EnrollmentState, Entry, Event, Id,
+    Identity, IdevidOptions, KnownDevice, Manufacturer, MasaClientCertificate, MasaOptions, Millis,
+    SeenIdevid, SerialPlace, Sha256, Verdict, VoucherExchange, VoucherState,
 };
 use brski_voucher::encoding::Encoding;
 use rustls_pki_types::CertificateDer;
@@ -29,6 +29,13 @@ pub(super) fn manufacturer() -> Manufacturer {
             credential: Some("systemd:pumps".into()),
             audit_log: Some(AuditTiming::BeforeVoucher),
             ..MasaOptions::default()
+        },
+        idevid: IdevidOptions {
+            serial: vec![
+                SerialPlace::HardwareModuleName,
+                SerialPlace::CommonName { pattern: "^SN '(.+)'$".into() },
+            ],
+            ended: EndedIdevid::Accepted,
         },
         entry: Entry::Voucher,
         created_at: Millis(7),

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use acme_bridge::{AnswerKind, OrderId, Place as AnswerPlace};
 use brski_registrar::store::model::{
     Approval, ApprovalReason, ApprovalState, ChainCertificate, Credential, DeviceFilter,
-    DeviceState, EnrollmentState, EventFilter, Identity, IssuedCertificate, KnownDevice,
-    Manufacturer, Millis, SeenIdevid, Sha256, VoucherExchange, VoucherState,
+    DeviceState, EnrollmentState, Entry, EventFilter, Identity, IdevidOptions, IssuedCertificate,
+    KnownDevice, Manufacturer, MasaOptions, Millis, SeenIdevid, Sha256, VoucherExchange,
+    VoucherState,
 };
 use brski_registrar::store::{Change, Conflict, Store, StoreError};
 use rustls_pki_types::CertificateDer;
@@ -173,6 +174,44 @@ pub(super) async fn what_a_decision_stands_on_is_looked_at_again(place: Place) {
         let go = Change::MoveDevice { device: id(10), state: DeviceState::Enrolled, at: Millis(9) };
         assert_eq!(store.commit(vec![go], vec![]).await.is_ok(), is_in, "{state:?}");
     }
+}
+
+pub(super) async fn a_manufacturer_is_changed_by_who_knows_it_as_it_is(place: Place) {
+    let store = place.open("node").await;
+    let before = manufacturer();
+    let other = Manufacturer { id: id(2), name: "valves".into(), ..manufacturer() };
+    let changes =
+        vec![Change::AddManufacturer(before.clone()), Change::AddManufacturer(other.clone())];
+    store.commit(changes, vec![]).await.unwrap();
+    let after = Manufacturer {
+        anchors: vec![CertificateDer::from(vec![9])],
+        masa_url: None,
+        masa_anchors: vec![],
+        masa_hosts: vec!["c.example".into()],
+        voucher_anchors: vec![CertificateDer::from(vec![8]), CertificateDer::from(vec![7])],
+        entry: Entry::Est,
+        masa: MasaOptions::default(),
+        idevid: IdevidOptions::default(),
+        ..before.clone()
+    };
+    let change = |before: &Manufacturer, after: &Manufacturer| {
+        let (before, after) = (Box::new(before.clone()), Box::new(after.clone()));
+        vec![Change::ChangeManufacturer { before, after }]
+    };
+    store.commit(change(&before, &after), vec![event("changed")]).await.unwrap();
+    let rows = [after.clone(), other.clone()];
+    assert_eq!(store.manufacturers().await.unwrap(), rows);
+    assert_eq!(store.generation().await.unwrap(), 3, "every node takes it up");
+    // Somebody who looked before that change undoes nothing of it.
+    let result = store.commit(change(&before, &before), vec![]).await;
+    assert_eq!(conflict(result), Conflict::Outdated);
+    let nobody = Manufacturer { id: id(3), ..before.clone() };
+    let result = store.commit(change(&nobody, &nobody), vec![]).await;
+    assert_eq!(conflict(result), Conflict::Missing);
+    // What it is known by stays.
+    let renamed = Manufacturer { name: "valves".into(), created_at: Millis(99), ..after.clone() };
+    store.commit(change(&after, &renamed), vec![]).await.unwrap();
+    assert_eq!(store.manufacturers().await.unwrap(), rows);
 }
 
 pub(super) async fn a_conflict_leaves_nothing_of_its_commit_behind(place: Place) {

@@ -1,10 +1,14 @@
 //! Devices that wait for a person: counted by manufacturer, and forgotten where they stopped asking.
 
+use std::sync::Arc;
+
 use brski_registrar::store::model::{
     Approval, ApprovalReason, ApprovalState, DeviceState, KnownDevice, Millis, Sha256,
 };
 use brski_registrar::store::{Change, Conflict, Store, StoreError};
 use rustls_pki_types::CertificateDer;
+use tokio::sync::Barrier;
+use tokio::task::JoinSet;
 
 use super::place::Place;
 use super::rows::{device, id, manufacturer};
@@ -46,6 +50,48 @@ async fn commit(store: &dyn Store, changes: Vec<Change>) -> Result<(), Conflict>
         Err(StoreError::Conflict(conflict)) => Err(conflict),
         Err(other) => panic!("{other:?}"),
     }
+}
+
+/// How many may wait of those that ask at once.
+const MOST: u64 = 5;
+
+pub(super) async fn no_more_wait_than_may_however_many_ask_at_once(place: Place) {
+    let first = place.open("one").await;
+    // Where a database has one writer, both ask by way of it.
+    let second = place.try_open("two").await.unwrap_or_else(|_| Arc::clone(&first));
+    let mut other = manufacturer();
+    (other.id, other.name) = (id(2), "valves".into());
+    let changes = vec![Change::AddManufacturer(manufacturer()), Change::AddManufacturer(other)];
+    commit(&*first, changes).await.unwrap();
+    let expect = |of: u8, most| Change::ExpectRoomToWait { manufacturer: id(of), most };
+    let together = Arc::new(Barrier::new(40));
+    let mut asking = JoinSet::new();
+    for number in 10..50 {
+        let store = Arc::clone(if number % 2 == 0 { &first } else { &second });
+        let together = Arc::clone(&together);
+        let changes = vec![
+            Change::AddDevice(pending(number)),
+            Change::AddApproval(question(number + 100, number, 1)),
+            expect(1, MOST),
+        ];
+        asking.spawn(async move {
+            together.wait().await;
+            commit(&*store, changes).await
+        });
+    }
+    let outcomes = asking.join_all().await;
+    let waits = outcomes.iter().filter(|outcome| outcome.is_ok()).count();
+    assert_eq!(waits, 5, "{outcomes:?}");
+    assert!(
+        outcomes.iter().flat_map(|each| each.as_ref().err()).all(|each| *each == Conflict::Waiting)
+    );
+    assert_eq!(second.waiting_devices(&id(1)).await.unwrap().number, MOST);
+    // Nothing is left of the others, and those of another manufacturer have a limit of their own.
+    assert_eq!(first.device_tally().await.unwrap()[0].devices, MOST);
+    assert_eq!(commit(&*first, vec![expect(2, 0)]).await, Ok(()));
+    assert_eq!(commit(&*first, vec![expect(1, MOST)]).await, Ok(()));
+    assert_eq!(commit(&*first, vec![expect(1, MOST - 1)]).await, Err(Conflict::Waiting));
+    assert_eq!(commit(&*first, vec![expect(9, MOST)]).await, Err(Conflict::Missing));
 }
 
 pub(super) async fn who_is_silent_longest_is_known_by_manufacturer(place: Place) {

@@ -13,8 +13,9 @@ use brski_registrar::identity::domain;
 use brski_registrar::identity::live::{Identities, LiveIdentity};
 use brski_registrar::observe::metrics::Metrics;
 use brski_registrar::store::model::{
-    Device, DeviceState, Entry, EventFilter, Id, Identity, KnownDevice, Manufacturer, MasaOptions,
-    Millis, NoncelessVoucher, RootChange, Sha256, VoucherExchange, VoucherState,
+    Device, DeviceState, Entry, EventFilter, Id, Identity, IdevidOptions, KnownDevice,
+    Manufacturer, MasaOptions, Millis, NoncelessVoucher, RootChange, Sha256, VoucherExchange,
+    VoucherState,
 };
 use brski_registrar::store::sqlite::SqliteStore;
 use brski_registrar::store::{Change, Store};
@@ -208,6 +209,7 @@ async fn exchange(domain: &Domain, state: VoucherState, at: Millis) {
         voucher_anchors: vec![],
         entry: Entry::Voucher,
         masa: MasaOptions::default(),
+        idevid: IdevidOptions::default(),
         created_at: at,
     };
     let exchange = VoucherExchange {

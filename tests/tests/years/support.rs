@@ -1,24 +1,18 @@
 //! What these tests have in common: certificates that are served, and clocks that are ahead.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
 
 use brski_lab::pledge::Pledge;
 use brski_lab::pledge::tls::RetainedChain;
 use brski_lab::registrar::Site;
-use brski_tests::programs::skipped;
+use brski_tests::programs::faketime;
 use brski_tests::site::TestSite;
 use brski_voucher::certificate::Certificate;
 use brski_voucher::{media_type, path};
 
 /// What starts a daemon so many days ahead of the clock; none, and it says so, without Debian's `faketime`.
 pub(crate) fn ahead(days: u32) -> Option<Vec<OsString>> {
-    let library = format!("{}-linux-gnu/faketime/libfaketime.so.1", std::env::consts::ARCH);
-    let library = PathBuf::from("/usr/lib").join(library);
-    if !library.is_file() {
-        skipped("libfaketime is not installed (Debian package faketime)");
-        return None;
-    }
+    let library = faketime()?;
     let mut preload = OsString::from("LD_PRELOAD=");
     preload.push(library);
     // Timers go on as they are: the date alone is another one.

@@ -7,7 +7,7 @@ use std::process::{Command, Output};
 use std::time::Duration;
 
 use brski_lab::masa::Masa;
-use brski_lab::pki::Manufacturer;
+use brski_lab::pki::{self, Manufacturer};
 use brski_lab::pledge::Pledge;
 use brski_lab::pledge::journey::{self, Label};
 use brski_lab::pledge::tls::TlsVersions;
@@ -94,11 +94,12 @@ impl Token {
     }
 
     /// Makes a folder whose keys are all in the token.
-    fn init(&self, folder: &Path) -> anyhow::Result<Output> {
+    fn init(&self, folder: &Path, kind: &str) -> anyhow::Result<Output> {
         let listen = format!("127.0.0.1:{}", process::free_port()?);
         let (uri, folder) = (self.uri(), folder.to_string_lossy());
         let fixed = ["init", "--dir", &*folder, "--domain", up::ZONE, "--listen", &listen];
-        let all: Vec<&str> = fixed.into_iter().chain(["--token", &uri]).collect();
+        let keys = ["--token", &uri, "--key-type", kind];
+        let all: Vec<&str> = fixed.into_iter().chain(keys).collect();
         self.registrar(&all)
     }
 }
@@ -116,12 +117,17 @@ struct Made {
 
 impl Made {
     fn new() -> anyhow::Result<Option<Self>> {
+        Self::with("ec-p256")
+    }
+
+    /// All keys of a kind.
+    fn with(kind: &str) -> anyhow::Result<Option<Self>> {
         let Some(token) = Token::new()? else {
             return Ok(None);
         };
         let folder = tempfile::tempdir()?;
         let place = folder.path().join("registrar");
-        let made = token.init(&place)?;
+        let made = token.init(&place, kind)?;
         anyhow::ensure!(made.status.success(), "{}", text(&made));
         edit(&place, "allow_lab_anchors = false", "allow_lab_anchors = true")?;
         let site = Site::new(&programs::ours("registrar")?, &place)?.under(token.launcher());
@@ -139,7 +145,32 @@ impl Made {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn all_keys_live_in_the_token_and_do_everything() -> anyhow::Result<()> {
-    let Some(made) = Made::new()? else {
+    keys_of_a_kind_do_everything("ec-p256", "(256 bit)").await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_on_p_384_in_the_token_do_everything() -> anyhow::Result<()> {
+    keys_of_a_kind_do_everything("ec-p384", "(384 bit)").await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rsa_keys_in_the_token_do_everything() -> anyhow::Result<()> {
+    keys_of_a_kind_do_everything("rsa-2048", "(2048 bit)").await
+}
+
+/// What OpenSSL says of an artefact, PEM; none, and it says so, without OpenSSL.
+fn openssl(arguments: &[&str], pem: &Path) -> anyhow::Result<Option<String>> {
+    let Some(program) = programs::outside("openssl", "openssl") else {
+        return Ok(None);
+    };
+    let output = Command::new(program).args(arguments).arg("-in").arg(pem).output()?;
+    anyhow::ensure!(output.status.success(), "{}", text(&output));
+    Ok(Some(text(&output)))
+}
+
+/// Makes the registrar's, the domain CA's and the local issuer's key, and has each sign all that it is for.
+async fn keys_of_a_kind_do_everything(kind: &str, size: &str) -> anyhow::Result<()> {
+    let Some(made) = Made::with(kind)? else {
         return Ok(());
     };
     let folder = made.site.folder();
@@ -148,13 +179,22 @@ async fn all_keys_live_in_the_token_and_do_everything() -> anyhow::Result<()> {
     }
     assert!(made.check()?.starts_with("ok\n"), "{}", made.check()?);
     // A second one does not overwrite the first one's keys.
-    let again = text(&made.token.init(&made.folder.path().join("second"))?);
+    let again = text(&made.token.init(&made.folder.path().join("second"), kind)?);
     assert!(again.contains("already, which is not overwritten"), "{again}");
+
+    for name in ["registrar.pem", "domain-ca.pem", "device-ca.pem"] {
+        let said = openssl(&["x509", "-noout", "-text"], &folder.join(name))?;
+        assert!(said.is_none_or(|said| said.contains(size)), "{name}");
+    }
 
     let registrar = made.site.serve().await?;
     let manufacturer = Manufacturer::new("lab-devices")?;
     let masa = Masa::start(([127, 0, 0, 1], 0).into(), &manufacturer).await?;
     up::introduce(&made.site, made.folder.path(), &manufacturer).await?;
+    // A request for the next certificate, which the key signs.
+    let request = made.folder.path().join("request.pem");
+    std::fs::write(&request, made.site.command::<&str>("identity request", &[]).await?)?;
+    openssl(&["req", "-noout", "-verify"], &request)?;
     let pledge = |serial: &str| -> anyhow::Result<Pledge> {
         let idevid = manufacturer.authority.idevid(serial, &masa.url())?;
         Ok(Pledge::new(idevid, manufacturer.authority.certificate())?)
@@ -164,6 +204,13 @@ async fn all_keys_live_in_the_token_and_do_everything() -> anyhow::Result<()> {
         let pledge = pledge(serial)?.speaking(versions);
         let enrolled = journey::run(&pledge, registrar.address(), &Label::default()).await?;
         assert_eq!(enrolled.certificate.dns_names().len(), 1);
+        let (issued, ca) = (made.folder.path().join(serial), folder.join("device-ca.pem"));
+        std::fs::write(&issued, pki::pem("CERTIFICATE", enrolled.certificate.der()))?;
+        if let Some(program) = programs::outside("openssl", "openssl") {
+            let mut verify = Command::new(program);
+            let said = verify.arg("verify").arg("-CAfile").arg(&ca).arg(&issued).output()?;
+            assert!(said.status.success(), "{}", text(&said));
+        }
     }
     // The domain CA renews, and makes a root whose key is in the token, too.
     made.site.command::<&str>("identity renew", &[]).await?;

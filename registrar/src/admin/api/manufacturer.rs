@@ -4,7 +4,10 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::moment;
-use crate::store::model::{Dialect, Entry, Manufacturer, MasaClientCertificate, MasaOptions};
+use crate::store::model::{
+    Dialect, EndedIdevid, Entry, IdevidOptions, Manufacturer, MasaClientCertificate, MasaOptions,
+    SerialPlace,
+};
 
 /// A manufacturer to add.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
@@ -30,6 +33,61 @@ pub struct NewManufacturer {
     /// How its MASA is spoken to.
     #[serde(default)]
     pub masa: NewMasaOptions,
+    /// What its IDevIDs are like.
+    #[serde(default)]
+    pub idevid: IdevidView,
+}
+
+/// What a manufacturer's IDevIDs are like where that is not what RFC 8995 asks for.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct IdevidView {
+    /// Where the serial number stands, at most 8 places: the first that has one counts; none: the subject's serialNumber.
+    pub serial: Vec<SerialPlace>,
+    /// Whether devices may join whose IDevID has ended.
+    pub accept_ended: bool,
+}
+
+impl From<&IdevidOptions> for IdevidView {
+    fn from(options: &IdevidOptions) -> Self {
+        let accept_ended = options.ended == EndedIdevid::Accepted;
+        Self { serial: options.serial.clone(), accept_ended }
+    }
+}
+
+impl From<IdevidView> for IdevidOptions {
+    fn from(view: IdevidView) -> Self {
+        let ended = match view.accept_ended {
+            true => EndedIdevid::Accepted,
+            false => EndedIdevid::Refused,
+        };
+        Self { serial: view.serial, ended }
+    }
+}
+
+/// What changes of a manufacturer; what is left out stays as it is.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ManufacturerChanges {
+    /// Where the serial number of its IDevIDs stands; empty: the subject's serialNumber.
+    pub serial: Option<Vec<SerialPlace>>,
+    /// Whether devices may join whose IDevID has ended.
+    pub accept_ended: Option<bool>,
+    /// Whether its devices may enroll with their IDevID alone, if an operator expects or approves them.
+    pub est_without_brski: Option<bool>,
+    /// When the audit log is asked for: "before-voucher", "after-status", "off", or "configured" for what the
+    /// configuration says.
+    pub audit_log: Option<String>,
+    /// Where its MASA lives; "idevid" for where the IDevIDs say.
+    pub masa_url: Option<String>,
+    /// The hosts that its MASA may have; empty: any public one.
+    pub masa_hosts: Option<Vec<String>>,
+    /// PEM: all anchors of its IDevIDs from now on.
+    pub ca: Option<String>,
+    /// PEM: all anchors of its MASA's TLS certificate from now on; empty: those of the operating system.
+    pub masa_ca: Option<String>,
+    /// PEM: all anchors of its voucher signers from now on.
+    pub voucher_ca: Option<String>,
 }
 
 /// How a MASA is spoken to.
@@ -72,6 +130,8 @@ pub struct ManufacturerView {
     pub est_without_brski: bool,
     /// How its MASA is spoken to.
     pub masa: MasaView,
+    /// What its IDevIDs are like.
+    pub idevid: IdevidView,
     /// When it was added.
     pub created_at: String,
 }
@@ -122,6 +182,7 @@ impl From<&Manufacturer> for ManufacturerView {
             voucher_anchors: row.voucher_anchors.len(),
             est_without_brski: row.entry == Entry::Est,
             masa: (&row.masa).into(),
+            idevid: (&row.idevid).into(),
             created_at: moment(row.created_at),
         }
     }

@@ -12,6 +12,7 @@ use crate::store::model::Millis;
 pub mod account;
 pub mod approval;
 pub mod certificate;
+pub mod clock;
 pub mod credential;
 pub mod device;
 pub mod event;

@@ -12,6 +12,9 @@ pub struct Counters {
     pub dns_queries: u64,
     /// DNS queries that were answered with a challenge's value.
     pub dns_answers: u64,
+    /// By how many seconds the clock is earlier than the newest event; 0 if it is right. Meanwhile nothing is issued.
+    #[serde(default)]
+    pub clock_behind_secs: i64,
     /// Other nodes on the database whose settings differ where they must not, each with the keys.
     pub settings_differing: Vec<String>,
 }

@@ -28,6 +28,7 @@ use crate::store::{Change, Store, StoreError};
 
 mod approvals;
 mod certificates;
+mod clock;
 mod credentials;
 mod devices;
 mod events;

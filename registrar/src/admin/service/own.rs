@@ -50,6 +50,7 @@ impl Service {
     /// # Errors
     /// If the domain CA's key is not at hand.
     pub async fn renew_identity(&self, actor: &Actor) -> Result<IdentityView, Problem> {
+        self.require_clock().await?;
         let (identities, records, files) = self.own().await?;
         let now = self.now();
         let renewed =
@@ -87,6 +88,7 @@ impl Service {
     /// # Errors
     /// If the domain CA's key is not at hand, or another root is still on its way out.
     pub async fn rotate_root(&self, actor: &Actor) -> Result<RotatedRoot, Problem> {
+        self.require_clock().await?;
         let (identities, records, files) = self.own().await?;
         if !identities.roots().earlier().is_empty() {
             return Err(Problem::new(

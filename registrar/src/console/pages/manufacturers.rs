@@ -8,7 +8,9 @@ use serde::Deserialize;
 
 use super::Shared;
 use crate::admin::actor::Role;
-use crate::admin::api::manufacturer::{ManufacturerView, NewManufacturer, NewMasaOptions};
+use crate::admin::api::manufacturer::{
+    IdevidView, ManufacturerView, NewManufacturer, NewMasaOptions,
+};
 use crate::admin::api::masa::MasaTest;
 use crate::console::form::{Allowed, Form, blame, given};
 use crate::console::guard::Visitor;
@@ -156,6 +158,7 @@ pub(in crate::console) async fn add(
         masa_hosts: masa_hosts.split_whitespace().map(str::to_owned).collect(),
         voucher_ca: given(voucher_ca),
         masa: NewMasaOptions::default(),
+        idevid: IdevidView::default(),
         est_without_brski: est_without_brski.is_some(),
     };
     let added = console.service.add_manufacturer(&form.visitor.actor, new).await;

@@ -110,7 +110,9 @@ fn standing(facts: &DeviceFacts, exchange: Option<&VoucherExchange>, now: Millis
     }
 }
 
-/// Gives a device another name; what it holds under the old one stays until it ends or is revoked.
+/// Gives a device another name.
+///
+/// Its certificates are revoked: another device may get the old name, and no two may prove to have it.
 ///
 /// `name`: the whole name, as [`device_name`](crate::policy::name::device_name) gives it.
 #[must_use]
@@ -118,15 +120,15 @@ pub fn rename(operator: &Operator, facts: &DeviceFacts, name: String) -> Decisio
     let id = facts.id();
     let detail = format!("{} becomes {name}", facts.word());
     let event = operator.event("device-renamed", ACCEPTANCE, Some(&id), detail);
-    let mut changes = vec![facts.still()];
-    for enrollment in &facts.enrollments {
-        // Its CSR carries the old name.
-        changes.extend(super::cancel(operator, enrollment, "the device has another name"));
+    if facts.known.device.name.as_deref() == Some(name.as_str()) {
+        return Decision { changes: vec![facts.still()], events: vec![event] };
     }
-    changes.push(Change::RemoveSealedKeys { device: id.clone() });
-    changes.push(Change::FreeName { device: id.clone() });
-    changes.push(Change::AssignName { device: id, name });
-    Decision { changes, events: vec![event] }
+    // CSRs that are under way carry the old name, too.
+    let mut decision = close(operator, facts, "the device has another name");
+    decision.changes.push(Change::FreeName { device: id.clone() });
+    decision.changes.push(Change::AssignName { device: id, name });
+    decision.events.push(event);
+    decision
 }
 
 /// Puts a device in the place of another one: the old one is retired, the new one gets its name and profile.

@@ -13,7 +13,7 @@ use crate::flow::peer::Idevid;
 use crate::flow::refusal::Refusal;
 use crate::flow::voucher::{self, Standing};
 use crate::flow::{Decision, Visit};
-use crate::http::admit::{Entries, entries, overtaken, take};
+use crate::http::admit::{Attempts, Entries, entries, overtaken, stored, take, try_next_name};
 use crate::http::app::{App, Arrival, Refused};
 use crate::masa::client::Operation;
 use crate::policy::admission::{Admitted, Entry};
@@ -34,7 +34,7 @@ pub(super) async fn voucher(
     let url = voucher::masa_url(idevid)?;
     let digest = Sha256::of(content);
     let _one_at_a_time = app.locks.lock(digest).await;
-    let (admitted, exchange) = find(app, arrival, idevid, known, &request).await?;
+    let (admitted, exchange) = find_at_last(app, arrival, idevid, known, &request).await?;
     let desk = Desk { app, idevid, admitted: &admitted, exchange: &exchange, url: &url };
     let visit = &arrival.visit;
     let bytes = match voucher::standing(&exchange)? {
@@ -43,6 +43,24 @@ pub(super) async fn voucher(
     };
     let bytes = desk.ask_for_log(visit, bytes).await?;
     Ok(issuance::for_pledge(&bytes, &exchange, idevid)?)
+}
+
+/// As [`find`], again where another request of the same device was quicker.
+async fn find_at_last(
+    app: &App,
+    arrival: &Arrival,
+    idevid: &Idevid,
+    mut known: Option<KnownDevice>,
+    request: &Verified<PledgeRequest>,
+) -> Result<(Admitted, VoucherExchange), Refused> {
+    let mut attempts = Attempts::default();
+    loop {
+        let outcome = find(app, arrival, idevid, known, request).await;
+        if !attempts.go_on(&outcome) {
+            return outcome;
+        }
+        known = stored(app, idevid).await?;
+    }
 }
 
 /// Asks policy, then finds the exchange of this very request, or begins it.
@@ -61,7 +79,7 @@ async fn find(
         Some(exchange) => exchange.registrar_request.clone(),
         None => voucher::registrar_request(&app.identity.load(), request, idevid, visit.now)?,
     };
-    let Entries { entries, is_new } = entries(app, visit, idevid, known).await?;
+    let Entries { entries, is_new } = entries(app, visit, idevid, known.clone()).await?;
     for Entry { admitted, changes } in entries {
         let mut decision = Decision { changes, events: Vec::new() };
         if is_new {
@@ -83,7 +101,9 @@ async fn find(
         };
         match app.commit(decision).await {
             Ok(()) => return Ok((admitted, exchange)),
-            Err(StoreError::Conflict(Conflict::DeviceName(_))) => {}
+            Err(StoreError::Conflict(conflict @ Conflict::DeviceName(_))) => {
+                try_next_name(app, idevid, known.as_ref(), conflict).await?;
+            }
             Err(StoreError::Conflict(Conflict::Quota)) => {
                 return Err(overtaken(Wish::Voucher).into());
             }

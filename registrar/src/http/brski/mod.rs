@@ -36,9 +36,10 @@ pub async fn request_voucher(
         let content = body::read(content, app.body_limits()).await?;
         let idevid = arrival.identity.idevid()?;
         let strictness = idevid.manufacturer.row.masa.dialect.strictness();
-        let media_type = headers::voucher_type(&parts.headers, strictness)?;
         let known = known(app, idevid).await?;
         let device = known.as_ref().map(|known| known.device.id.clone());
+        let media_type = headers::voucher_type(&parts.headers, strictness)
+            .map_err(|refusal| Refused::from(refusal).about(device.as_ref()))?;
         let voucher = exchange::voucher(app, arrival, idevid, known, media_type.encoding, &content)
             .await
             .map_err(|refused| refused.about(device.as_ref()))?;
@@ -60,10 +61,10 @@ pub async fn voucher_status(
     app.answer(peer, async move |app, arrival| {
         let content = body::read(content, app.body_limits()).await?;
         let idevid = arrival.identity.idevid()?;
-        headers::require_media_type(&parts.headers, STATUS_MEDIA_TYPE)?;
         let known = known(app, idevid).await?.ok_or(Refusal::NothingToReport)?;
         let device = known.device.id.clone();
         let refused = |refusal| Refused::of(&device, refusal);
+        headers::require_media_type(&parts.headers, STATUS_MEDIA_TYPE).map_err(refused)?;
         let admitted = readmit(known, idevid).map_err(refused)?;
         let report = telemetry::read(&content).map_err(refused)?;
         let exchange = app.store.latest_voucher_exchange(&device).await?;
@@ -96,9 +97,9 @@ pub async fn enroll_status(
                 (known, StatusSession::Idevid)
             }
         };
-        headers::require_media_type(&parts.headers, STATUS_MEDIA_TYPE)?;
-        let report =
-            telemetry::read(&content).map_err(|refusal| Refused::of(&known.device.id, refusal))?;
+        let refused = |refusal| Refused::of(&known.device.id, refusal);
+        headers::require_media_type(&parts.headers, STATUS_MEDIA_TYPE).map_err(refused)?;
+        let report = telemetry::read(&content).map_err(refused)?;
         app.commit(telemetry::enroll_status(&arrival.visit, &known, &session, &report)).await?;
         Ok(Response::new(Body::empty()))
     })

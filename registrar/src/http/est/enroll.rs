@@ -1,5 +1,6 @@
 //! simpleenroll and simplereenroll (RFC 7030 §4.2): from a CSR to an answer, now or later.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use acme_bridge::{OrderId, OrderRecord, OrderState, Problem};
@@ -16,13 +17,16 @@ use crate::flow::gate::{self, Entrant, SessionRules};
 use crate::flow::peer::{Idevid, PeerIdentity};
 use crate::flow::refusal::Refusal;
 use crate::flow::voucher::admitted_event;
-use crate::http::admit::{Entries, ask_again, entries, overtaken, take};
+use crate::http::admit::{
+    Attempts, Entries, ask_about_renewal, ask_again, entries, overtaken, stored, take,
+    try_next_name,
+};
 use crate::http::app::{App, Arrival, Refused};
 use crate::http::headers;
 use crate::issue::{ApprovedCsr, IssueError, Issuer, Submission};
 use crate::policy::admission::Admitted;
 use crate::policy::profile::check_renewal_key;
-use crate::policy::quota;
+use crate::policy::{quota, timekeeping};
 use crate::store::model::{
     DeviceState, Enrollment, EnrollmentState, Entry as Needs, Id, IssuedCertificate, KnownDevice,
     Sha256,
@@ -52,10 +56,49 @@ pub(super) async fn enroll(
             _ => Refusal::RenewalWithoutCertificate.into(),
         });
     }
+    let mut arrival = Cow::Borrowed(arrival);
+    let mut attempts = Attempts::default();
+    loop {
+        let outcome = enroll_once(app, &arrival, asked, kind, content).await;
+        if !attempts.go_on(&outcome) {
+            return outcome;
+        }
+        arrival = Cow::Owned(looked_at_again(app, &arrival).await?);
+    }
+}
+
+async fn enroll_once(
+    app: &App,
+    arrival: &Arrival,
+    asked: &Asked<'_>,
+    kind: Kind,
+    content: &[u8],
+) -> Result<IssuedCertificate, Refused> {
     let (entrant, device) = entrant(app, arrival).await?;
     approve(app, arrival, asked, kind, entrant, content)
         .await
         .map_err(|refused| refused.about(device.as_ref()))
+}
+
+/// An arrival with what the store knows of its peer by now.
+pub(super) async fn looked_at_again(app: &App, arrival: &Arrival) -> Result<Arrival, Refused> {
+    let mut arrival = arrival.clone();
+    match &mut arrival.identity {
+        PeerIdentity::Credential { credential, device } => {
+            *device = app.store.device_by_credential(&credential.name).await?.map(Box::new);
+        }
+        PeerIdentity::Issued { device, .. } => {
+            if let Some(now) = app.store.device(&device.device.id).await? {
+                **device = now;
+            }
+        }
+        // The device of an IDevID is looked up at each attempt.
+        PeerIdentity::Idevid(_)
+        | PeerIdentity::None
+        | PeerIdentity::Unknown { .. }
+        | PeerIdentity::Revoked => {}
+    }
+    Ok(arrival)
 }
 
 /// Lets the peer in, if it is a device that may enroll; its identifier too, where it is stored.
@@ -119,14 +162,18 @@ pub(super) async fn certify(
     let profile = &*app.profile(&admitted.device().profile)?;
     let approved =
         ApprovedCsr::approve(admitted, csr, profile, arrival.exporter.as_ref())?.renewing(renews);
-    require_own_key(app, &approved).await?;
+    require_own_key(app, arrival, &approved).await?;
     let device = approved.admitted().device();
     let wish = Wish::new(&device.profile, &device.id, approved.csr(), replaces);
     certificate(app, arrival, &approved, wish, beside).await
 }
 
 /// A key belongs to one device, and neither to the registrar nor to an account of its own.
-async fn require_own_key(app: &App, approved: &ApprovedCsr) -> Result<(), Refused> {
+async fn require_own_key(
+    app: &App,
+    arrival: &Arrival,
+    approved: &ApprovedCsr,
+) -> Result<(), Refused> {
     let spki = approved.csr().spki_der();
     if app.identity.key().spki_der() == spki {
         return Err(Refusal::CsrKeyHeld { holder: "this registrar" }.into());
@@ -136,8 +183,27 @@ async fn require_own_key(app: &App, approved: &ApprovedCsr) -> Result<(), Refuse
     }
     let device = &approved.admitted().device().id;
     match app.store.other_holder(&Sha256::of(spki), device).await? {
-        Some(_) => Err(Refusal::CsrKeyHeld { holder: "another device" }.into()),
+        Some(holder) => {
+            require_other(app, arrival, &holder).await?;
+            Err(Refusal::CsrKeyHeld { holder: "another device" }.into())
+        }
         None => Ok(()),
+    }
+}
+
+/// Whoever holds the key is another device indeed, and not the one that the same credential made a moment ago.
+///
+/// # Errors
+/// [`Refusal::Store`] with the conflict, if it is: then this request is decided anew.
+async fn require_other(app: &App, arrival: &Arrival, holder: &Id) -> Result<(), StoreError> {
+    let PeerIdentity::Credential { credential, device: None } = &arrival.identity else {
+        return Ok(());
+    };
+    match app.store.device_by_credential(&credential.name).await? {
+        Some(known) if known.device.id == *holder => {
+            Err(StoreError::Conflict(Conflict::CredentialDevice(credential.name.clone())))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -146,11 +212,10 @@ pub(super) async fn known(
     app: &App,
     identity: &PeerIdentity,
 ) -> Result<Option<KnownDevice>, StoreError> {
-    let PeerIdentity::Idevid(idevid) = identity else {
-        return Ok(None);
-    };
-    let manufacturer = &idevid.manufacturer.row.id;
-    app.store.device_by_serial(manufacturer, idevid.serial.as_str()).await
+    match identity {
+        PeerIdentity::Idevid(idevid) => stored(app, idevid).await,
+        _ => Ok(None),
+    }
 }
 
 fn device(identity: &PeerIdentity, known: Option<&KnownDevice>) -> Option<Id> {
@@ -173,7 +238,9 @@ pub(super) async fn enter(
     match &arrival.identity {
         PeerIdentity::Issued { certificate, device } => {
             let profile = &*app.profile(&device.device.profile)?;
-            Ok(gate::issued(certificate, device, rules(profile), now)?)
+            let entrant = gate::issued(certificate, device, rules(profile), now)?;
+            ask_about_renewal(app, &arrival.visit, device)?;
+            Ok(entrant)
         }
         PeerIdentity::Credential { credential, device } => {
             let profile =
@@ -208,7 +275,7 @@ async fn enter_by_idevid(
         ask_again(app, visit, idevid, &known)?;
         return Ok(gate::idevid(idevid, known)?);
     }
-    let Entries { entries, is_new } = entries(app, visit, idevid, known).await?;
+    let Entries { entries, is_new } = entries(app, visit, idevid, known.clone()).await?;
     for entry in entries {
         let mut decision = Decision { changes: entry.changes, events: Vec::new() };
         if is_new {
@@ -216,7 +283,9 @@ async fn enter_by_idevid(
         }
         match app.commit(decision).await {
             Ok(()) => return Ok(entry.admitted.into()),
-            Err(StoreError::Conflict(Conflict::DeviceName(_))) => {}
+            Err(StoreError::Conflict(conflict @ Conflict::DeviceName(_))) => {
+                try_next_name(app, idevid, known.as_ref(), conflict).await?;
+            }
             Err(error) => return Err(error.into()),
         }
     }
@@ -244,11 +313,14 @@ async fn certificate(
             Standing::Ended(refusal) => return Err(Refused::of(&device.id, refusal)),
             Standing::Waiting(enrollment) => enrollment,
             Standing::Submit(enrollment) => {
+                require_clock(app).await?;
                 submit(app, &**issuer, &enrollment, approved).await?;
                 enrollment
             }
             Standing::New { after } => {
+                require_clock(app).await?;
                 let (visit, id) = (&arrival.visit, random_id());
+                let before = after.as_ref().map(|enrollment| enrollment.id.clone());
                 let (enrollment, mut decision) =
                     enroll::approve(visit, approved, id, wish, after, &profile.issuer);
                 decision.changes.splice(0..0, beside.changes);
@@ -259,9 +331,12 @@ async fn certificate(
                 match begin(app, arrival, &**issuer, approved, &enrollment, decision).await? {
                     Begun::Issued(certificate) => return Ok(*certificate),
                     Begun::Waits => enrollment,
-                    Begun::Overtaken => {
-                        let other = app.store.enrollment_by_key(&wish.key).await?;
-                        other.unwrap_or(enrollment)
+                    Begun::Overtaken(conflict) => {
+                        let newest = app.store.enrollment_by_key(&wish.key).await?;
+                        match newest.filter(|newest| Some(&newest.id) != before.as_ref()) {
+                            Some(other) => other,
+                            None => return Err(unwritten(arrival, approved.admitted(), conflict)),
+                        }
                     }
                 }
             }
@@ -283,14 +358,24 @@ async fn certificate(
     }
 }
 
+/// Nothing is issued while this node's clock is earlier than what is known to have happened.
+///
+/// # Errors
+/// [`Refusal::ClockBehind`].
+pub async fn require_clock(app: &App) -> Result<(), Refused> {
+    // Read before the clock, so that no event may come between.
+    let newest = app.store.newest_event_time().await?;
+    Ok(timekeeping::judge(app.now(), newest).map_err(Refusal::ClockBehind)?)
+}
+
 /// What became of a new enrollment.
 enum Begun {
     /// Its issuer signed at once.
     Issued(Box<IssuedCertificate>),
     /// Its issuer has it.
     Waits,
-    /// Another node began it a moment ago.
-    Overtaken,
+    /// Another node may have begun it a moment ago, and used the credential up for it.
+    Overtaken(Conflict),
 }
 
 /// Writes a new enrollment and has its issuer begin.
@@ -316,11 +401,16 @@ async fn begin(
         decision.events.extend(ended.events);
     }
     match app.commit(decision).await {
-        Err(StoreError::Conflict(Conflict::Enrollment)) => return Ok(Begun::Overtaken),
+        Err(StoreError::Conflict(
+            conflict @ (Conflict::Enrollment | Conflict::CredentialSpent),
+        )) => return Ok(Begun::Overtaken(conflict)),
         Err(StoreError::Conflict(Conflict::Quota)) => {
             return Err(overtaken(quota::Wish::Enrollment).into());
         }
-        other => other.map_err(|error| unwritten(arrival, approved.admitted(), error))?,
+        Err(StoreError::Conflict(conflict)) => {
+            return Err(unwritten(arrival, approved.admitted(), conflict));
+        }
+        other => other?,
     }
     if let Some(certificate) = certificate {
         return Ok(Begun::Issued(Box::new(certificate)));
@@ -339,19 +429,16 @@ fn not_taken(enrollment: &Enrollment, error: &IssueError) -> Refused {
     Refused::of(&enrollment.device, refusal)
 }
 
-/// Why a credential's enrollment was not written, where it is the credential's fault.
-fn unwritten(arrival: &Arrival, admitted: &Admitted, error: StoreError) -> Refused {
-    let PeerIdentity::Credential { credential, .. } = &arrival.identity else {
-        return error.into();
-    };
-    match error {
-        StoreError::Conflict(Conflict::CredentialSpent) => {
+/// Why an enrollment was not written: the credential's fault, or another request was quicker.
+fn unwritten(arrival: &Arrival, admitted: &Admitted, conflict: Conflict) -> Refused {
+    match (&arrival.identity, conflict) {
+        (PeerIdentity::Credential { credential, .. }, Conflict::CredentialSpent) => {
             Refusal::CredentialSpent { name: credential.name.clone(), uses: credential.uses }.into()
         }
-        StoreError::Conflict(Conflict::DeviceName(_)) => {
+        (PeerIdentity::Credential { .. }, Conflict::DeviceName(_)) => {
             Refusal::NameTaken { name: admitted.name().to_owned() }.into()
         }
-        other => other.into(),
+        (_, conflict) => StoreError::Conflict(conflict).into(),
     }
 }
 

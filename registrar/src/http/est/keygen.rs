@@ -1,5 +1,7 @@
 //! `/serverkeygen` (RFC 7030 §4.4): makes a key for a device, and gets its certificate as for every other CSR.
 
+use std::borrow::Cow;
+
 use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
 use aws_lc_rs::error::Unspecified;
 use aws_lc_rs::rand::SystemRandom;
@@ -27,6 +29,7 @@ use crate::flow::enroll::Wish;
 use crate::flow::gate::Entrant;
 use crate::flow::refusal::Refusal;
 use crate::flow::{Decision, keygen};
+use crate::http::admit::Attempts;
 use crate::http::app::{App, Arrival, Refused};
 use crate::http::headers;
 use crate::policy::profile;
@@ -47,6 +50,24 @@ pub(super) async fn generate(
     folding: Folding,
 ) -> Result<KeyAnswerBody, Refused> {
     require_offer(&app.config.load(), asked)?;
+    let mut arrival = Cow::Borrowed(arrival);
+    let mut attempts = Attempts::default();
+    loop {
+        let outcome = generate_once(app, &arrival, asked, content, folding).await;
+        if !attempts.go_on(&outcome) {
+            return outcome;
+        }
+        arrival = Cow::Owned(enroll::looked_at_again(app, &arrival).await?);
+    }
+}
+
+async fn generate_once(
+    app: &App,
+    arrival: &Arrival,
+    asked: &Asked<'_>,
+    content: &[u8],
+    folding: Folding,
+) -> Result<KeyAnswerBody, Refused> {
     let (entrant, device) = enroll::entrant(app, arrival).await?;
     give(app, arrival, asked, entrant, content, folding)
         .await

@@ -31,7 +31,7 @@ mod enroll;
 mod keygen;
 mod renewal;
 
-pub use self::enroll::submit;
+pub use self::enroll::{require_clock, submit};
 
 /// What a request asks for, beside its body.
 struct Asked<'a> {
@@ -40,10 +40,18 @@ struct Asked<'a> {
 }
 
 impl Asked<'_> {
-    fn require_method(&self, method: &Method, allowed: &'static str) -> Result<(), Refusal> {
-        match self.parts.method == *method {
-            true => Ok(()),
-            false => Err(Refusal::MethodNotAllowed { allowed }),
+    /// What is read can be asked for without its body, too (RFC 9110 §9.1), which the listener leaves out then.
+    fn require_reading(&self) -> Result<(), Refusal> {
+        match self.parts.method {
+            Method::GET | Method::HEAD => Ok(()),
+            _ => Err(Refusal::MethodNotAllowed { allowed: "GET, HEAD" }),
+        }
+    }
+
+    fn require_post(&self) -> Result<(), Refusal> {
+        match self.parts.method {
+            Method::POST => Ok(()),
+            _ => Err(Refusal::MethodNotAllowed { allowed: "POST" }),
         }
     }
 
@@ -84,15 +92,15 @@ pub async fn dispatch(
         let arrival = &credential::recognise(app, arrival, address, &parts.headers).await?;
         match operation {
             Operation::CaCerts => {
-                asked.require_method(&Method::GET, "GET")?;
+                asked.require_reading()?;
                 ca_certificates(app, &parts).await
             }
             Operation::CsrAttrs => {
-                asked.require_method(&Method::GET, "GET")?;
+                asked.require_reading()?;
                 csr_attributes(app, arrival, &asked).await
             }
             Operation::SimpleEnroll | Operation::SimpleReenroll => {
-                asked.require_method(&Method::POST, "POST")?;
+                asked.require_post()?;
                 let content = body::read(content, app.body_limits()).await?;
                 let kind = match operation {
                     Operation::SimpleReenroll => Kind::Reenroll,
@@ -103,14 +111,14 @@ pub async fn dispatch(
                 Ok(answer(&der, media_type::CERTS_ONLY, &content, &parts))
             }
             Operation::ServerKeygen => {
-                asked.require_method(&Method::POST, "POST")?;
+                asked.require_post()?;
                 let content = body::read(content, app.body_limits()).await?;
                 let folding = folding(&content, &parts);
                 let made = keygen::generate(app, arrival, &asked, &content, folding).await?;
                 Ok(key_answer(made)?)
             }
             Operation::RenewalInfo => {
-                asked.require_method(&Method::GET, "GET")?;
+                asked.require_reading()?;
                 renewal::answer(app, path.certificate_id()).await
             }
             other => Err(Refusal::NotOffered { operation: other.segment() }.into()),

@@ -78,6 +78,7 @@ pub struct Metrics {
     events: Family<KindLabel, Counter>,
     deliveries: Family<DeliveryLabels, Counter>,
     settings_differing: Gauge,
+    clock_behind: Gauge,
     behind: Family<TargetLabel, Gauge>,
     lost: Family<TargetLabel, Counter>,
     certificate_end: Timestamp,
@@ -111,6 +112,7 @@ impl Metrics {
             events: Family::default(),
             deliveries: Family::default(),
             settings_differing: Gauge::default(),
+            clock_behind: Gauge::default(),
             behind: Family::default(),
             lost: Family::default(),
             certificate_end: Timestamp::default(),
@@ -249,6 +251,9 @@ impl Metrics {
         to.register("store_failures", help, self.store_failures.clone());
         let help = "Settings that differ from another node's and should not";
         to.register("settings_differing", help, self.settings_differing.clone());
+        let help =
+            "By how much this node's clock is earlier than the newest event; 0 if it is right";
+        to.register_with_unit("clock_behind", help, Unit::Seconds, self.clock_behind.clone());
         let help = "Attempts to tell a receiver of an event";
         to.register("notify_deliveries", help, self.deliveries.clone());
         let help = "Events of this node that notification has yet to look at";

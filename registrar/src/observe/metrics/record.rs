@@ -152,6 +152,16 @@ impl Metrics {
         self.settings_differing.set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
+    /// This node's clock is earlier than the newest event by so many seconds; 0 if it is right.
+    pub fn set_clock_behind(&self, seconds: i64) {
+        self.clock_behind.set(seconds);
+    }
+
+    /// By how many seconds this node's clock was earlier than the newest event when it was looked at last.
+    pub fn clock_behind(&self) -> i64 {
+        self.clock_behind.get()
+    }
+
     /// So many events have yet to be looked at for a receiver.
     pub fn set_behind(&self, target: Target, events: u64) {
         self.behind.get_or_create(&TargetLabel { target }).set(gauge(events));

@@ -15,6 +15,9 @@ impl Tables {
         let rows = &mut self.rows;
         match change {
             Change::AddManufacturer(row) => rows.add_manufacturer(row),
+            Change::ChangeManufacturer { before, after } => {
+                rows.change_manufacturer(&before, *after)
+            }
             Change::AddDevice(_)
             | Change::SetDeviceState { .. }
             | Change::MoveDevice { .. }
@@ -24,7 +27,8 @@ impl Tables {
             | Change::FreeName { .. }
             | Change::SetIdevid { .. }
             | Change::SetProfile { .. } => rows.apply_to_device(change),
-            Change::AddApproval(_)
+            Change::ExpectRoomToWait { .. }
+            | Change::AddApproval(_)
             | Change::AskApprovalAgain { .. }
             | Change::ForgetApproval { .. }
             | Change::DecideApproval { .. } => rows.apply_to_approval(change),
@@ -88,6 +92,17 @@ impl Rows {
             return Err(conflict(Conflict::ManufacturerName(row.name)));
         }
         self.manufacturers.insert(row.id.clone(), row);
+        self.generation += 1;
+        Ok(())
+    }
+
+    fn change_manufacturer(&mut self, before: &Manufacturer, after: Manufacturer) -> Result<()> {
+        let row = found(self.manufacturers.get_mut(&before.id))?;
+        if row != before {
+            return Err(conflict(Conflict::Outdated));
+        }
+        let Manufacturer { id, name, created_at, .. } = before.clone();
+        *row = Manufacturer { id, name, created_at, ..after };
         self.generation += 1;
         Ok(())
     }
@@ -200,6 +215,14 @@ impl Rows {
 
     fn apply_to_approval(&mut self, change: Change) -> Result<()> {
         match change {
+            Change::ExpectRoomToWait { manufacturer, most } => {
+                found(self.manufacturers.get(&manufacturer))?;
+                let number = self.waiting(&manufacturer).count();
+                match u64::try_from(number).is_ok_and(|number| number <= most) {
+                    true => Ok(()),
+                    false => Err(conflict(Conflict::Waiting)),
+                }
+            }
             Change::AddApproval(row) => self.add_approval(row),
             Change::AskApprovalAgain { approval, peer, at } => {
                 let row = self.waiting_approval(&approval)?;
@@ -232,6 +255,18 @@ impl Rows {
             self.devices.remove(device);
         }
         Ok(())
+    }
+
+    /// The open questions about the devices of a manufacturer.
+    pub(super) fn waiting<'a>(
+        &'a self,
+        manufacturer: &'a Id,
+    ) -> impl Iterator<Item = &'a Approval> + Clone {
+        self.approvals.values().filter(move |row| {
+            row.state == ApprovalState::Waiting
+                && self.identities.get(&row.device).and_then(Identity::manufacturer)
+                    == Some(manufacturer)
+        })
     }
 
     fn waiting_approval(&mut self, id: &Id) -> Result<&mut Approval> {

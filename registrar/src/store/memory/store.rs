@@ -109,13 +109,7 @@ impl Store for MemoryStore {
 
     async fn waiting_devices(&self, manufacturer: &Id) -> Result<WaitingDevices> {
         self.read(|tables| {
-            let rows = &tables.rows;
-            let is_theirs = |row: &&Approval| {
-                row.state == ApprovalState::Waiting
-                    && rows.identities.get(&row.device).and_then(Identity::manufacturer)
-                        == Some(manufacturer)
-            };
-            let waiting = rows.approvals.values().filter(is_theirs);
+            let waiting = tables.rows.waiting(manufacturer);
             let silent_longest = waiting.clone().min_by_key(|row| (row.asked_at, &row.id)).cloned();
             let number = u64::try_from(waiting.count()).unwrap_or(u64::MAX);
             WaitingDevices { number, silent_longest }
@@ -326,6 +320,10 @@ impl Store for MemoryStore {
 
     async fn nodes(&self) -> Result<Vec<String>> {
         self.read(super::tables::Tables::nodes).await
+    }
+
+    async fn newest_event_time(&self) -> Result<Option<Millis>> {
+        self.read(super::tables::Tables::newest_time).await
     }
 
     async fn chain(&self, node: &str, after: i64, limit: u32) -> Result<Vec<StoredEvent>> {

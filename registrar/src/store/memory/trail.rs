@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::Result;
 use super::rows::conflict;
 use super::tables::{Tables, at_most};
+use crate::policy::timekeeping;
 use crate::store::chain;
 use crate::store::model::{
     Checkpoint, CheckpointKind, Event, EventFilter, EventPlace, EventTally, Head, Millis,
@@ -126,6 +127,15 @@ impl Tables {
         nodes.sort();
         nodes.dedup();
         nodes
+    }
+
+    /// When the newest event was that counts for the clock.
+    pub(super) fn newest_time(&self) -> Option<Millis> {
+        let counts = |row: &&StoredEvent| {
+            let cursor = self.rows.cursors.get(&(timekeeping::READER.to_owned(), row.node.clone()));
+            cursor.is_none_or(|seq| *seq < row.seq)
+        };
+        self.events.values().filter(counts).map(|row| row.time).max()
     }
 
     /// The last of a node's oldest events, at most `limit` of them, that are older than `before`.

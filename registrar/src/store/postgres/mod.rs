@@ -17,11 +17,11 @@ use tracing::{debug, info, warn};
 
 use self::session::{Connection, PostgresSession};
 use super::StoreError;
-use super::model::Sha256;
-use super::sql::migrations;
+use super::model::{NodeSettings, Sha256};
 use super::sql::session::{Dialect, Engine, Pending, Result, Session};
 use super::sql::writer::{Answer, Jobs, Node, Queue, Work, gather, queue, refuse};
 use super::sql::{OpenError, SqlStore};
+use super::sql::{migrations, trail};
 use super::watch::{Unwatched, Watcher};
 
 mod session;
@@ -136,6 +136,21 @@ impl PostgresStore {
         tokio::spawn(writer.run(session, jobs));
         Ok(SqlStore::new(Postgres { queue, pool }, watcher))
     }
+}
+
+/// What each node said of its settings last; nothing is written or locked.
+pub(super) async fn node_settings(
+    url: &str,
+    anchors: RootCertStore,
+) -> std::result::Result<Vec<NodeSettings>, OpenError> {
+    let access = Access::new(url, anchors)?;
+    let client = access.connect().await?;
+    let version = version(&client).await.map_err(|error| access.cannot(described(&error)))?;
+    if !migrations::has_node_settings(version) {
+        return Ok(Vec::new());
+    }
+    let rows = trail::node_settings(&mut PostgresSession::new(client)).await;
+    rows.map_err(|error| access.cannot(error))
 }
 
 impl Access {

@@ -1,12 +1,10 @@
 //! Changes as SQL, inside a savepoint of the writer: all of a commit, or nothing.
 
-use rustls_pki_types::CertificateDer;
-
 use super::session::{Result, Session, SessionError, Value, all};
-use super::{answers, orders, own, read, rows, sealed, trail, vouchers, waiting};
+use super::{answers, manufacturers, orders, own, read, rows, sealed, trail, vouchers, waiting};
 use crate::store::model::{
     Approval, Credential, DeviceState, Enrollment, Id, Identity, IssuedCertificate, KnownDevice,
-    Manufacturer, Millis, SeenIdevid, Sha256,
+    Millis, SeenIdevid, Sha256,
 };
 use crate::store::{Change, Conflict, StoreError};
 
@@ -44,7 +42,10 @@ pub(super) async fn update(
 
 pub(super) async fn apply(session: &mut dyn Session, change: &Change) -> Result<()> {
     match change {
-        Change::AddManufacturer(row) => add_manufacturer(session, row).await,
+        Change::AddManufacturer(row) => manufacturers::add(session, row).await,
+        Change::ChangeManufacturer { before, after } => {
+            manufacturers::change(session, before, after).await
+        }
         Change::AddDevice(_)
         | Change::SetDeviceState { .. }
         | Change::MoveDevice { .. }
@@ -54,7 +55,8 @@ pub(super) async fn apply(session: &mut dyn Session, change: &Change) -> Result<
         | Change::FreeName { .. }
         | Change::SetIdevid { .. }
         | Change::SetProfile { .. } => apply_to_device(session, change).await,
-        Change::AddApproval(_)
+        Change::ExpectRoomToWait { .. }
+        | Change::AddApproval(_)
         | Change::AskApprovalAgain { .. }
         | Change::ForgetApproval { .. }
         | Change::DecideApproval { .. } => apply_to_approval(session, change).await,
@@ -171,48 +173,9 @@ async fn apply_to_credential(session: &mut dyn Session, change: &Change) -> Resu
     }
 }
 
-async fn add_manufacturer(session: &mut dyn Session, row: &Manufacturer) -> Result<()> {
-    let sql = "INSERT INTO manufacturers (id, name, masa_url, entry, masa, created_at) \
-               VALUES ($1, $2, $3, $4, $5, $6)";
-    let options =
-        serde_json::to_string(&row.masa).map_err(|error| StoreError::Database(Box::new(error)))?;
-    let values = [
-        Value::from(&row.id),
-        Value::from(&row.name),
-        row.masa_url.as_deref().into(),
-        row.entry.as_str().into(),
-        Value::from(&options),
-        row.created_at.into(),
-    ];
-    insert(session, sql, &values, Conflict::ManufacturerName(row.name.clone())).await?;
-    let sql = "INSERT INTO manufacturer_hosts (manufacturer, position, host) VALUES ($1, $2, $3)";
-    for (position, host) in (0_i64..).zip(&row.masa_hosts) {
-        run(session, sql, &[Value::from(&row.id), position.into(), host.into()]).await?;
-    }
-    add_anchors(session, &row.id, "idevid", &row.anchors).await?;
-    add_anchors(session, &row.id, "masa", &row.masa_anchors).await?;
-    add_anchors(session, &row.id, "voucher", &row.voucher_anchors).await?;
-    raise_generation(session).await
-}
-
 /// Says to all nodes that there is something to take up.
 pub(super) async fn raise_generation(session: &mut dyn Session) -> Result<()> {
     run(session, "UPDATE settings SET value = value + 1 WHERE name = 'generation'", &[]).await
-}
-
-async fn add_anchors(
-    session: &mut dyn Session,
-    manufacturer: &Id,
-    purpose: &str,
-    anchors: &[CertificateDer<'static>],
-) -> Result<()> {
-    let sql = "INSERT INTO manufacturer_anchors (manufacturer, purpose, position, certificate) \
-               VALUES ($1, $2, $3, $4)";
-    for (position, anchor) in (0_i64..).zip(anchors) {
-        let values = [manufacturer.into(), purpose.into(), position.into(), anchor.as_ref().into()];
-        run(session, sql, &values).await?;
-    }
-    Ok(())
 }
 
 async fn apply_to_device(session: &mut dyn Session, change: &Change) -> Result<()> {
@@ -337,6 +300,9 @@ async fn move_device(
 
 async fn apply_to_approval(session: &mut dyn Session, change: &Change) -> Result<()> {
     match change {
+        Change::ExpectRoomToWait { manufacturer, most } => {
+            waiting::expect_room(session, manufacturer, *most).await
+        }
         Change::AddApproval(row) => add_approval(session, row).await,
         Change::AskApprovalAgain { approval, peer, at } => {
             let sql = "UPDATE approvals SET asked_at = $2, peer = $3 \

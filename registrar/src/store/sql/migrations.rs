@@ -5,7 +5,7 @@ use refinery::{Migration, Runner};
 use super::session::Dialect;
 
 /// Each version's name and statements; a version that was released never changes.
-const VERSIONS: [(&str, &str); 7] = [
+const VERSIONS: [(&str, &str); 9] = [
     ("V1__state", include_str!("../../../migrations/V1__state.sql")),
     ("V2__answers", include_str!("../../../migrations/V2__answers.sql")),
     ("V3__orders", include_str!("../../../migrations/V3__orders.sql")),
@@ -16,11 +16,19 @@ const VERSIONS: [(&str, &str); 7] = [
     ),
     ("V6__account_keys", include_str!("../../../migrations/V6__account_keys.sql")),
     ("V7__node_settings", include_str!("../../../migrations/V7__node_settings.sql")),
+    ("V8__idevid_options", include_str!("../../../migrations/V8__idevid_options.sql")),
+    ("V9__failures", include_str!("../../../migrations/V9__failures.sql")),
 ];
 
 /// The newest version that this program knows.
 pub(in crate::store) fn newest() -> i64 {
     VERSIONS.iter().filter_map(|(name, _)| number(name)).max().unwrap_or_default()
+}
+
+/// Whether a database of this version knows what nodes say of their settings; one of an unknown version is not asked.
+pub(in crate::store) fn has_node_settings(version: i64) -> bool {
+    let name = VERSIONS.iter().map(|(name, _)| *name).find(|name| name.ends_with("node_settings"));
+    (name.and_then(number).unwrap_or(i64::MAX)..=newest()).contains(&version)
 }
 
 /// The number in a version's name.
@@ -58,5 +66,7 @@ mod tests {
         let numbers: Vec<i64> = VERSIONS.iter().map(|(name, _)| number(name).unwrap()).collect();
         assert!(numbers.is_sorted_by(|a, b| a < b), "{numbers:?}");
         assert_eq!(numbers.last(), Some(&newest()));
+        assert!(has_node_settings(newest()) && has_node_settings(7));
+        assert!(!has_node_settings(6) && !has_node_settings(newest() + 1));
     }
 }

@@ -22,6 +22,7 @@ use super::{Change, Store, StoreError};
 
 mod answers;
 mod apply;
+mod manufacturers;
 pub(super) mod migrations;
 mod orders;
 mod own;
@@ -31,7 +32,7 @@ mod rows;
 mod sealed;
 pub(super) mod session;
 mod survey;
-mod trail;
+pub(super) mod trail;
 mod vouchers;
 mod waiting;
 pub(super) mod writer;
@@ -396,6 +397,10 @@ impl<E: Engine> Store for SqlStore<E> {
 
     async fn nodes(&self) -> Result<Vec<String>, StoreError> {
         query!(self, trail::nodes)
+    }
+
+    async fn newest_event_time(&self) -> Result<Option<Millis>, StoreError> {
+        look_up!(self, trail::newest_time)
     }
 
     async fn chain(

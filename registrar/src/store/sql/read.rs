@@ -21,10 +21,12 @@ pub(super) async fn generation(session: &mut dyn Session) -> Result<i64> {
 }
 
 pub(super) async fn manufacturers(session: &mut dyn Session) -> Result<Vec<Manufacturer>> {
-    let sql = "SELECT id, name, masa_url, entry, masa, created_at FROM manufacturers ORDER BY name";
+    let sql = "SELECT id, name, masa_url, entry, masa, idevid, created_at FROM manufacturers \
+               ORDER BY name";
     let read = |row: &mut Row| {
         let entry = row.text("entry")?;
         let masa = row.text("masa")?;
+        let idevid = row.text("idevid")?;
         Ok(Manufacturer {
             id: row.id("id")?,
             name: row.text("name")?,
@@ -35,6 +37,7 @@ pub(super) async fn manufacturers(session: &mut dyn Session) -> Result<Vec<Manuf
             voucher_anchors: Vec::new(),
             entry: Entry::parse(&entry).ok_or_else(|| corrupt("entry", &entry))?,
             masa: serde_json::from_str(&masa).map_err(|_| corrupt("masa", &masa))?,
+            idevid: serde_json::from_str(&idevid).map_err(|_| corrupt("idevid", &idevid))?,
             created_at: row.millis("created_at")?,
         })
     };

@@ -1,6 +1,7 @@
 //! Events and checkpoints as rows.
 
 use super::session::{Result, Row, Session, Value, all, corrupt, one, storable};
+use crate::policy::timekeeping;
 use crate::store::chain;
 use crate::store::model::{
     Checkpoint, CheckpointKind, Event, Head, Id, Millis, NodeSettings, Sha256, StoredEvent,
@@ -152,6 +153,14 @@ pub(super) async fn nodes(session: &mut dyn Session) -> Result<Vec<String>> {
     Ok(nodes)
 }
 
+/// When the newest event was that counts for the clock.
+pub(super) async fn newest_time(session: &mut dyn Session) -> Result<Option<Millis>> {
+    let sql = "SELECT time FROM events AS e WHERE NOT EXISTS (SELECT 1 FROM cursors AS c \
+               WHERE c.reader = $1 AND c.node = e.node AND c.seq >= e.seq) \
+               ORDER BY time DESC, node DESC, seq DESC LIMIT 1";
+    one(session, sql, &[timekeeping::READER.into()], |row| row.millis("time")).await
+}
+
 /// The events of a node after a number, in the order of their numbers.
 pub(super) async fn chain_rows(
     session: &mut dyn Session,
@@ -183,7 +192,9 @@ pub(super) async fn prunable(
 }
 
 /// What each node said of its settings last.
-pub(super) async fn node_settings(session: &mut dyn Session) -> Result<Vec<NodeSettings>> {
+pub(in crate::store) async fn node_settings(
+    session: &mut dyn Session,
+) -> Result<Vec<NodeSettings>> {
     let sql = "SELECT node, at, settings FROM node_settings ORDER BY node";
     let read = |row: &mut Row| {
         let settings = row.text("settings")?;

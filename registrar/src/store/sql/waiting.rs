@@ -1,24 +1,45 @@
 //! Devices that wait for a person, as SQL: how many there are, and forgetting one that stopped asking.
 
-use super::apply::run;
+use super::apply::{run, update};
 use super::rows;
 use super::session::{Result, Session, one};
 use crate::store::model::{Id, Millis, WaitingDevices};
 use crate::store::{Conflict, StoreError};
+
+/// The open questions about the devices of manufacturer $1.
+const WAITING: &str = "FROM approvals JOIN identities ON identities.device = approvals.device \
+                       WHERE approvals.state = 'waiting' AND identities.manufacturer = $1";
 
 /// The open questions about the devices of a manufacturer.
 pub(super) async fn of_manufacturer(
     session: &mut dyn Session,
     manufacturer: &Id,
 ) -> Result<WaitingDevices> {
-    let waiting = "FROM approvals JOIN identities ON identities.device = approvals.device \
-                   WHERE approvals.state = 'waiting' AND identities.manufacturer = $1";
-    let sql = format!("SELECT count(*) AS waiting {waiting}");
-    let number = one(session, &sql, &[manufacturer.into()], |row| row.integer("waiting")).await?;
-    let sql = format!("SELECT approvals.* {waiting} ORDER BY asked_at, id LIMIT 1");
+    let number = number(session, manufacturer).await?;
+    let sql = format!("SELECT approvals.* {WAITING} ORDER BY asked_at, id LIMIT 1");
     let silent_longest = one(session, &sql, &[manufacturer.into()], rows::approval).await?;
-    let number = u64::try_from(number.unwrap_or_default()).unwrap_or_default();
     Ok(WaitingDevices { number, silent_longest })
+}
+
+async fn number(session: &mut dyn Session, manufacturer: &Id) -> Result<u64> {
+    let sql = format!("SELECT count(*) AS waiting {WAITING}");
+    let number = one(session, &sql, &[manufacturer.into()], |row| row.integer("waiting")).await?;
+    Ok(u64::try_from(number.unwrap_or_default()).unwrap_or_default())
+}
+
+/// Fails if more devices of a manufacturer wait than may.
+pub(super) async fn expect_room(
+    session: &mut dyn Session,
+    manufacturer: &Id,
+    most: u64,
+) -> Result<()> {
+    // An UPDATE, so that whoever asks at another node waits for this transaction, or this for that, and sees its rows.
+    let sql = "UPDATE manufacturers SET created_at = created_at WHERE id = $1";
+    update(session, sql, &[manufacturer.into()]).await?;
+    match number(session, manufacturer).await? <= most {
+        true => Ok(()),
+        false => Err(StoreError::Conflict(Conflict::Waiting)),
+    }
 }
 
 /// Removes an open question, and the device too if nothing else is known of it.

@@ -16,10 +16,11 @@ use tokio::sync::Semaphore;
 use self::lock::FileLock;
 use self::session::{SqliteSession, at_once};
 use super::StoreError;
-use super::sql::migrations;
+use super::model::NodeSettings;
 use super::sql::session::{Dialect, Engine, Pending, Result, Session};
 use super::sql::writer::{Answer, Jobs, Node, Queue, Work, gather, queue};
 use super::sql::{OpenError, SqlStore};
+use super::sql::{migrations, trail};
 use super::watch::{Unwatched, Watcher};
 
 mod lock;
@@ -122,6 +123,24 @@ impl SqliteStore {
         let engine = Sqlite { queue, readers, places, _lock: lock };
         Ok(SqlStore::new(engine, watcher))
     }
+}
+
+/// What each node said of its settings last; the file is read only, and need not be there.
+pub(super) fn node_settings(path: &Path) -> std::result::Result<Vec<NodeSettings>, OpenError> {
+    let place = path.display().to_string();
+    let cannot = |source| OpenError::Database { place: place.clone(), source };
+    require_database(path).map_err(|error| cannot(error.into()))?;
+    if !path.exists()
+        || !migrations::has_node_settings(version(path).map_err(|e| cannot(e.into()))?)
+    {
+        return Ok(Vec::new());
+    }
+    let opened = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY);
+    let mut connection = opened.map_err(|error| cannot(error.into()))?;
+    connection.busy_timeout(BUSY).map_err(|error| cannot(error.into()))?;
+    let rows = at_once(trail::node_settings(&mut SqliteSession(&mut connection)));
+    let rows = rows.unwrap_or_else(|| Err(StoreError::Database("a query of SQLite waited".into())));
+    rows.map_err(|error| cannot(error.into()))
 }
 
 /// The version of the tables in a file; 0 where there are none. The file is read only.

@@ -14,6 +14,7 @@ use crate::admin::service::Service;
 mod accounts;
 mod approvals;
 mod certificates;
+mod clock;
 mod credentials;
 mod daemon;
 mod devices;
@@ -58,6 +59,7 @@ fn all(role: Role) -> OpenApiRouter<Arc<Service>> {
         Role::Operator => OpenApiRouter::new()
             .routes(routes!(manufacturers::add))
             .routes(routes!(masa::test))
+            .routes(routes!(manufacturers::set))
             .routes(routes!(devices::import))
             .routes(routes!(devices::retire))
             .routes(routes!(devices::block))
@@ -72,6 +74,7 @@ fn all(role: Role) -> OpenApiRouter<Arc<Service>> {
             .routes(routes!(own::install))
             .routes(routes!(own::renew))
             .routes(routes!(own::rotate))
+            .routes(routes!(clock::confirm))
             .routes(routes!(daemon::console_link))
             .routes(routes!(orders::retry))
             .routes(routes!(orders::cancel))
