@@ -23,11 +23,13 @@ use super::turns::Size;
 const MOST_MILLIS: f64 = 50.0;
 
 /// The pages; the first device that joins is `BENCH-1`.
-const PAGES: [&str; 13] = [
+const PAGES: [&str; 15] = [
     "now",
     "devices",
     "devices?text=OLD-0777",
     "devices?state=enrolled&text=old-9",
+    "devices?manufacturer=lab-devices&text=old-9",
+    "devices?state=blocked&text=old",
     "devices?state=blocked",
     "devices/BENCH-1",
     "devices/import",

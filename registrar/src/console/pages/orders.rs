@@ -213,3 +213,28 @@ pub(in crate::console) async fn post(
     };
     Ok(Redirect::to(&format!("/console/orders/{}", order.view.id)).into_response())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::admin::api::order::SubproblemView;
+
+    #[test]
+    fn what_a_hostile_ca_says_is_text() {
+        let hostile = "<script>alert(1)</script>".to_owned();
+        let problem = ProblemView {
+            kind: "refused".to_owned(),
+            acme_type: hostile.clone(),
+            detail: hostile.clone(),
+            subproblems: vec![SubproblemView {
+                identifier: hostile.clone(),
+                acme_type: hostile.clone(),
+                detail: hostile,
+            }],
+            retry_after_secs: None,
+        };
+        let shown = words(&problem).into_string();
+        assert!(!shown.contains("<script"), "{shown}");
+        assert_eq!(shown.matches("&lt;script&gt;").count(), 5, "{shown}");
+    }
+}

@@ -3,11 +3,14 @@
 
 use super::read::KNOWN_DEVICE;
 use super::rows;
-use super::session::{Result, Session, Value, all};
+use super::session::{Result, Session, Value, all, one};
 use super::trail;
 use crate::store::model::{
     DeviceFilter, DevicePlace, EventFilter, EventPlace, KnownDevice, StoredEvent,
 };
+
+/// So many rows are sorted in no time.
+const FEW: u32 = 5_000;
 
 /// A condition, and the values of its placeholders.
 pub(super) struct Conditions<'a> {
@@ -47,29 +50,70 @@ pub(super) async fn devices(
     let Some(text) = &filter.text else {
         return by_age(session, filter, after, limit).await;
     };
+    let by = way(session, filter).await?;
     let mut found = Vec::new();
     if !matches!(after, Some(DevicePlace::Serial { .. })) {
-        found = by_name(session, filter, text, after, limit).await?;
+        found = by_name(session, filter, by, text, after, limit).await?;
     }
     let rest = limit.saturating_sub(u32::try_from(found.len()).unwrap_or(limit));
     if rest > 0 {
-        found.extend(by_serial(session, filter, text, after, rest).await?);
+        found.extend(by_serial(session, filter, by, text, after, rest).await?);
     }
     Ok(found)
 }
 
+/// Whether rows are found by a condition's own index, or the order's index is walked and the condition asked of each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum By {
+    Condition,
+    Order,
+}
+
+impl By {
+    /// A column as a condition names it: of an expression no index is used.
+    fn column(self, column: &str) -> String {
+        match self {
+            Self::Condition => column.to_owned(),
+            Self::Order => format!("{column} || ''"),
+        }
+    }
+}
+
 /// The conditions that do not depend on the order.
-fn conditions(filter: &DeviceFilter) -> Conditions<'_> {
+fn conditions(filter: &DeviceFilter, by: By) -> Conditions<'_> {
     let mut conditions = Conditions::new();
     if let Some(state) = filter.state {
         let state = conditions.value(state.as_str());
-        conditions.and(&format!("d.state = {state}"));
+        conditions.and(&format!("{} = {state}", by.column("d.state")));
     }
     if let Some(manufacturer) = &filter.manufacturer {
         let manufacturer = conditions.value(manufacturer);
-        conditions.and(&format!("i.manufacturer = {manufacturer}"));
+        conditions.and(&format!("{} = {manufacturer}", by.column("i.manufacturer")));
     }
     conditions
+}
+
+/// How to search by a text: where few rows fit the rest of the filter, they are sorted; else the texts are walked, and
+/// the next row that fits is near.
+async fn way(session: &mut dyn Session, filter: &DeviceFilter) -> Result<By> {
+    let mut all = Vec::new();
+    if let Some(state) = filter.state {
+        let sql = "SELECT count(*) AS rows FROM \
+                   (SELECT 1 AS it FROM devices WHERE state = $1 LIMIT $2) AS few";
+        all.push((sql, Value::from(state.as_str())));
+    }
+    if let Some(manufacturer) = &filter.manufacturer {
+        let sql = "SELECT count(*) AS rows FROM \
+                   (SELECT 1 AS it FROM identities WHERE manufacturer = $1 LIMIT $2) AS few";
+        all.push((sql, Value::from(manufacturer)));
+    }
+    for (sql, value) in all {
+        let found = one(session, sql, &[value, FEW.into()], |row| row.integer("rows")).await?;
+        if found.unwrap_or(0) < i64::from(FEW) {
+            return Ok(By::Condition);
+        }
+    }
+    Ok(By::Order)
 }
 
 async fn page(
@@ -90,7 +134,7 @@ async fn by_age(
     after: Option<&DevicePlace>,
     limit: u32,
 ) -> Result<Vec<KnownDevice>> {
-    let mut conditions = conditions(filter);
+    let mut conditions = conditions(filter, By::Condition);
     if let Some(DevicePlace::Age { created_at, id }) = after {
         let (at, id) = (conditions.value(*created_at), conditions.value(id));
         conditions.and(&format!("(d.created_at, d.id) > ({at}, {id})"));
@@ -106,13 +150,14 @@ fn end(text: &str) -> String {
 async fn by_name(
     session: &mut dyn Session,
     filter: &DeviceFilter,
+    by: By,
     text: &str,
     after: Option<&DevicePlace>,
     limit: u32,
 ) -> Result<Vec<KnownDevice>> {
     let first = text.to_lowercase();
     let last = end(&first);
-    let mut conditions = conditions(filter);
+    let mut conditions = conditions(filter, by);
     // One lower bound alone: of two, SQLite may take the first and walk from there to the place.
     let begin = match after {
         Some(DevicePlace::Name(name)) if *name >= first => {
@@ -129,13 +174,14 @@ async fn by_name(
 async fn by_serial(
     session: &mut dyn Session,
     filter: &DeviceFilter,
+    by: By,
     text: &str,
     after: Option<&DevicePlace>,
     limit: u32,
 ) -> Result<Vec<KnownDevice>> {
     let (last, name) = (end(text), text.to_lowercase());
     let name_last = end(&name);
-    let mut conditions = conditions(filter);
+    let mut conditions = conditions(filter, by);
     // The lower bound is the place's own, where there is one: else each page would begin at the first row.
     let begin = match after {
         Some(DevicePlace::Serial { serial, .. }) if serial.as_str() > text => serial.as_str(),
@@ -169,6 +215,10 @@ pub(super) async fn events(
             let value = conditions.value(value);
             conditions.and(&format!("{column} = {value}"));
         }
+    }
+    if filter.verdict.as_deref().is_some_and(|verdict| ["failed", "refused"].contains(&verdict)) {
+        // The condition of the index events_failed, in its words.
+        conditions.and("verdict IN ('failed', 'refused')");
     }
     if let Some(since) = filter.since {
         let since = conditions.value(since);
