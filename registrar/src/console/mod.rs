@@ -84,21 +84,35 @@ pub struct Calendar {
 }
 
 impl Console {
-    /// The calendar, which is counted anew once a minute: that takes a while where there are many certificates.
-    async fn calendar(&self) -> Result<Calendar, StoreError> {
+    /// The calendar as it was counted last, which takes a while where there are many certificates: nobody waits for
+    /// it but the very first who asks, and once a minute it is counted anew behind their back.
+    async fn calendar(self: &Arc<Self>) -> Result<Calendar, StoreError> {
         let now = self.service.now();
         let mut counted = self.counted.lock().await;
-        if let Some((at, calendar)) = counted.as_ref()
-            && now.0.saturating_sub(at.0) < CALENDAR_MILLIS
-        {
-            return Ok(calendar.clone());
+        let Some((at, calendar)) = counted.as_mut() else {
+            let calendar = self.count(now).await?;
+            *counted = Some((now, calendar.clone()));
+            return Ok(calendar);
+        };
+        if now.0.saturating_sub(at.0) >= CALENDAR_MILLIS {
+            // Whoever asks meanwhile begins no other count.
+            *at = now;
+            let console = Arc::clone(self);
+            tokio::spawn(async move {
+                // What a store that is away does not count is counted a minute later.
+                if let Ok(calendar) = console.count(now).await {
+                    *console.counted.lock().await = Some((now, calendar));
+                }
+            });
         }
+        Ok(calendar.clone())
+    }
+
+    async fn count(&self, now: Millis) -> Result<Calendar, StoreError> {
         let weeks =
             (0..=WEEKS).map(|week| Millis(now.0.saturating_add(WEEK_MILLIS.saturating_mul(week))));
         let ends = self.service.store().certificate_ends(&weeks.collect::<Vec<_>>()).await?;
-        let calendar = Calendar::of(&ends);
-        *counted = Some((now, calendar.clone()));
-        Ok(calendar)
+        Ok(Calendar::of(&ends))
     }
 }
 
@@ -122,6 +136,9 @@ pub const STREAMS: usize = 32;
 
 /// All pages, below `/console`. Requests carry their [`Peer`](crate::tls::peer::Peer).
 pub fn router(console: Arc<Console>) -> Router {
+    let first = Arc::clone(&console);
+    // Before anybody asks; a store that is away is asked again by whoever looks at the page.
+    tokio::spawn(async move { first.calendar().await.ok() });
     let inside = Router::new()
         .route("/console/now", get(pages::now::show))
         .route("/console/devices", get(pages::devices::list).post(pages::bulk::post))

@@ -1,6 +1,7 @@
 //! What joins, what waits and what fails, now.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use axum::Extension;
 use axum::extract::State;
@@ -30,7 +31,7 @@ pub(in crate::console) async fn show(
     Ok(page(&visitor, "now", "Now", &content))
 }
 
-async fn content(console: &Console) -> Result<Markup, Problem> {
+async fn content(console: &Arc<Console>) -> Result<Markup, Problem> {
     let (store, now) = (console.service.store(), console.service.now());
     let devices: BTreeMap<&str, u64> = store
         .device_tally()
@@ -129,7 +130,7 @@ fn ends(calendar: &Calendar) -> Markup {
         p.help {
             (calendar.ended) " have ended without being renewed; "
             (calendar.later) " end later. "
-            "Counted is the newest certificate of each device, at most a minute ago."
+            "Counted is the newest certificate of each device, a minute or two ago."
         }
     }
 }
