@@ -190,8 +190,7 @@ impl Bridge {
     }
 
     /// Writes the state that a step reached, with what may go on meanwhile, since it changes nothing at the CA:
-    /// authorizations and a chain are read, and the answers leave when all names are authorized. Gives what that
-    /// came to.
+    /// the answers leave when all names are authorized, and a chain is read. Gives what that came to.
     async fn advance(
         &self,
         order: &mut OrderRecord,
@@ -209,13 +208,6 @@ impl Bridge {
                 let written = self.write(order, 0, Step::new(words));
                 tokio::try_join!(written, self.solver.clean_up(&id))?;
                 Ok(None)
-            }
-            state @ OrderState::Placed { .. } => {
-                self.enter(order, state);
-                let seen = order.clone();
-                let written = self.write(order, 0, Step::new(words));
-                let ((), prepared) = tokio::try_join!(written, self.step(&seen, memory))?;
-                Ok(Some(prepared))
             }
             state @ OrderState::Valid { .. } => self.fetch(order, state, words, memory).await,
             OrderState::Authorizing { url } => {

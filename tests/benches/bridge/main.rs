@@ -112,9 +112,9 @@ async fn step_ca(program: &Path) -> anyhow::Result<()> {
         score.print();
     }
     println!(
-        "Each order costs the bridge two durable writes that the CA waits for (authorizing, finalizing) and three \
-         that go on beside its work (claimed, placed, issued), which its processor time and commits show; those of \
-         several orders are one commit. With one order in flight nothing hides the wait for two; with many, both \
+        "Each order costs the bridge three durable writes that the CA waits for (placed, authorizing, finalizing) and \
+         two that go on beside its work (claimed, issued), which its processor time and commits show; those of \
+         several orders are one commit. With one order in flight nothing hides the wait for three; with many, both \
          cores are busy, and the ratio is that of the sums of processor time."
     );
     println!(
