@@ -300,21 +300,29 @@ pub struct Manufacturer {
     pub authority: Authority,
     /// Signs its vouchers.
     pub voucher_signer: Credential,
-    /// Its MASA's TLS certificate, for localhost.
+    /// Its MASA's TLS certificate.
     pub masa_tls: Credential,
 }
 
 impl Manufacturer {
-    /// Founds a manufacturer.
+    /// Founds a manufacturer whose MASA is on this machine.
     ///
     /// # Errors
     /// If the library cannot make its certificates.
     pub fn new(name: &str) -> Result<Self, rcgen::Error> {
+        Self::at(name, IpAddr::from([127, 0, 0, 1]))
+    }
+
+    /// Founds a manufacturer whose MASA is at this address.
+    ///
+    /// # Errors
+    /// If the library cannot make its certificates.
+    pub fn at(name: &str, masa: IpAddr) -> Result<Self, rcgen::Error> {
         let authority = Authority::new(&format!("{name} CA, LAB ONLY"))?;
         Ok(Self {
             name: name.to_owned(),
             voucher_signer: authority.voucher_signer()?,
-            masa_tls: authority.server("MASA, LAB ONLY")?,
+            masa_tls: authority.server_at("MASA, LAB ONLY", masa)?,
             authority,
         })
     }

@@ -7,14 +7,25 @@ use std::time::Duration;
 use anyhow::bail;
 use brski_voucher::encoding::Encoding;
 use clap::Args;
+use tempfile::TempDir;
 
+use super::up::PartArguments;
 use crate::net::link::LinkWish;
+use crate::net::scenario::{self, ScenarioReport};
 use crate::net::shaper::ShaperWish;
 use crate::net::{self, Crew, NetOptions};
-use crate::up::{Issuer, SiteOptions};
+use crate::scenario::Scenario;
+use crate::scenario::plan::Scale;
+use crate::scenario::run::{Programs, Progress};
+use crate::up::Issuer;
 
 #[derive(Debug, Args)]
 pub(super) struct NetArguments {
+    /// Who comes, when, and what shall become of it, as for 'brski-lab up': docs/LAB.md
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["pledges", "concurrency", "encoding", "issuer"])]
+    scenario: Option<PathBuf>,
+    #[command(flatten)]
+    part: PartArguments,
     /// How many pledges, all on one link
     #[arg(long, value_name = "N", default_value = "3", value_parser = clap::value_parser!(u16).range(1..=1000))]
     pledges: u16,
@@ -59,8 +70,19 @@ pub(super) struct NetArguments {
     json: bool,
 }
 
-/// Exit code 0 if every pledge joined, 1 if not.
+/// Exit code 0 if every pledge joined, or did what its scenario expects, 1 if not, 2 if what is wished for makes no sense.
 pub(super) async fn net(arguments: NetArguments) -> anyhow::Result<ExitCode> {
+    let scenario = match arguments.scenario.as_deref().map(Scenario::load).transpose() {
+        Ok(scenario) => scenario,
+        Err(error) => {
+            eprintln!("brski-lab: {error}");
+            return Ok(ExitCode::from(2));
+        }
+    };
+    if scenario.is_none() && !arguments.part.is_whole() {
+        eprintln!("brski-lab: --at-most, --scale and --speed are of a --scenario");
+        return Ok(ExitCode::from(2));
+    }
     let registrar = match arguments.registrar {
         Some(program) => program,
         None => super::beside("registrar")?,
@@ -74,23 +96,30 @@ pub(super) async fn net(arguments: NetArguments) -> anyhow::Result<ExitCode> {
         (None, Some(temporary)) => temporary.path().to_owned(),
         (None, None) => bail!("there is no folder"),
     };
-    let site =
-        SiteOptions { issuer: arguments.issuer, folder, registrar, pebble: arguments.pebble };
+    let options = NetOptions {
+        programs: Programs { folder, registrar, pebble: arguments.pebble },
+        links: arguments.links,
+        shaper: arguments.shaper,
+        period: Duration::from_secs(arguments.discover_secs),
+        rounds: arguments.rounds,
+    };
+    if let Some(scenario) = scenario {
+        let scale = arguments.part.scale();
+        return across(scenario, &options, scale, arguments.json, temporary).await;
+    }
     let crew = Crew {
         pledges: arguments.pledges.into(),
         concurrency: arguments.concurrency.into(),
         encoding: arguments.encoding,
-        period: Duration::from_secs(arguments.discover_secs),
-        rounds: arguments.rounds,
+        issuer: arguments.issuer,
     };
-    let options = NetOptions { site, links: arguments.links, shaper: arguments.shaper, crew };
-    let report = net::run(&options).await;
+    let report = net::run(&options, &crew).await;
     let is_wanted = match &report {
         Ok(report) => !report.is_good() && report.interrupted_by.is_none(),
-        Err(_) => options.site.folder.join("registrar").exists(),
+        Err(_) => options.programs.folder.join("registrar").exists(),
     };
-    if let (true, Some(temporary)) = (is_wanted, temporary) {
-        eprintln!("brski-lab: the logs are kept in {}", temporary.keep().display());
+    if is_wanted {
+        keep(temporary);
     }
     let report = report?;
     match arguments.json {
@@ -98,4 +127,36 @@ pub(super) async fn net(arguments: NetArguments) -> anyhow::Result<ExitCode> {
         false => print!("{}", report.text()),
     }
     Ok(if report.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Runs a scenario across the network.
+async fn across(
+    scenario: Scenario,
+    options: &NetOptions,
+    scale: Scale,
+    is_json: bool,
+    temporary: Option<TempDir>,
+) -> anyhow::Result<ExitCode> {
+    let progress = if is_json { Progress::Hidden } else { Progress::Shown };
+    let tell = |report: &ScenarioReport<'_>| {
+        match is_json {
+            true => println!("{}", serde_json::to_string(report)?),
+            false => print!("{}", report.text()),
+        }
+        Ok(())
+    };
+    let outcome = scenario::run(scenario, options, scale, progress, tell).await;
+    let is_good = *outcome.as_ref().unwrap_or(&false);
+    if !is_good && options.programs.folder.join("registrar").exists() {
+        keep(temporary);
+    }
+    outcome?;
+    Ok(if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Keeps a temporary folder, and says where it is.
+fn keep(temporary: Option<TempDir>) {
+    if let Some(temporary) = temporary {
+        eprintln!("brski-lab: the logs are kept in {}", temporary.keep().display());
+    }
 }

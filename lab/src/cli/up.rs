@@ -11,7 +11,6 @@ use crate::scenario::Scenario;
 use crate::scenario::plan::{Scale, Size, Speed};
 use crate::scenario::report::Report;
 use crate::scenario::run::{Console, Programs, Progress, RunOptions, run};
-use crate::scenario::words::IssuerKind;
 use crate::up::Issuer;
 
 #[derive(Debug, Args)]
@@ -28,15 +27,8 @@ pub(super) struct UpArguments {
     /// Where certificates come from
     #[arg(long, value_enum, default_value = "acme")]
     issuer: Issuer,
-    /// At most so many pledges of each fleet
-    #[arg(long, value_name = "N", conflicts_with = "scale", value_parser = clap::value_parser!(u32).range(1..))]
-    at_most: Option<u32>,
-    /// This share of each fleet, such as 0.01; at least one pledge of each
-    #[arg(long, value_name = "SHARE", value_parser = share)]
-    scale: Option<f64>,
-    /// So many times faster come all that have a time, and renewals
-    #[arg(long, value_name = "TIMES", value_parser = speed)]
-    speed: Option<Speed>,
+    #[command(flatten)]
+    part: PartArguments,
     /// Open the registrar's console, and stay until Ctrl-C after the report
     #[arg(long)]
     console: bool,
@@ -52,6 +44,36 @@ pub(super) struct UpArguments {
     /// Print one JSON object alone
     #[arg(long)]
     json: bool,
+}
+
+/// How much of a scenario is run.
+#[derive(Clone, Copy, Debug, Args)]
+pub(super) struct PartArguments {
+    /// At most so many pledges of each fleet
+    #[arg(long, value_name = "N", conflicts_with = "scale", value_parser = clap::value_parser!(u32).range(1..))]
+    at_most: Option<u32>,
+    /// This share of each fleet, such as 0.01; at least one pledge of each
+    #[arg(long, value_name = "SHARE", value_parser = share)]
+    scale: Option<f64>,
+    /// So many times faster come all that have a time, and renewals
+    #[arg(long, value_name = "TIMES", value_parser = speed)]
+    speed: Option<Speed>,
+}
+
+impl PartArguments {
+    /// Whether all of it is run, as fast as it says.
+    pub(super) fn is_whole(self) -> bool {
+        self.scale() == Scale::default()
+    }
+
+    pub(super) fn scale(self) -> Scale {
+        let size = match (self.at_most, self.scale) {
+            (Some(most), _) => Size::AtMost(most),
+            (None, Some(share)) => Size::Share(share),
+            (None, None) => Size::Whole,
+        };
+        Scale { size, speed: self.speed.unwrap_or_default() }
+    }
 }
 
 fn share(text: &str) -> Result<f64, String> {
@@ -93,15 +115,10 @@ pub(super) async fn up(arguments: UpArguments) -> anyhow::Result<ExitCode> {
         Some(program) => program,
         None => beside("registrar")?,
     };
-    let size = match (arguments.at_most, arguments.scale) {
-        (Some(most), _) => Size::AtMost(most),
-        (None, Some(share)) => Size::Share(share),
-        (None, None) => Size::Whole,
-    };
     let is_json = arguments.json;
     let options = RunOptions {
         programs: Programs { folder, registrar, pebble: arguments.pebble },
-        scale: Scale { size, speed: arguments.speed.unwrap_or_default() },
+        scale: arguments.part.scale(),
         console: if arguments.console { Console::Open } else { Console::Closed },
         progress: if is_json { Progress::Hidden } else { Progress::Shown },
     };
@@ -117,11 +134,7 @@ pub(super) async fn up(arguments: UpArguments) -> anyhow::Result<ExitCode> {
 }
 
 fn usual(arguments: &UpArguments) -> Scenario {
-    let kind = match arguments.issuer {
-        Issuer::Acme => IssuerKind::Pebble,
-        Issuer::Local => IssuerKind::Local,
-    };
-    Scenario::usual(arguments.pledges, arguments.concurrency, kind)
+    Scenario::usual(arguments.pledges, arguments.concurrency, arguments.issuer.into())
 }
 
 fn tell(report: &Report, is_json: bool) -> anyhow::Result<()> {

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -68,7 +68,8 @@ struct Shared {
     signer_chain: Vec<Certificate>,
     devices: Anchors,
     authority: Certificate,
-    port: u16,
+    /// Where it is, as URLs say it.
+    authority_part: String,
     owners: Mutex<Vec<CertificateDer<'static>>>,
     misbehaviour: Mutex<Misbehaviour>,
     /// The voucher requests that came, since a request for a log repeats one of them.
@@ -148,7 +149,7 @@ impl Masa {
             devices: Anchors::new(std::slice::from_ref(authority))
                 .map_err(|error| signer(&error))?,
             authority: read(authority)?,
-            port: address.port(),
+            authority_part: format!("{}:{}", host(address), address.port()),
             owners: Mutex::default(),
             misbehaviour: Mutex::default(),
             seen: Mutex::default(),
@@ -171,7 +172,13 @@ impl Masa {
     /// Its URL as IDevIDs carry it: an authority.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("localhost:{}", self.address.port())
+        self.shared.authority_part.clone()
+    }
+
+    /// Its host: `localhost` on this machine, its address on another.
+    #[must_use]
+    pub fn host(&self) -> String {
+        host(self.address)
     }
 
     /// Makes it behave like this from now on.
@@ -206,6 +213,15 @@ impl Masa {
 impl Drop for Masa {
     fn drop(&mut self) {
         self.task.abort();
+    }
+}
+
+/// A host, as URLs say it.
+fn host(address: SocketAddr) -> String {
+    match address.ip() {
+        ip if ip.is_loopback() || ip.is_unspecified() => "localhost".to_owned(),
+        IpAddr::V4(ip) => ip.to_string(),
+        IpAddr::V6(ip) => format!("[{ip}]"),
     }
 }
 
@@ -374,7 +390,10 @@ async fn request_audit_log(
         (Misbehaviour::HugeLog, _) => answer(body::huge(), media_type::JSON),
         (Misbehaviour::LogElsewhere, _) => created("https://127.0.0.1:1/log"),
         (_, LogStyle::Path) => created(&format!("/log/{serial}")),
-        (_, LogStyle::Url) => created(&format!("https://LOCALHOST:{}/log/{serial}", shared.port)),
+        (_, LogStyle::Url) => {
+            let authority = shared.authority_part.to_ascii_uppercase();
+            created(&format!("https://{authority}/log/{serial}"))
+        }
         (_, LogStyle::Body) => log_of(&shared, &serial),
     }
 }

@@ -6,6 +6,7 @@
 use std::fs::File;
 use std::future::Future;
 use std::io;
+use std::net::Ipv4Addr;
 use std::os::fd::AsFd as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -18,8 +19,9 @@ use rustix::process::{Pid, Signal, kill_process};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use thiserror::Error;
 use tokio::runtime::{Builder, Runtime};
-use tokio::sync::oneshot;
 use tokio::task::JoinSet;
+
+use crate::home::{self, Home};
 
 /// How namespaces of the lab are called, before the process and the machine.
 const PREFIX: &str = "brski-lab";
@@ -229,17 +231,13 @@ impl Machine {
     {
         let failed = || MachineError::Task(self.namespace.clone());
         let runtime = self.runtime.as_ref().ok_or_else(failed)?;
-        let handle = runtime.handle().clone();
-        let (_wanted, given_up) = oneshot::channel::<()>();
-        let thread = runtime.spawn_blocking(move || {
-            handle.block_on(async {
-                tokio::select! {
-                    done = work() => Some(done),
-                    _ = given_up => None,
-                }
-            })
-        });
-        thread.await.ok().flatten().ok_or_else(failed)
+        home::run_in(runtime.handle(), work).await.ok_or_else(failed)
+    }
+
+    /// It as a home of a part of a site, which has this address on it.
+    pub(super) fn home(&self, address: Ipv4Addr) -> Result<Home, MachineError> {
+        let gone = || MachineError::Task(self.namespace.clone());
+        Ok(Home::on(address, self.runtime.as_ref().ok_or_else(gone)?.handle().clone()))
     }
 
     /// Has a task run on it that ends with its set.

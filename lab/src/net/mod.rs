@@ -12,6 +12,7 @@ pub mod link;
 pub mod machine;
 pub mod relay;
 pub mod report;
+pub mod scenario;
 pub mod shaper;
 mod site;
 
@@ -19,7 +20,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use brski_voucher::encoding::Encoding;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::sleep_until;
@@ -28,23 +28,35 @@ use self::link::LinkWish;
 use self::machine::{MachineError, Tools};
 use self::report::NetReport;
 use self::shaper::{Link, ShaperWish};
-use self::site::{NetSite, PLEDGES_INTERFACE};
+use self::site::{Ground, NetSite, PLEDGES_INTERFACE};
 use crate::pledge::Pledge;
 use crate::pledge::discover::{self, Joined, Search};
 use crate::pledge::journey::Label;
-use crate::up::SiteOptions;
+use crate::scenario::run::Programs;
+use crate::signals::Signals;
+use crate::up::Issuer;
 
 /// What `brski-lab net` is told.
 #[derive(Clone, Debug)]
 pub struct NetOptions {
-    /// What the site is made of.
-    pub site: SiteOptions,
+    /// Where everything is.
+    pub programs: Programs,
     /// The links that are not as good as it gets.
     pub links: Vec<LinkWish>,
     /// Who spoils them.
     pub shaper: ShaperWish,
-    /// The pledges.
-    pub crew: Crew,
+    /// How long each pledge looks for places to join before it tries them.
+    pub period: Duration,
+    /// How often each looks and tries.
+    pub rounds: u32,
+}
+
+impl NetOptions {
+    /// How pledges look for places to join.
+    fn search(&self) -> Search {
+        let interfaces = vec![PLEDGES_INTERFACE.to_owned()];
+        Search { interfaces, period: self.period, rounds: self.rounds }
+    }
 }
 
 /// The pledges of a run.
@@ -56,35 +68,8 @@ pub struct Crew {
     pub concurrency: usize,
     /// How they write their voucher requests.
     pub encoding: Encoding,
-    /// How long each looks for places to join before it tries them.
-    pub period: Duration,
-    /// How often each looks and tries.
-    pub rounds: u32,
-}
-
-/// The signals that end a run.
-struct Signals {
-    interrupt: Signal,
-    terminate: Signal,
-    hang_up: Signal,
-}
-
-impl Signals {
-    fn listen() -> std::io::Result<Self> {
-        Ok(Self {
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-            hang_up: signal(SignalKind::hangup())?,
-        })
-    }
-
-    async fn next(&mut self) -> &'static str {
-        tokio::select! {
-            _ = self.interrupt.recv() => "SIGINT",
-            _ = self.terminate.recv() => "SIGTERM",
-            _ = self.hang_up.recv() => "SIGHUP",
-        }
-    }
+    /// Where their certificates come from.
+    pub issuer: Issuer,
 }
 
 /// Builds the network, takes the pledges through, and removes everything.
@@ -92,48 +77,54 @@ impl Signals {
 /// # Errors
 /// Why the site cannot be started, or which part of it ended by itself; what goes wrong with a pledge stands in the
 /// report, and so does an interruption.
-pub async fn run(options: &NetOptions) -> anyhow::Result<NetReport> {
+pub async fn run(options: &NetOptions, crew: &Crew) -> anyhow::Result<NetReport> {
     // From here on a signal ends the run, and not the process before it has cleaned up.
     let mut signals = Signals::listen()?;
-    let tools = Tools::find()?;
-    for namespace in tools.remove_left_over() {
-        eprintln!("brski-lab: removed {namespace}, left by a run that was killed");
-    }
+    let tools = tools()?;
     let mut site = tokio::select! {
         biased;
         name = signals.next() => anyhow::bail!("{name} before the site stood; everything is removed"),
-        site = NetSite::start(&tools, options) => site?,
+        site = NetSite::start(&tools, options, crew) => site?,
     };
     let serials: Vec<String> =
-        (1..=options.crew.pledges).map(|number| format!("LAB-{number:04}")).collect();
+        (1..=crew.pledges).map(|number| format!("LAB-{number:04}")).collect();
     let pledges =
-        serials.iter().map(|serial| site.pledge(serial)).collect::<Result<Vec<_>, _>>()?;
+        serials.iter().map(|serial| site.site.pledge(serial)).collect::<Result<Vec<_>, _>>()?;
     let mut outcomes = Outcomes::of(&serials);
     let begin = Instant::now();
-    let NetSite { parts, links, machines, .. } = &mut site;
+    let NetSite { site: parts, ground: Ground { links, machines, .. } } = &mut site;
     eprintln!("brski-lab: {} pledges set out", pledges.len());
     let interrupted_by = tokio::select! {
         biased;
         name = signals.next() => Some(name),
-        error = parts.failure() => {
-            return Err(error.context(format!("after {}", outcomes.told())));
+        why = parts.failure() => {
+            return Err(anyhow::anyhow!(why).context(format!("after {}", outcomes.told())));
         }
         error = cuts(links) => return Err(error.into()),
-        done = go(machines, pledges, &options.crew, &mut outcomes) => {
+        done = go(machines, pledges, (crew, options.search()), &mut outcomes) => {
             done?;
             None
         }
     };
-    let (issuer, took) = (options.site.issuer, begin.elapsed());
-    let shaper = site.shaper.clone();
-    let mut report = NetReport::new(issuer, outcomes.end(), took, shaper, &site.links);
+    let (issuer, took) = (crew.issuer, begin.elapsed());
+    let shaper = site.ground.shaper.clone();
+    let mut report = NetReport::new(issuer, outcomes.end(), took, shaper, &site.ground.links);
     if interrupted_by.is_none() {
-        let counters = site.parts.registrar.counters().await?;
+        let counters = site.site.registrar.counters().await?;
         report.dns_queries_answered = counters.dns_answers;
     }
     report.interrupted_by = interrupted_by;
     site.stop().await;
     Ok(report)
+}
+
+/// What networks are made with, once what killed runs left is removed.
+fn tools() -> Result<Tools, MachineError> {
+    let tools = Tools::find()?;
+    for namespace in tools.remove_left_over() {
+        eprintln!("brski-lab: removed {namespace}, left by a run that was killed");
+    }
+    Ok(tools)
 }
 
 /// What became of each pledge so far.
@@ -165,12 +156,11 @@ impl Outcomes {
 async fn go(
     machines: &site::Machines,
     pledges: Vec<Pledge>,
-    crew: &Crew,
+    (crew, search): (&Crew, Search),
     outcomes: &mut Outcomes,
 ) -> Result<(), MachineError> {
     let permits = Arc::new(Semaphore::new(crew.concurrency));
-    let interfaces = vec![PLEDGES_INTERFACE.to_owned()];
-    let search = Arc::new(Search { interfaces, period: crew.period, rounds: crew.rounds });
+    let search = Arc::new(search);
     let mut tasks = JoinSet::new();
     for (position, pledge) in pledges.into_iter().enumerate() {
         let (permits, search) = (Arc::clone(&permits), Arc::clone(&search));

@@ -84,6 +84,15 @@ impl LinkReport {
             frames: link.frames(),
         }
     }
+
+    /// A line for people, where its frames were counted.
+    pub(super) fn text(&self) -> Option<String> {
+        let Frames { carried, lost, cut, dropped } = self.frames?;
+        Some(format!(
+            "link {:<8} {carried} frames carried, {lost} lost, {cut} lost to cuts, {dropped} dropped\n",
+            self.name.as_str()
+        ))
+    }
 }
 
 impl NetReport {
@@ -140,14 +149,7 @@ impl NetReport {
     #[must_use]
     pub fn text(&self) -> String {
         let mut lines = vec![report::devices(&self.devices)];
-        for link in &self.links {
-            if let Some(Frames { carried, lost, cut, dropped }) = link.frames {
-                lines.push(format!(
-                    "link {:<8} {carried} frames carried, {lost} lost, {cut} lost to cuts, {dropped} dropped\n",
-                    link.name.as_str()
-                ));
-            }
-        }
+        lines.extend(self.links.iter().filter_map(LinkReport::text));
         lines.extend(self.errors.iter().map(|error| format!("failed  {error}\n")));
         if let Some(signal) = self.interrupted_by {
             lines.push(format!("interrupted by {signal}\n"));

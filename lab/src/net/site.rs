@@ -1,25 +1,22 @@
 //! A site whose parts are each on a machine of its own: what is started where, and what it is connected by.
 
-use std::ffi::OsString;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::Path;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use tokio::sync::Semaphore;
 
-use super::NetOptions;
 use super::link::{LinkName, LinkWish, Quality};
-use super::machine::{Machine, Tools};
+use super::machine::{Machine, MachineError, Tools};
 use super::shaper::{End, Link, Shaper};
+use super::{Crew, NetOptions};
 use crate::discovery::Announcement;
-use crate::masa::{Masa, MasaOptions};
-use crate::pebble::{Pebble, PebbleOptions};
-use crate::pki::Manufacturer;
-use crate::pledge::Pledge;
-use crate::process;
+use crate::home::Homes;
 use crate::proxy::{JoinProxy, ProxyOptions};
-use crate::registrar::{Registrar, Site};
-use crate::up::{self, Issuer, SiteOptions};
+use crate::scenario::Scenario;
+use crate::scenario::run::Console;
+use crate::scenario::site::Site;
+use crate::scenario::words::IssuerKind;
 
 /// The interface that pledges look on, on their machine.
 pub(super) const PLEDGES_INTERFACE: &str = "to-proxy";
@@ -27,13 +24,10 @@ pub(super) const PLEDGES_INTERFACE: &str = "to-proxy";
 const PROXY_IDLE: Duration = Duration::from_secs(180);
 /// How many connections the join proxy carries for each pledge that may be under way: one ends when another begins.
 const CONNECTIONS_EACH: usize = 4;
-/// How many of a log's last lines are shown.
-const LOG_LINES: usize = 12;
 
 // Each machine has a network of its own, so that nothing else can have these ports and addresses.
 const REGISTRAR_PORT: u16 = 8443;
 const PROXY_PORT: u16 = 8443;
-const MASA_PORT: u16 = 9443;
 const DNS_PORT: u16 = 5353;
 
 /// The address of a machine on a link; each link is a network of its own.
@@ -57,7 +51,7 @@ pub(super) struct Machines {
 }
 
 impl Machines {
-    fn start(tools: &Tools, issuer: Issuer) -> anyhow::Result<Self> {
+    fn start(tools: &Tools, issuer: IssuerKind) -> anyhow::Result<Self> {
         let machine = |role: &str| Machine::start(tools, role);
         Ok(Self {
             pledges: machine("pledges")?,
@@ -65,8 +59,8 @@ impl Machines {
             registrar: machine("registrar")?,
             masa: machine("masa")?,
             ca: match issuer {
-                Issuer::Acme => Some(machine("ca")?),
-                Issuer::Local => None,
+                IssuerKind::Pebble => Some(machine("ca")?),
+                IssuerKind::Local => None,
             },
         })
     }
@@ -88,91 +82,84 @@ impl Machines {
     }
 }
 
-/// What runs, apart from the machines: it ends first.
-pub(super) struct Parts {
-    pub(super) registrar: Registrar,
-    pebble: Option<Pebble>,
+/// The network that a site stands on, and the join proxy on it. What is first ends first.
+pub(super) struct Ground {
     proxy: JoinProxy,
     announcement: Announcement,
-    masa: Masa,
+    pub(super) links: Vec<Link>,
+    pub(super) machines: Machines,
+    pub(super) shaper: Shaper,
 }
 
-impl Parts {
-    /// Waits until a part ends that should not; gives which, why, and what it wrote last.
-    pub(super) async fn failure(&mut self) -> anyhow::Error {
-        let (who, how, log) = tokio::select! {
-            how = self.registrar.ended() => ("the registrar", how, self.registrar.log()),
-            (how, log) = ended(self.pebble.as_mut()) => ("the ACME CA", how, log),
-        };
-        let last = process::last_lines(&log, LOG_LINES);
-        anyhow::anyhow!("{who} ended by itself ({how}); the last lines of its log:\n{last}")
+impl Ground {
+    /// Makes the machines, lays the links, and starts the join proxy, for so many pledges at once.
+    ///
+    /// When this is given up half-way, what was made until then is removed.
+    pub(super) async fn start(
+        tools: &Tools,
+        options: &NetOptions,
+        issuer: IssuerKind,
+        at_once: usize,
+    ) -> anyhow::Result<Self> {
+        let machines = Machines::start(tools, issuer)?;
+        let shaper = Shaper::choose(options.shaper, &machines.pledges)?;
+        eprintln!("brski-lab: {}", shaper.told());
+        let links = lay(&machines, &shaper, &options.links).await?;
+        let connections = at_once.saturating_mul(CONNECTIONS_EACH).min(Semaphore::MAX_PERMITS);
+        let (proxy, announcement) = proxy(&machines.proxy, connections).await?;
+        Ok(Self { proxy, announcement, links, machines, shaper })
     }
-}
 
-/// Never, where there is no CA.
-async fn ended(pebble: Option<&mut Pebble>) -> (String, std::path::PathBuf) {
-    match pebble {
-        Some(pebble) => (pebble.ended().await, pebble.log()),
-        None => std::future::pending().await,
+    /// Where each part of a site lives.
+    pub(super) fn homes(&self) -> Result<Homes, MachineError> {
+        let Machines { pledges, registrar, masa, ca, .. } = &self.machines;
+        Ok(Homes {
+            pledges: pledges.home(address(LinkName::Pledges, 1))?,
+            registrar: registrar.home(address(LinkName::Site, 2))?,
+            listen: SocketAddr::from((Ipv4Addr::UNSPECIFIED, REGISTRAR_PORT)),
+            dns: SocketAddr::from((address(LinkName::Ca, 1), DNS_PORT)),
+            masa: masa.home(address(LinkName::Masa, 2))?,
+            ca: ca.as_ref().map(|ca| ca.home(address(LinkName::Ca, 2))).transpose()?,
+        })
+    }
+
+    /// Says goodbye, and removes everything.
+    pub(super) async fn stop(self) {
+        let Self { proxy, announcement, links, machines, .. } = self;
+        // A machine that is gone has nobody to say goodbye to.
+        let _ = machines.proxy.run(move || announcement.end()).await;
+        drop((proxy, links, machines));
     }
 }
 
 /// A running site. What is first ends first.
 pub(super) struct NetSite {
-    pub(super) parts: Parts,
-    pub(super) links: Vec<Link>,
-    pub(super) machines: Machines,
-    pub(super) shaper: Shaper,
-    manufacturer: Manufacturer,
+    pub(super) site: Site,
+    pub(super) ground: Ground,
 }
 
 impl NetSite {
-    /// Makes the machines, lays the links, and starts MASA, CA, registrar and join proxy.
+    /// Makes the ground, and starts MASA, CA and registrar on it.
     ///
     /// When this is given up half-way, what was made until then is removed.
-    pub(super) async fn start(tools: &Tools, options: &NetOptions) -> anyhow::Result<Self> {
-        let site = &options.site;
-        let machines = Machines::start(tools, site.issuer)?;
-        let shaper = Shaper::choose(options.shaper, &machines.pledges)?;
-        eprintln!("brski-lab: {}", shaper.told());
-        let links = lay(&machines, &shaper, &options.links).await?;
-        std::fs::create_dir_all(&site.folder)?;
-        let mut manufacturer = Manufacturer::new(up::MANUFACTURER)?;
-        let masa = masa(&machines, &mut manufacturer).await?;
-        let pebble = match &machines.ca {
-            Some(machine) => Some(pebble(machine, site).await?),
-            None => None,
-        };
-        let registrar = registrar(&machines.registrar, site, pebble.as_ref()).await?;
-        let host: OsString = address(LinkName::Masa, 2).to_string().into();
-        let host = ["--masa-host".into(), host];
-        up::introduce_with(registrar.site(), &site.folder, &manufacturer, &host).await?;
-        let connections = options.crew.concurrency.saturating_mul(CONNECTIONS_EACH);
-        let (proxy, announcement) = proxy(&machines.proxy, connections).await?;
-        let parts = Parts { registrar, pebble, proxy, announcement, masa };
-        Ok(Self { parts, links, machines, shaper, manufacturer })
+    pub(super) async fn start(
+        tools: &Tools,
+        options: &NetOptions,
+        crew: &Crew,
+    ) -> anyhow::Result<Self> {
+        let at_once = u32::try_from(crew.concurrency)?;
+        let scenario = Scenario::usual(u32::try_from(crew.pledges)?, at_once, crew.issuer.into());
+        let ground = Ground::start(tools, options, crew.issuer.into(), crew.concurrency).await?;
+        let homes = ground.homes()?;
+        let site = Site::start(&scenario, &options.programs, Console::Closed, &homes).await?;
+        Ok(Self { site, ground })
     }
 
-    /// Makes a device.
-    pub(super) fn pledge(&self, serial: &str) -> anyhow::Result<Pledge> {
-        let authority = &self.manufacturer.authority;
-        let masa = SocketAddr::from((address(LinkName::Masa, 2), MASA_PORT));
-        let idevid = authority.idevid(serial, &masa.to_string())?;
-        let signer = &self.manufacturer.voucher_signer.certificate;
-        Ok(Pledge::new(idevid, authority.certificate())?.knowing(signer)?)
-    }
-
-    /// Says goodbye, and ends everything.
+    /// Ends everything.
     pub(super) async fn stop(self) {
-        let Self { parts, links, machines, .. } = self;
-        let Parts { registrar, pebble, proxy, announcement, masa } = parts;
-        // A machine that is gone has nobody to say goodbye to.
-        let _ = machines.proxy.run(move || announcement.end()).await;
-        registrar.stop().await;
-        if let Some(pebble) = pebble {
-            pebble.stop().await;
-        }
-        drop((proxy, masa, links, machines));
+        let Self { site, ground } = self;
+        site.stop().await;
+        ground.stop().await;
     }
 }
 
@@ -205,56 +192,6 @@ async fn lay(
         links.push(shaper.lay(name, &quality, &one, &other).await?);
     }
     Ok(links)
-}
-
-async fn masa(machines: &Machines, manufacturer: &mut Manufacturer) -> anyhow::Result<Masa> {
-    let host = address(LinkName::Masa, 2);
-    let listen = SocketAddr::from((host, MASA_PORT));
-    let tls = manufacturer.authority.server_at("MASA, LAB ONLY", IpAddr::V4(host))?;
-    manufacturer.masa_tls = tls.clone();
-    let authority = manufacturer.authority.certificate().clone();
-    let signer = manufacturer.voucher_signer.clone();
-    let started = machines.masa.run(move || async move {
-        Masa::of(listen, &authority, &signer, &tls, MasaOptions::default()).await
-    });
-    Ok(started.await??)
-}
-
-/// Where the CA asks for proofs.
-fn dns() -> SocketAddr {
-    SocketAddr::from((address(LinkName::Ca, 1), DNS_PORT))
-}
-
-async fn pebble(machine: &Machine, site: &SiteOptions) -> anyhow::Result<Pebble> {
-    let host = IpAddr::V4(address(LinkName::Ca, 2));
-    let options = PebbleOptions { host, ..PebbleOptions::default() };
-    let (program, folder) = (site.pebble.clone(), site.folder.clone());
-    let started = machine
-        .run(move || async move { Pebble::start_with(&program, &folder, dns(), &options).await });
-    Ok(started.await??)
-}
-
-async fn registrar(
-    machine: &Machine,
-    options: &SiteOptions,
-    pebble: Option<&Pebble>,
-) -> anyhow::Result<Registrar> {
-    let site = Site::new(&options.registrar, &folder(&options.folder))?;
-    let listen = format!("0.0.0.0:{REGISTRAR_PORT}");
-    let words = ["--domain", up::ZONE, "--listen", &listen];
-    let mut arguments: Vec<OsString> = words.iter().map(OsString::from).collect();
-    if let Some(pebble) = pebble {
-        arguments.extend(up::acme_arguments(&pebble.directory(), pebble, dns()));
-    }
-    let started = machine.run(move || async move {
-        site.init(&arguments).await?;
-        site.serve().await
-    });
-    Ok(started.await??)
-}
-
-fn folder(folder: &Path) -> std::path::PathBuf {
-    folder.join("registrar")
 }
 
 async fn proxy(machine: &Machine, connections: usize) -> anyhow::Result<(JoinProxy, Announcement)> {

@@ -56,6 +56,20 @@ pub enum JoinError {
     },
 }
 
+/// Looks until there is a place to join, or its rounds are over; gives the one that a pledge tries first.
+///
+/// # Errors
+/// [`JoinError::Discovery`] or [`JoinError::Nobody`].
+pub async fn find(search: &Search) -> Result<Place, JoinError> {
+    for _ in 0..search.rounds.max(1) {
+        let places = discovery::browse(&search.interfaces, search.period).await?;
+        if let Some(first) = places.into_iter().next() {
+            return Ok(first);
+        }
+    }
+    Err(JoinError::Nobody { interfaces: search.interfaces.join(", ") })
+}
+
 /// Looks, and tries what is found, until it joins somewhere or its rounds are over.
 ///
 /// `told`: hears of each place where it could not join.

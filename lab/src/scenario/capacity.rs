@@ -25,15 +25,15 @@ pub(super) struct TooMuch {
     pub(super) source: CapacityError,
 }
 
-/// Checks that so many pledges fit, and raises the limit of descriptors for this process and those that it starts.
+/// Checks that so many pledges fit, each of whose connections has so many ends in this process, and raises the limit of descriptors for this process and those that it starts.
 ///
 /// # Errors
 /// [`TooMuch`].
-pub(super) fn secure(scenario: &Scenario, pledges: u32) -> Result<(), TooMuch> {
+pub(super) fn secure(scenario: &Scenario, pledges: u32, ends: u64) -> Result<(), TooMuch> {
     let at_once = scenario.at_once.unwrap_or(pledges).min(pledges);
     let registrar = scenario.registrar.connections.unwrap_or(REGISTRAR_CONNECTIONS);
     // Its MASAs are here, too, and each request to one has a connection.
-    let own = u64::from(at_once) + u64::from(at_once.min(registrar));
+    let own = u64::from(at_once) * ends + u64::from(at_once.min(registrar));
     let its = u64::from(registrar) * 2 + REGISTRAR_BESIDE;
     // The registrar has the limit of whoever starts it; where it gets less, it takes fewer.
     let most = Need { connections: own.max(its), clients: 0, messages: 0 };
@@ -51,7 +51,7 @@ mod tests {
     #[test]
     fn more_than_any_machine_has_is_refused_by_name() {
         let all_at_once = Scenario { at_once: None, ..Scenario::usual(1, 1, IssuerKind::Local) };
-        let refused = secure(&all_at_once, u32::MAX).unwrap_err().to_string();
+        let refused = secure(&all_at_once, u32::MAX, 1).unwrap_err().to_string();
         assert!(
             refused.contains("4294967295 pledges") && refused.contains("--at-most"),
             "{refused}"
@@ -60,6 +60,6 @@ mod tests {
 
     #[test]
     fn a_few_are_no_trouble() {
-        assert_eq!(secure(&Scenario::usual(3, 2, IssuerKind::Local), 3), Ok(()));
+        assert_eq!(secure(&Scenario::usual(3, 2, IssuerKind::Local), 3, 3), Ok(()));
     }
 }

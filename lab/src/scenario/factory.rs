@@ -49,7 +49,7 @@ pub(super) fn device(
     position: u32,
 ) -> Result<Pledge, FactoryError> {
     let serial = serial(maker.serial, &fleet.name, number);
-    let url = masa_url(maker.masa_url, works.masa.address().port());
+    let url = masa_url(maker.masa_url, &works.masa.url());
     let odds = IdevidOdds::new(&serial, url.as_deref().unwrap_or_default()).with(&maker.odd);
     let odds = if url.is_none() { odds.masaless() } else { odds };
     let odds = match maker.lifetime_days {
@@ -97,13 +97,16 @@ fn serial(style: SerialStyle, fleet: &str, number: u32) -> String {
     }
 }
 
-fn masa_url(style: UrlStyle, port: u16) -> Option<String> {
+/// `masa`: its host and port.
+fn masa_url(style: UrlStyle, masa: &str) -> Option<String> {
     match style {
-        UrlStyle::Authority => Some(format!("localhost:{port}")),
-        UrlStyle::Https => Some(format!("https://localhost:{port}")),
-        UrlStyle::Path => Some(format!("https://localhost:{port}/.well-known/brski")),
-        UrlStyle::Capitals => Some(format!("HTTPS://LOCALHOST:{port}/.well-known/brski/")),
-        UrlStyle::Http => Some(format!("http://localhost:{port}")),
+        UrlStyle::Authority => Some(masa.to_owned()),
+        UrlStyle::Https => Some(format!("https://{masa}")),
+        UrlStyle::Path => Some(format!("https://{masa}/.well-known/brski")),
+        UrlStyle::Capitals => {
+            Some(format!("HTTPS://{}/.well-known/brski/", masa.to_ascii_uppercase()))
+        }
+        UrlStyle::Http => Some(format!("http://{masa}")),
         UrlStyle::Absent => None,
     }
 }
@@ -132,14 +135,16 @@ mod tests {
     #[test]
     fn every_style_of_url_but_none_leads_to_the_masa() {
         for (word, style) in <UrlStyle as super::super::words::Word>::WORDS {
-            let url = masa_url(*style, 9443);
-            let read = url.as_deref().map(brski_voucher::idevid::MasaUrl::parse);
-            match read {
-                None => assert_eq!(*style, UrlStyle::Absent),
-                Some(read) => {
-                    let read = read.unwrap();
-                    assert_eq!((read.host(), read.port()), ("localhost", 9443), "{word}");
-                    assert_eq!(read.path("x"), "/.well-known/brski/x", "{word}");
+            for host in ["localhost", "10.77.3.2"] {
+                let url = masa_url(*style, &format!("{host}:9443"));
+                let read = url.as_deref().map(brski_voucher::idevid::MasaUrl::parse);
+                match read {
+                    None => assert_eq!(*style, UrlStyle::Absent),
+                    Some(read) => {
+                        let read = read.unwrap();
+                        assert_eq!((read.host(), read.port()), (host, 9443), "{word}");
+                        assert_eq!(read.path("x"), "/.well-known/brski/x", "{word}");
+                    }
                 }
             }
         }

@@ -17,6 +17,7 @@ use super::{Fleet, Renewal};
 use crate::fault::report::Finding;
 use crate::fault::run::Workshop;
 use crate::fault::{self, Fault, Liar};
+use crate::pledge::discover::{self, Search};
 use crate::pledge::journey::{self, Enrolled, Label, Phases};
 use crate::pledge::{Pledge, PledgeError};
 use crate::report::DeviceReport;
@@ -49,10 +50,45 @@ pub(super) enum News {
 pub(super) struct Stage {
     pub(super) works: Arc<Vec<Works>>,
     pub(super) registrar: SocketAddr,
+    pub(super) way: Way,
+    /// How many look for their way at once.
+    pub(super) searches: Semaphore,
     /// How many are at work at once.
     pub(super) permits: Semaphore,
     pub(super) speed: Speed,
     pub(super) begin: Instant,
+}
+
+impl Stage {
+    /// Where a device finds the registrar, or a join proxy that leads to it.
+    async fn way(&self) -> Result<SocketAddr, PledgeError> {
+        let search = match &self.way {
+            Way::Told => return Ok(self.registrar),
+            Way::Searched(search) => search,
+        };
+        let _permit = self.searches.acquire().await;
+        let found = discover::find(search).await;
+        found.map(|place| place.address).map_err(|error| PledgeError::check("discovery", error))
+    }
+}
+
+/// How devices know where to go.
+#[derive(Clone, Debug)]
+pub(crate) enum Way {
+    /// They are told where the registrar is.
+    Told,
+    /// Each looks for a join proxy when it comes, and keeps to the one that it found.
+    Searched(Search),
+}
+
+/// How many devices look for their way at once: each has mDNS, with a thread and sockets, to itself.
+pub(super) const SEARCHES_MOST: usize = 200;
+
+/// A device that has joined, or is about to.
+struct Guest<'a> {
+    pledge: &'a Pledge,
+    registrar: SocketAddr,
+    label: &'a Label,
 }
 
 /// An honest device comes at its time, joins, and renews.
@@ -66,14 +102,15 @@ pub(super) async fn honest(
     let due = stage.begin + coming.at;
     tokio::time::sleep_until(due).await;
     let label = Label::new(fleet.label.clone());
-    let joined = {
+    let joined = async {
+        let registrar = stage.way().await?;
         let _permit = stage.permits.acquire().await;
-        let join = || journey::run(&pledge, stage.registrar, &label);
-        again_and_again(coming, news, join).await
+        let join = || journey::run(&pledge, registrar, &label);
+        Ok::<_, PledgeError>((registrar, again_and_again(coming, news, join).await?))
     };
     let place = coming.fleet;
-    let device = match joined {
-        Ok(device) => device,
+    let (registrar, device) = match joined.await {
+        Ok(joined) => joined,
         Err(error) => {
             let serial = pledge.serial().to_string();
             let _ = news.send(News::GaveUp { fleet: place, serial, error });
@@ -85,7 +122,8 @@ pub(super) async fn honest(
     let took = due.elapsed();
     let _ = news.send(News::Joined { fleet: place, device: report, phases, took });
     if let Some(renewal) = fleet.renewal {
-        renewals(stage, coming, renewal, (&pledge, device, &label), news).await;
+        let guest = Guest { pledge: &pledge, registrar, label: &label };
+        renewals(stage, coming, renewal, (guest, device), news).await;
     }
 }
 
@@ -93,7 +131,7 @@ async fn renewals(
     stage: &Stage,
     coming: Coming,
     renewal: Renewal,
-    (pledge, mut device, label): (&Pledge, Enrolled, &Label),
+    (guest, mut device): (Guest<'_>, Enrolled),
     news: &UnboundedSender<News>,
 ) {
     let fleet = coming.fleet;
@@ -101,7 +139,8 @@ async fn renewals(
         let due = Instant::now() + stage.speed.of(renewal.after);
         tokio::time::sleep_until(due).await;
         let _permit = stage.permits.acquire().await;
-        let renew = || journey::renew(pledge, &device, stage.registrar, label);
+        let Guest { pledge, registrar, label } = guest;
+        let renew = || journey::renew(pledge, &device, registrar, label);
         match again_and_again(coming, news, renew).await {
             Ok(renewed) => {
                 let _ = news.send(News::Renewed { fleet, took: due.elapsed() });
@@ -161,6 +200,14 @@ pub(super) async fn liar(
     let Some(works) = stage.works.get(fleet.maker) else {
         return;
     };
+    let registrar = match stage.way().await {
+        Ok(registrar) => registrar,
+        Err(error) => {
+            let serial = format!("{}-{}", prefix(&fleet.name), coming.number);
+            let _ = news.send(News::GaveUp { fleet: coming.fleet, serial, error });
+            return;
+        }
+    };
     let _permit = stage.permits.acquire().await;
     // A MASA lies to everybody who asks it meanwhile.
     let _alone = match fault.card().liar {
@@ -168,7 +215,7 @@ pub(super) async fn liar(
         _ => None,
     };
     let workshop = Workshop {
-        registrar: stage.registrar,
+        registrar,
         manufacturer: &works.manufacturer,
         masa: &works.masa,
         ca: None,

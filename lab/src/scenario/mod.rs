@@ -10,10 +10,10 @@ pub mod words;
 
 mod capacity;
 mod factory;
-mod life;
+pub(crate) mod life;
 mod raw;
 mod reader;
-mod site;
+pub(crate) mod site;
 mod tally;
 mod usual;
 

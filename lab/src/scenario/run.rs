@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use indicatif::{ProgressBar, ProgressStyle};
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Semaphore;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::task::JoinSet;
@@ -15,14 +14,16 @@ use tokio::time::Instant;
 pub use super::site::{Console, Programs};
 
 use super::factory::{Works, device, has_addresses};
-use super::life::{News, Stage, live};
+use super::life::{News, SEARCHES_MOST, Stage, Way, live};
 use super::plan::{Coming, Intent, Scale, plan};
 use super::report::{Ended, MasaReport, MemoryReport, Report};
 use super::site::{STOP_LIMIT, Site};
 use super::tally::Tally;
 use super::words::{Addresses, IssuerKind};
 use super::{Scenario, capacity};
+use crate::home::{Home, Homes};
 use crate::pledge::Pledge;
+use crate::signals::Signals;
 
 /// How long a signal may come after the end of a component that got the same one.
 const SAME_SIGNAL: Duration = Duration::from_millis(300);
@@ -49,38 +50,66 @@ pub struct RunOptions {
     pub progress: Progress,
 }
 
-/// Runs a scenario. `tell`: gets the report before the site is stopped, or stays open for its console.
+/// Where a scenario is run.
+pub(crate) struct Setting<F> {
+    /// Where each part lives.
+    pub(crate) homes: Homes,
+    /// How devices know where to go.
+    pub(crate) way: Way,
+    /// Runs from when the devices set out; ends only where something fails, and says what.
+    pub(crate) meanwhile: F,
+}
+
+/// Runs a scenario on this machine. `tell`: gets the report before the site is stopped, or stays open for its console.
 ///
 /// # Errors
 /// If the machine cannot bear it or the site cannot be started; what goes wrong later stands in the report.
 pub async fn run(
-    mut scenario: Scenario,
+    scenario: Scenario,
     options: &RunOptions,
     tell: impl FnOnce(&Report) -> anyhow::Result<()>,
 ) -> anyhow::Result<Report> {
     let mut signals = Signals::listen()?;
+    let meanwhile = std::future::pending();
+    let setting = Setting { homes: Homes::here()?, way: Way::Told, meanwhile };
+    run_in(scenario, options, setting, &mut signals, tell).await
+}
+
+/// Runs a scenario as [`run`] does, in any setting.
+pub(crate) async fn run_in<F: Future<Output = String>>(
+    mut scenario: Scenario,
+    options: &RunOptions,
+    setting: Setting<F>,
+    signals: &mut Signals,
+    tell: impl FnOnce(&Report) -> anyhow::Result<()>,
+) -> anyhow::Result<Report> {
     let coming = plan(&scenario, options.scale);
-    capacity::secure(&scenario, u32::try_from(coming.len()).unwrap_or(u32::MAX))?;
+    let ends = match setting.way {
+        Way::Told => 1,
+        // The join proxy has two more, and is in this process, too.
+        Way::Searched(_) => 3,
+    };
+    capacity::secure(&scenario, u32::try_from(coming.len()).unwrap_or(u32::MAX), ends)?;
     if !has_addresses() {
         // Other systems have one address on the loopback interface.
         for fleet in &mut scenario.fleets {
             fleet.addresses = Addresses::Shared;
         }
     }
-    let start = Site::start(&scenario, &options.programs, options.console);
+    let start = Site::start(&scenario, &options.programs, options.console, &setting.homes);
     let mut site = tokio::select! {
         site = start => site?,
-        () = signals.any() => bail!("stopped before the site was up"),
+        _ = signals.next() => bail!("stopped before the site was up"),
     };
-    let outcome = with(&scenario, options, &mut site, &mut signals, coming, tell).await;
+    let outcome = with(&scenario, options, (&mut site, setting), signals, coming, tell).await;
     let _ = tokio::time::timeout(STOP_LIMIT, site.stop()).await;
     outcome
 }
 
-async fn with(
+async fn with<F: Future<Output = String>>(
     scenario: &Scenario,
     options: &RunOptions,
-    site: &mut Site,
+    (site, setting): (&mut Site, Setting<F>),
     signals: &mut Signals,
     coming: Vec<Coming>,
     tell: impl FnOnce(&Report) -> anyhow::Result<()>,
@@ -90,7 +119,7 @@ async fn with(
         eprintln!("brski-lab: console: https://{address}/console");
         eprintln!("brski-lab: log in, once, within ten minutes: {}", site.link().await?);
     }
-    let mut report = visit(scenario, options, site, signals, coming).await?;
+    let mut report = visit(scenario, options, (site, setting), signals, coming).await?;
     observe(&mut report, site).await;
     tell(&report)?;
     let is_proven = report.dns_queries_answered > 0 || report.enrolled == 0;
@@ -101,7 +130,7 @@ async fn with(
         eprintln!("brski-lab: the site stays until Ctrl-C");
         tokio::select! {
             biased;
-            () = signals.any() => {}
+            _ = signals.next() => {}
             why = site.failure() => bail!(why),
         }
     }
@@ -109,10 +138,10 @@ async fn with(
 }
 
 /// Lets everybody come; gives what was measured, however that ended.
-async fn visit(
+async fn visit<F: Future<Output = String>>(
     scenario: &Scenario,
     options: &RunOptions,
-    site: &mut Site,
+    (site, setting): (&mut Site, Setting<F>),
     signals: &mut Signals,
     coming: Vec<Coming>,
 ) -> anyhow::Result<Report> {
@@ -126,16 +155,20 @@ async fn visit(
     let stage = Arc::new(Stage {
         works: Arc::clone(&site.works),
         registrar: site.registrar.address(),
+        way: setting.way,
+        searches: Semaphore::new(SEARCHES_MOST),
         permits: Semaphore::new(at_once(scenario)),
         speed: options.scale.speed,
         begin,
     });
-    let (mut lives, mut news) = begin_lives(scenario, coming, pledges, &stage);
+    let (mut lives, mut news) =
+        begin_lives(scenario, coming, pledges, &stage, &setting.homes.pledges);
     let ended = tokio::select! {
         biased;
-        () = signals.any() => (Ended::Interrupted, "stopped by Ctrl-C".to_owned()),
+        _ = signals.next() => (Ended::Interrupted, "stopped by Ctrl-C".to_owned()),
         () = hear(&mut news, &mut tally, &bar) => (Ended::Done, String::new()),
         why = site.failure() => failed(why, signals).await,
+        why = setting.meanwhile => (Ended::ComponentFailed, why),
         () = tokio::time::sleep_until(begin + scenario.limit) => {
             let limit = format!("limit_secs = {} is over", scenario.limit.as_secs());
             (Ended::TimeLimit, limit)
@@ -153,8 +186,8 @@ async fn visit(
 
 /// A component that ended because it got the same signal as this process did not fail.
 async fn failed(why: String, signals: &mut Signals) -> (Ended, String) {
-    match tokio::time::timeout(SAME_SIGNAL, signals.any()).await {
-        Ok(()) => (Ended::Interrupted, "stopped by Ctrl-C".to_owned()),
+    match tokio::time::timeout(SAME_SIGNAL, signals.next()).await {
+        Ok(_) => (Ended::Interrupted, "stopped by Ctrl-C".to_owned()),
         Err(_) => (Ended::ComponentFailed, why),
     }
 }
@@ -193,12 +226,14 @@ fn begin_lives(
     coming: Vec<Coming>,
     pledges: Vec<Option<Pledge>>,
     stage: &Arc<Stage>,
+    home: &Home,
 ) -> (JoinSet<()>, UnboundedReceiver<News>) {
     let (sender, receiver) = unbounded_channel();
     let mut lives = JoinSet::new();
     for (each, pledge) in coming.into_iter().zip(pledges) {
         if let Some(fleet) = scenario.fleets.get(each.fleet) {
-            lives.spawn(live(Arc::clone(stage), each, fleet.clone(), pledge, sender.clone()));
+            let life = live(Arc::clone(stage), each, fleet.clone(), pledge, sender.clone());
+            home.add(&mut lives, life);
         }
     }
     (lives, receiver)
@@ -247,26 +282,4 @@ fn bar(length: usize, progress: Progress, what: &str) -> anyhow::Result<Progress
     let template = format!("{{bar:30}} {{pos}}/{{len}} {what}  {{elapsed}}");
     let style = ProgressStyle::with_template(&template)?;
     Ok(ProgressBar::new(u64::try_from(length)?).with_style(style))
-}
-
-/// Ctrl-C, and what a service manager sends.
-struct Signals {
-    interrupt: Signal,
-    terminate: Signal,
-}
-
-impl Signals {
-    fn listen() -> std::io::Result<Self> {
-        Ok(Self {
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-        })
-    }
-
-    async fn any(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-        }
-    }
 }

@@ -16,10 +16,11 @@ use rustls_pki_types::pem::PemObject as _;
 use super::factory::{Works, prefix};
 use super::words::{ClientKind, IssuerKind, LoginKind, MasaPolicy, UrlStyle};
 use super::{Fleet, Issuer, Maker, Scenario};
-use crate::masa::{Login, Masa, MasaOptions, Misbehaviour, Scheme};
+use crate::home::{Home, Homes};
+use crate::masa::{Login, Masa, MasaError, MasaOptions, Misbehaviour, Scheme};
 use crate::pebble::{Pebble, PebbleOptions};
 use crate::pki::{self, Manufacturer};
-use crate::pledge::random;
+use crate::pledge::{Pledge, random};
 use crate::process;
 use crate::registrar::{self, Registrar};
 use crate::report::hexadecimal;
@@ -55,38 +56,38 @@ pub struct Programs {
 }
 
 /// A running site.
-pub(super) struct Site {
+pub(crate) struct Site {
     pub(super) works: Arc<Vec<Works>>,
     pub(super) pebble: Option<Pebble>,
-    pub(super) registrar: Registrar,
+    pub(crate) registrar: Registrar,
     /// Where the console is, if it is open.
     pub(super) console: Option<SocketAddr>,
 }
 
 impl Site {
-    pub(super) async fn start(
+    pub(crate) async fn start(
         scenario: &Scenario,
         programs: &Programs,
         console: Console,
+        homes: &Homes,
     ) -> anyhow::Result<Self> {
         let folder = &programs.folder;
         std::fs::create_dir_all(folder)
             .with_context(|| format!("{}: cannot be made", folder.display()))?;
         let site = registrar::Site::new(&programs.registrar, &folder.join("registrar"))?;
-        let listen = format!("127.0.0.1:{}", process::free_port()?);
+        let listen = homes.listen.to_string();
         let mut arguments: Vec<OsString> =
             ["--domain", ZONE, "--listen", &listen].map(OsString::from).into();
         let pebble = match scenario.issuer.kind {
             IssuerKind::Local => None,
             IssuerKind::Pebble => {
-                let dns = SocketAddr::from((Ipv4Addr::LOCALHOST, process::free_port()?));
-                let options = pebble_options(&scenario.issuer);
-                let pebble = Pebble::start_with(&programs.pebble, folder, dns, &options).await?;
-                arguments.extend(acme_arguments(&pebble.directory(), &pebble, dns));
+                let pebble = pebble(&scenario.issuer, programs, homes).await?;
+                arguments.extend(acme_arguments(&pebble.directory(), &pebble, homes.dns));
                 Some(pebble)
             }
         };
-        site.init(&arguments).await?;
+        let made = site.clone();
+        homes.registrar.run(move || async move { made.init(&arguments).await }).await??;
         let console = match console {
             Console::Closed => None,
             Console::Open => Some(SocketAddr::from((Ipv4Addr::LOCALHOST, process::free_port()?))),
@@ -94,15 +95,26 @@ impl Site {
         configure(&site.config(), scenario, console)?;
         let mut works = Vec::with_capacity(scenario.manufacturers.len());
         for maker in &scenario.manufacturers {
-            works.push(Work::start(maker, folder, site.folder()).await?);
+            works.push(Work::start(maker, folder, site.folder(), &homes.masa).await?);
         }
-        let registrar = site.serve().await?;
+        let served = site.clone();
+        let registrar = homes.registrar.run(move || async move { served.serve().await }).await??;
         for work in &works {
             let Work { folder, arguments, works } = work;
             introduce_with(&site, folder, &works.manufacturer, arguments).await?;
         }
         let works = Arc::new(works.into_iter().map(|work| work.works).collect());
         Ok(Self { works, pebble, registrar, console })
+    }
+
+    /// Makes a device of the first manufacturer, with nothing odd about it.
+    pub(crate) fn pledge(&self, serial: &str) -> anyhow::Result<Pledge> {
+        let Works { manufacturer, masa, .. } =
+            self.works.first().context("nobody makes devices")?;
+        let authority = &manufacturer.authority;
+        let idevid = authority.idevid(serial, &masa.url())?;
+        let signer = &manufacturer.voucher_signer.certificate;
+        Ok(Pledge::new(idevid, authority.certificate())?.knowing(signer)?)
     }
 
     /// A link that logs in to the console once.
@@ -112,7 +124,7 @@ impl Site {
     }
 
     /// Waits until a component ends that should not; says which, how, and what it said last.
-    pub(super) async fn failure(&mut self) -> String {
+    pub(crate) async fn failure(&mut self) -> String {
         let (registrar_log, pebble_log) =
             (self.registrar.log(), self.pebble.as_ref().map(Pebble::log));
         let (name, how, log) = match (&mut self.pebble, pebble_log) {
@@ -126,7 +138,7 @@ impl Site {
         format!("{name} ended by itself ({how}); the last lines of {}:\n{last}", log.display())
     }
 
-    pub(super) async fn stop(self) {
+    pub(crate) async fn stop(self) {
         self.registrar.stop().await;
         if let Some(pebble) = self.pebble {
             pebble.stop().await;
@@ -134,12 +146,18 @@ impl Site {
     }
 }
 
-fn pebble_options(issuer: &Issuer) -> PebbleOptions {
-    PebbleOptions {
+async fn pebble(issuer: &Issuer, programs: &Programs, homes: &Homes) -> anyhow::Result<Pebble> {
+    let home = homes.ca.as_ref().context("there is no place for a CA")?;
+    let options = PebbleOptions {
         validation: issuer.validation,
         nonces_rejected_percent: issuer.nonces_rejected_percent,
+        host: home.address(),
         ..PebbleOptions::default()
-    }
+    };
+    let (program, folder, dns) = (programs.pebble.clone(), programs.folder.clone(), homes.dns);
+    let started =
+        home.run(move || async move { Pebble::start_with(&program, &folder, dns, &options).await });
+    Ok(started.await??)
 }
 
 /// A manufacturer, and how the registrar is told of it.
@@ -150,10 +168,15 @@ struct Work {
 }
 
 impl Work {
-    async fn start(maker: &Maker, folder: &Path, registrar: &Path) -> anyhow::Result<Self> {
+    async fn start(
+        maker: &Maker,
+        folder: &Path,
+        registrar: &Path,
+        home: &Home,
+    ) -> anyhow::Result<Self> {
         let folder = folder.join(&maker.name);
         std::fs::create_dir_all(&folder)?;
-        let manufacturer = Manufacturer::new(&maker.name)?;
+        let manufacturer = Manufacturer::at(&maker.name, home.address())?;
         let mut arguments: Vec<OsString> = Vec::new();
         let login = match maker.masa.login {
             LoginKind::None => None,
@@ -187,8 +210,15 @@ impl Work {
             log: plan.log,
             ..MasaOptions::default()
         };
-        let loopback = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let masa = Masa::start_with(loopback, &manufacturer, options).await?;
+        let listen = SocketAddr::new(home.address(), 0);
+        let started = home.run(move || async move {
+            let masa = Masa::start_with(listen, &manufacturer, options).await?;
+            Ok::<_, MasaError>((manufacturer, masa))
+        });
+        let (manufacturer, masa) = started.await??;
+        if !home.address().is_loopback() {
+            arguments.extend(["--masa-host".into(), masa.host().into()]);
+        }
         if plan.policy == MasaPolicy::Refuse {
             masa.behave(Misbehaviour::Refuses);
         }

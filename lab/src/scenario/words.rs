@@ -6,6 +6,15 @@ use crate::masa::{LogNumbers, LogStyle, Pinning};
 use crate::pki::Oddity;
 use crate::pledge::tls::TlsVersions;
 
+impl From<crate::up::Issuer> for IssuerKind {
+    fn from(issuer: crate::up::Issuer) -> Self {
+        match issuer {
+            crate::up::Issuer::Acme => Self::Pebble,
+            crate::up::Issuer::Local => Self::Local,
+        }
+    }
+}
+
 /// A choice of few, each with a word.
 pub trait Word: Copy + 'static {
     /// All of them, with their words.

@@ -169,6 +169,70 @@ async fn pledges_join_across_links_that_are_late_lose_frames_and_are_cut() -> an
 }
 
 #[tokio::test]
+async fn a_scenario_of_several_manufacturers_comes_across_the_links() -> anyhow::Result<()> {
+    if ip().await?.is_none() {
+        return Ok(());
+    }
+    let folder = tempfile::tempdir()?;
+    let samples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/scenarios");
+    let sample = samples.join("mixed-manufacturers.toml");
+    let sample = sample.to_str().context("a path")?;
+    let arguments = [
+        &["--scenario", sample, "--at-most", "1", "--speed", "20", "--discover-secs", "1"][..],
+        &["--link", "pledges:delay_ms=10", "--link", "masa:delay_ms=30"],
+    ];
+    let mut run = Run::start(&folder, "scenario", &arguments.concat())?;
+    assert_eq!(run.end().await?, Some(0), "{}", run.told());
+    assert!(run.told().contains("of fleet modern, old, odd, flaky becomes"), "{}", run.told());
+    let result = run.result()?;
+    assert_eq!(
+        (&result["as_expected"], &result["ended"], &result["enrolled"]),
+        (&json!(true), &json!("done"), &json!(4)),
+        "{result}"
+    );
+    for fleet in result["fleets"].as_array().context("a list")? {
+        let millis = |what: &str| fleet[what]["p50"].as_u64().unwrap_or_default();
+        // A request across the pledges' link, and one across the MASA's, each there and back.
+        assert!(millis("voucher_ms") >= 80, "faster than the links: {fleet}");
+        // Each had looked for a second before that: nobody was told where the join proxy is.
+        assert!(millis("latency_ms") >= 1000 + millis("voucher_ms"), "{fleet}");
+    }
+    let masas = result["masas"].as_array().context("a list")?;
+    assert!(masas.len() == 4 && masas.iter().all(|masa| masa["vouchers"] == 1), "{result}");
+    let links = result["links"].as_array().context("a list")?;
+    let names: Vec<&str> = links.iter().filter_map(|link| link["name"].as_str()).collect();
+    assert_eq!(names, ["pledges", "site", "masa"], "the local issuer has no CA: {result}");
+    assert_eq!(links.first().map(|link| &link["delay_ms"]), Some(&json!(10)), "{result}");
+    assert_eq!(run.namespaces(), [""; 0]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_scenario_that_is_interrupted_says_what_it_has_and_leaves_nothing() -> anyhow::Result<()>
+{
+    if ip().await?.is_none() {
+        return Ok(());
+    }
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("scenario.toml");
+    let text = "[[manufacturer]]\nname = \"m\"\n[[fleet]]\nname = \"f\"\ncount = 2\n";
+    std::fs::write(&file, text)?;
+    let file = file.to_str().context("a path")?;
+    let mut run = Run::start(&folder, "stopped", &[&["--scenario", file], &FOR_EVER[..]].concat())?;
+    run.until_told("link site is cut").await?;
+    signal("TERM", run.process).await?;
+    assert_eq!(run.end().await?, Some(1), "{}", run.told());
+    assert_eq!(run.namespaces(), [""; 0], "{}", run.told());
+    let result = run.result()?;
+    assert_eq!((&result["ended"], &result["pledges"]), (&json!("interrupted"), &json!(2)));
+    assert_eq!(result["fleets"][0]["unfinished"], 2, "{result}");
+    let kept = run.told();
+    let kept = kept.lines().find_map(|line| line.strip_prefix("brski-lab: the logs are kept in "));
+    std::fs::remove_dir_all(kept.with_context(|| run.told())?)?;
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_run_that_is_interrupted_says_what_it_has_and_leaves_nothing() -> anyhow::Result<()> {
     if ip().await?.is_none() {
         return Ok(());
@@ -237,10 +301,12 @@ async fn a_network_that_cannot_be_is_refused_before_anything_is_made() -> anyhow
         return Ok(());
     }
     let folder = tempfile::tempdir()?;
-    let cases: [(&str, &[&str], i32, &str); 4] = [
+    let cases: [(&str, &[&str], i32, &str); 6] = [
         ("moon", &["--link", "moon:delay_ms=1"], 2, "the links are pledges, site, masa and ca"),
         ("twice", &["--link", "site:delay_ms=1", "--link", "site:delay_ms=2"], 1, "twice"),
         ("nowhere", &["--issuer", "local", "--link", "ca:delay_ms=1"], 1, "leads nowhere"),
+        ("part", &["--at-most", "1"], 2, "are of a --scenario"),
+        ("file", &["--scenario", "/nowhere.toml"], 2, "/nowhere.toml: cannot be read"),
         ("pebble", &["--pebble", "/nowhere/pebble"], 1, "sudo apt-get install pebble"),
     ];
     for (name, arguments, code, words) in cases {
