@@ -20,7 +20,8 @@ pub(crate) async fn measure(size: Size) -> anyhow::Result<Vec<Row>> {
     let (lab, _folder) = site(Issuer::Local).await?;
     let pid = lab.registrar.process_id().ok_or_else(|| anyhow::anyhow!("no process"))?;
     let idle = resident_kib(pid, "VmRSS")?;
-    let number = size.of(900, 200);
+    // One address has at most half of the places of a registrar.
+    let number = size.of(450, 200);
     let pledge = lab.pledge("MEMORY-1")?;
     let mut connections: Vec<Connection> = Vec::new();
     for _ in 0..number {
