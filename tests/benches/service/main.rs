@@ -21,7 +21,7 @@ mod memory;
 mod onboarding;
 mod turns;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use brski_lab::up::{Issuer, Lab, SiteOptions};
 use brski_tests::programs;
@@ -40,6 +40,10 @@ fn main() -> anyhow::Result<()> {
             println!("{}", document::table(&console::measure(Size::chosen()).await?));
             Ok(())
         }),
+        Some("requests") => runtime.block_on(async {
+            println!("{}", document::table(&requests(Size::chosen(), None).await?.0));
+            Ok(())
+        }),
         _ => runtime.block_on(all(&arguments)),
     }
 }
@@ -55,17 +59,7 @@ async fn all(arguments: &[String]) -> anyhow::Result<()> {
     let write = option(arguments, "--write");
     let pictures =
         write.as_ref().and_then(|file| file.parent()).map(|docs| docs.join("benchmarks"));
-    let costs = crypto::measure();
-    let mut rows = costs.rows();
-    let (lab, folder) = site(Issuer::Local).await?;
-    let floor = floor::Floor::start(&lab, folder.path()).await?;
-    rows.extend(enrollment::measure(&lab, &floor, &costs, size, pictures.as_deref()).await?);
-    let (onboarding, micros) =
-        onboarding::measure(&lab, &floor, &costs, size, pictures.as_deref()).await?;
-    rows.extend(onboarding);
-    rows.extend(generator::measure(&floor, size).await?);
-    drop(floor);
-    lab.stop().await;
+    let (mut rows, micros) = requests(size, pictures.as_deref()).await?;
     rows.extend(acme::measure(micros, size).await?);
     rows.extend(memory::measure(size).await?);
     rows.extend(generator::many_pledges(size).await?);
@@ -82,6 +76,21 @@ async fn all(arguments: &[String]) -> anyhow::Result<()> {
         if missed.is_empty() { "nothing".to_owned() } else { missed.join("; ") }
     );
     Ok(())
+}
+
+/// What requests cost beside their floors, and the microseconds of an onboarding.
+async fn requests(size: Size, pictures: Option<&Path>) -> anyhow::Result<(Vec<Row>, f64)> {
+    let costs = crypto::measure();
+    let mut rows = costs.rows();
+    let (lab, folder) = site(Issuer::Local).await?;
+    let floor = floor::Floor::start(&lab, folder.path()).await?;
+    rows.extend(enrollment::measure(&lab, &floor, &costs, size, pictures).await?);
+    let (onboarding, micros) = onboarding::measure(&lab, &floor, &costs, size, pictures).await?;
+    rows.extend(onboarding);
+    rows.extend(generator::measure(&floor, size).await?);
+    drop(floor);
+    lab.stop().await;
+    Ok((rows, micros))
 }
 
 /// A site with the real registrar, in a folder of its own.
