@@ -1,6 +1,6 @@
 //! The one source of random identifiers in this program; decisions are given what they need.
 
-use crate::store::model::Id;
+use crate::store::model::{Id, Millis};
 
 /// Makes a new identifier from 16 random bytes.
 ///
@@ -9,6 +9,15 @@ use crate::store::model::Id;
 #[must_use]
 pub fn random_id() -> Id {
     Id::from_random(random_bytes())
+}
+
+/// Makes the identifier of a row that is made now.
+///
+/// # Panics
+/// As [`random_id`].
+#[must_use]
+pub fn row_id(now: Millis) -> Id {
+    Id::of_row(now, random_bytes())
 }
 
 /// Random bytes.

@@ -182,6 +182,32 @@ pub fn approve(
     (enrollment, Decision { changes, events: vec![event] })
 }
 
+/// An enrollment that its issuer ended at once: approval and end as one, so that its row is written once.
+#[must_use]
+pub fn at_once(approval: Decision, end: Decision) -> Decision {
+    let mut whole = approval;
+    for change in end.changes {
+        match change {
+            Change::SetEnrollmentState { enrollment, state, at } => {
+                let approved = whole.changes.iter_mut().find_map(|change| match change {
+                    Change::ApproveEnrollment(row) if row.id == enrollment => Some(row),
+                    _ => None,
+                });
+                match approved {
+                    Some(row) => (row.state, row.updated_at) = (state, at),
+                    None => {
+                        let change = Change::SetEnrollmentState { enrollment, state, at };
+                        whole.changes.push(change);
+                    }
+                }
+            }
+            other => whole.changes.push(other),
+        }
+    }
+    whole.events.extend(end.events);
+    whole
+}
+
 /// How an enrollment ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ending {

@@ -7,7 +7,7 @@ use tracing::debug;
 
 use super::app::{App, Refused};
 use crate::config::DEFAULT_PROFILE;
-use crate::entropy::random_id;
+use crate::entropy::row_id;
 use crate::flow::peer::Idevid;
 use crate::flow::refusal::Refusal;
 use crate::flow::{Decision, Visit, voucher};
@@ -235,7 +235,7 @@ async fn admission(
         zone: &profile.zone,
         site: judgement.rule.and_then(|rule| rule.site.as_deref()),
     };
-    Ok(decide(case, judgement, placement, &random_id())?)
+    Ok(decide(case, judgement, placement, &row_id(visit.now))?)
 }
 
 /// Asks the rules about a device that was let in before.

@@ -11,7 +11,7 @@ use crate::admin::actor::Actor;
 use crate::admin::api::device::{Import, Imported, NewDevice, WrongLines};
 use crate::admin::problem::{FieldProblem, Problem};
 use crate::config::DEFAULT_PROFILE;
-use crate::entropy::random_id;
+use crate::entropy::row_id;
 use crate::flow::Decision;
 use crate::flow::operator::Operator;
 use crate::policy::name::device_name;
@@ -42,7 +42,7 @@ pub(super) struct Expected {
 
 impl ExpectedDevice {
     pub(super) fn expect(self, operator: &Operator) -> Expected {
-        let id = random_id();
+        let id = row_id(operator.now);
         let detail = format!("serial number {} is expected", self.serial);
         let event = operator.event("device-expected", "RFC 8995 §5.3", Some(&id), detail);
         let known = KnownDevice {

@@ -15,7 +15,7 @@ use crate::admin::api::manufacturer::{
 use crate::admin::problem::{Kind, Problem};
 use crate::config::LabAnchors;
 use crate::config::danger::lab_manufacturers;
-use crate::entropy::random_id;
+use crate::entropy::row_id;
 use crate::secret::{SecretFile, credentials_folder};
 use crate::store::Change;
 use crate::store::model::{
@@ -41,7 +41,7 @@ impl Service {
         new: NewManufacturer,
     ) -> Result<ManufacturerView, Problem> {
         let operator = actor.operator(self.now());
-        let row = manufacturer(new, random_id(), operator.now)?;
+        let row = manufacturer(new, row_id(operator.now), operator.now)?;
         self.refuse_lab_anchors(&row)?;
         let detail = format!("manufacturer {}", row.name);
         let event = operator.event("manufacturer-added", "RFC 8995 §2.8", None, detail);

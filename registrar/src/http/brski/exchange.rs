@@ -8,7 +8,7 @@ use brski_voucher::idevid::MasaUrl;
 use brski_voucher::verify::Verified;
 
 use super::ask::{Question, ask};
-use crate::entropy::random_id;
+use crate::entropy::row_id;
 use crate::flow::audit::{self, Court};
 use crate::flow::issuance::{self, Outcome, Terms};
 use crate::flow::peer::Idevid;
@@ -100,7 +100,7 @@ async fn find(
                 let taken = take(app, visit, Wish::Voucher, admitted.known()).await?;
                 decision.changes.extend(taken.changes.iter().cloned());
                 let own = registrar_request.clone();
-                let exchange = voucher::begin(visit, &admitted, request, own, random_id());
+                let exchange = voucher::begin(visit, &admitted, request, own, row_id(visit.now));
                 decision.changes.push(Change::BeginVoucherExchange(exchange.clone()));
                 decision.events.push(voucher::asked_event(visit, &exchange));
                 (exchange, Some(taken))

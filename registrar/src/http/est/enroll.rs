@@ -11,7 +11,7 @@ use tracing::{Instrument as _, debug_span};
 
 use super::Asked;
 use crate::config::Profile;
-use crate::entropy::random_id;
+use crate::entropy::row_id;
 use crate::flow::Decision;
 use crate::flow::enroll::{self, Ending, Standing, Wish};
 use crate::flow::gate::{self, Entrant, SessionRules};
@@ -247,7 +247,7 @@ pub(super) async fn enter(
                 device.as_ref().map_or(&credential.profile, |known| &known.device.profile);
             let profile = &*app.profile(profile)?;
             let device = device.as_deref();
-            Ok(gate::credential(credential, device, rules(profile), random_id(), now)?)
+            Ok(gate::credential(credential, device, rules(profile), row_id(now), now)?)
         }
         PeerIdentity::Idevid(idevid) => enter_by_idevid(app, arrival, idevid, known).await,
         other => Err(gate::nobody(other).into()),
@@ -319,7 +319,7 @@ async fn certificate(
             }
             Standing::New { after } => {
                 require_clock(app).await?;
-                let (visit, id) = (&arrival.visit, random_id());
+                let (visit, id) = (&arrival.visit, row_id(arrival.visit.now));
                 let before = after.as_ref().map(|enrollment| enrollment.id.clone());
                 let (enrollment, mut decision) =
                     enroll::approve(visit, approved, id, wish, after, &profile.issuer);
@@ -397,8 +397,7 @@ async fn begin(
             Change::AddCertificate(certificate) => Some(certificate.clone()),
             _ => None,
         });
-        decision.changes.extend(ended.changes);
-        decision.events.extend(ended.events);
+        decision = enroll::at_once(decision, ended);
     }
     match app.commit(decision).await {
         Err(StoreError::Conflict(

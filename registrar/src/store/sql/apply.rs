@@ -1,6 +1,6 @@
 //! Changes as SQL, inside a savepoint of the writer: all of a commit, or nothing.
 
-use super::session::{Result, Session, SessionError, Value, all};
+use super::session::{Dialect, Result, Session, SessionError, Value, all};
 use super::{answers, manufacturers, orders, own, read, rows, sealed, trail, vouchers, waiting};
 use crate::store::model::{
     Approval, Credential, DeviceState, Enrollment, Id, Identity, IssuedCertificate, KnownDevice,
@@ -37,6 +37,25 @@ pub(super) async fn update(
     match session.execute(sql, values).await? {
         0 => Err(StoreError::Conflict(Conflict::Missing)),
         _ => Ok(()),
+    }
+}
+
+/// Sees that a row is there, and keeps every other transaction from changing it until this one ends.
+///
+/// `row`: the statement from its FROM on. SQLite has one writer, and needs no more than a look.
+pub(super) async fn hold(
+    session: &mut dyn Session,
+    row: &str,
+    values: &[Value<'_>],
+    conflict: Conflict,
+) -> Result<()> {
+    let lock = match session.dialect() {
+        Dialect::Sqlite => "",
+        Dialect::Postgres => " FOR NO KEY UPDATE",
+    };
+    match session.query(&format!("SELECT 1 {row}{lock}"), values).await?.is_empty() {
+        true => Err(StoreError::Conflict(conflict)),
+        false => Ok(()),
     }
 }
 
@@ -119,9 +138,9 @@ async fn apply_to_enrollment(session: &mut dyn Session, change: &Change) -> Resu
             }
         }
         Change::ExpectCancelled { enrollment } => {
-            // An UPDATE, so that an operator who begins it again waits for this transaction, or this for that.
-            let sql = "UPDATE enrollments SET state = state WHERE id = $1 AND state = 'cancelled'";
-            update(session, sql, &[enrollment.into()]).await
+            // Held, so that an operator who begins it again waits for this transaction, or this for that.
+            let row = "FROM enrollments WHERE id = $1 AND state = 'cancelled'";
+            hold(session, row, &[enrollment.into()], Conflict::Missing).await
         }
         Change::ApproveEnrollment(enrollment) => approve(session, enrollment).await,
         Change::SetEnrollmentState { enrollment, state, at } => {
@@ -187,13 +206,10 @@ async fn apply_to_device(session: &mut dyn Session, change: &Change) -> Result<(
         }
         Change::MoveDevice { device, state, at } => move_device(session, device, *state, *at).await,
         Change::ExpectLetIn { device } => {
-            // An UPDATE, so that an operator's change of the device waits for this transaction, or this for that.
-            let sql = "UPDATE devices SET state = state \
-                       WHERE id = $1 AND state IN ('admitted', 'vouchered', 'enrolled')";
-            match session.execute(sql, &[device.into()]).await? {
-                0 => Err(StoreError::Conflict(Conflict::DeviceBarred)),
-                _ => Ok(()),
-            }
+            // Held, so that an operator's change of the device waits for this transaction, or this for that.
+            let row =
+                "FROM devices WHERE id = $1 AND state IN ('admitted', 'vouchered', 'enrolled')";
+            hold(session, row, &[device.into()], Conflict::DeviceBarred).await
         }
         Change::ExpectHoldings { device, open, live } => {
             expect_holdings(session, device, open, live).await
@@ -223,8 +239,7 @@ async fn expect_holdings(
     live: &[Sha256],
 ) -> Result<()> {
     // From here on, what is begun or issued for the device waits for this transaction.
-    let lock = "UPDATE devices SET state = state WHERE id = $1";
-    update(session, lock, &[device.into()]).await?;
+    hold(session, "FROM devices WHERE id = $1", &[device.into()], Conflict::Missing).await?;
     let sql = "SELECT id FROM enrollments WHERE device = $1 AND state IN ('approved', 'ordered')";
     let enrollments = all(session, sql, &[device.into()], |row| row.id("id")).await?;
     let sql = "SELECT fingerprint FROM certificates WHERE device = $1 AND revoked_at IS NULL";
@@ -289,10 +304,17 @@ async fn move_device(
     state: DeviceState,
     at: Millis,
 ) -> Result<()> {
+    let values = [device.into(), state.as_str().into(), at.into()];
+    // One that stays where it is costs no index anything.
+    let sql = "UPDATE devices SET updated_at = $3 WHERE id = $1 AND state = $2 \
+               AND state IN ('admitted', 'vouchered', 'enrolled')";
+    if session.execute(sql, &values).await? > 0 {
+        return Ok(());
+    }
     let sql = "UPDATE devices SET state = $2, updated_at = $3 WHERE id = $1 \
                AND (state IN ('admitted', 'vouchered', 'enrolled') \
                OR $2 = 'admitted' AND state IN ('expected', 'pending'))";
-    match session.execute(sql, &[device.into(), state.as_str().into(), at.into()]).await? {
+    match session.execute(sql, &values).await? {
         0 => Err(StoreError::Conflict(Conflict::DeviceBarred)),
         _ => Ok(()),
     }

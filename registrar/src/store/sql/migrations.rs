@@ -5,7 +5,7 @@ use refinery::{Migration, Runner};
 use super::session::Dialect;
 
 /// Each version's name and statements; a version that was released never changes.
-const VERSIONS: [(&str, &str); 9] = [
+const VERSIONS: [(&str, &str); 10] = [
     ("V1__state", include_str!("../../../migrations/V1__state.sql")),
     ("V2__answers", include_str!("../../../migrations/V2__answers.sql")),
     ("V3__orders", include_str!("../../../migrations/V3__orders.sql")),
@@ -18,6 +18,7 @@ const VERSIONS: [(&str, &str); 9] = [
     ("V7__node_settings", include_str!("../../../migrations/V7__node_settings.sql")),
     ("V8__idevid_options", include_str!("../../../migrations/V8__idevid_options.sql")),
     ("V9__failures", include_str!("../../../migrations/V9__failures.sql")),
+    ("V10__device_certificates", include_str!("../../../migrations/V10__device_certificates.sql")),
 ];
 
 /// The newest version that this program knows.

@@ -35,7 +35,7 @@ pub(super) async fn certificate_ends(
     session: &mut dyn Session,
     times: &[Millis],
 ) -> Result<CertificateEnds> {
-    // One pass, which reads both sides from the index certificates_current alone.
+    // One pass, which reads both sides from the index certificates_by_device alone.
     let cases: String = (0..times.len())
         .map(|place| format!(" WHEN c.not_after < ${} THEN {place}", place.saturating_add(1)))
         .collect();

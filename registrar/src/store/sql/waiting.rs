@@ -1,6 +1,6 @@
 //! Devices that wait for a person, as SQL: how many there are, and forgetting one that stopped asking.
 
-use super::apply::{run, update};
+use super::apply::{hold, run};
 use super::rows;
 use super::session::{Result, Session, one};
 use crate::store::model::{Id, Millis, WaitingDevices};
@@ -33,9 +33,9 @@ pub(super) async fn expect_room(
     manufacturer: &Id,
     most: u64,
 ) -> Result<()> {
-    // An UPDATE, so that whoever asks at another node waits for this transaction, or this for that, and sees its rows.
-    let sql = "UPDATE manufacturers SET created_at = created_at WHERE id = $1";
-    update(session, sql, &[manufacturer.into()]).await?;
+    // Held, so that whoever asks at another node waits for this transaction, or this for that, and sees its rows.
+    let row = "FROM manufacturers WHERE id = $1";
+    hold(session, row, &[manufacturer.into()], Conflict::Missing).await?;
     match number(session, manufacturer).await? <= most {
         true => Ok(()),
         false => Err(StoreError::Conflict(Conflict::Waiting)),

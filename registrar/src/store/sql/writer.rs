@@ -1,6 +1,6 @@
 //! The one writer of a node: it groups commits that come at the same time into one durable transaction.
 //!
-//! Each commit is a savepoint of its own, so that one that fails takes nobody with it.
+//! A commit that fails takes nobody with it.
 //! Nobody hears of success before the transaction around all of them is on the disk.
 //! The writer alone knows the head of its node's event chain, since nobody else appends to it.
 
@@ -136,62 +136,84 @@ impl Node {
         }
     }
 
+    /// Performs all jobs as if none could fail, and each in a savepoint of its own only when one did: a savepoint has
+    /// SQLite keep a copy of each page that is touched in it, and PostgreSQL is asked twice more for each.
     async fn transaction(
         &mut self,
         session: &mut dyn Session,
         jobs: &[Job],
     ) -> Result<Vec<Answer>, StoreError> {
+        let mut head = self.begin(session).await?;
+        let answers = match (together(session, &self.name, &mut head, jobs).await, jobs) {
+            (Ok(answers), _) => answers,
+            // What the database said first says more than why there is nothing to take back any more.
+            (Err(error), [_]) => {
+                return match session.batch("ROLLBACK").await {
+                    Ok(()) => Ok(vec![Err(error)]),
+                    Err(_) => Err(error),
+                };
+            }
+            (Err(_), _) => {
+                session.batch("ROLLBACK").await?;
+                head = self.begin(session).await?;
+                apart(session, &self.name, &mut head, jobs).await?
+            }
+        };
+        session.batch("COMMIT").await?;
+        self.head = Some(head);
+        Ok(answers)
+    }
+
+    /// Begins a transaction, and says where this node's chain ends.
+    async fn begin(&self, session: &mut dyn Session) -> Result<Head, StoreError> {
         let begin = match session.dialect() {
             // The write lock at once, so that no reader's lock has to be raised later.
             Dialect::Sqlite => "BEGIN IMMEDIATE",
             Dialect::Postgres => "BEGIN",
         };
         session.batch(begin).await?;
-        let mut head = match self.head {
-            Some(head) => head,
-            None => trail::head(session, &self.name).await?,
-        };
-        if let [job] = jobs {
-            return self.alone(session, head, job).await;
+        match self.head {
+            Some(head) => Ok(head),
+            None => trail::head(session, &self.name).await,
         }
-        let mut answers = Vec::with_capacity(jobs.len());
-        for job in jobs {
-            session.batch("SAVEPOINT job").await?;
-            let mut after = head;
-            let answer = work(session, &self.name, &mut after, &job.work).await;
-            if answer.is_ok() {
-                head = after;
-            } else {
-                session.batch("ROLLBACK TO SAVEPOINT job").await?;
-            }
-            session.batch("RELEASE SAVEPOINT job").await?;
-            answers.push(answer);
-        }
-        session.batch("COMMIT").await?;
-        self.head = Some(head);
-        Ok(answers)
     }
+}
 
-    /// A job with the transaction to itself needs no savepoint: what fails takes all back.
-    async fn alone(
-        &mut self,
-        session: &mut dyn Session,
-        mut head: Head,
-        job: &Job,
-    ) -> Result<Vec<Answer>, StoreError> {
-        match work(session, &self.name, &mut head, &job.work).await {
-            Ok(orders) => {
-                session.batch("COMMIT").await?;
-                self.head = Some(head);
-                Ok(vec![Ok(orders)])
-            }
-            // What the database said first says more than why there is nothing to take back any more.
-            Err(error) => match session.batch("ROLLBACK").await {
-                Ok(()) => Ok(vec![Err(error)]),
-                Err(_) => Err(error),
-            },
-        }
+/// Performs jobs one after the other, up to the first that fails; what it did then stands half done.
+async fn together(
+    session: &mut dyn Session,
+    node: &str,
+    head: &mut Head,
+    jobs: &[Job],
+) -> Result<Vec<Answer>, StoreError> {
+    let mut answers = Vec::with_capacity(jobs.len());
+    for job in jobs {
+        answers.push(Ok(work(session, node, head, &job.work).await?));
     }
+    Ok(answers)
+}
+
+/// Performs each job in a savepoint, so that one that fails takes nobody with it.
+async fn apart(
+    session: &mut dyn Session,
+    node: &str,
+    head: &mut Head,
+    jobs: &[Job],
+) -> Result<Vec<Answer>, StoreError> {
+    let mut answers = Vec::with_capacity(jobs.len());
+    for job in jobs {
+        session.batch("SAVEPOINT job").await?;
+        let mut after = *head;
+        let answer = work(session, node, &mut after, &job.work).await;
+        if answer.is_ok() {
+            *head = after;
+        } else {
+            session.batch("ROLLBACK TO SAVEPOINT job").await?;
+        }
+        session.batch("RELEASE SAVEPOINT job").await?;
+        answers.push(answer);
+    }
+    Ok(answers)
 }
 
 async fn work(session: &mut dyn Session, node: &str, head: &mut Head, work: &Work) -> Answer {
