@@ -14,23 +14,21 @@ use brski_est::authentication::{Challenge, Credentials};
 use brski_voucher::idevid::MasaUrl;
 use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE, HOST, LOCATION, RETRY_AFTER};
-use http::{HeaderMap, Method, Request, Uri};
+use http::{HeaderMap, Method, Request, Response, Uri};
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
-use hyper::client::conn::http1::{self, SendRequest};
-use hyper_util::rt::TokioIo;
+use hyper::body::Incoming;
 use rustls::RootCertStore;
 use rustls::crypto::CryptoProvider;
 use rustls_pki_types::ServerName;
 use tokio::net::TcpStream;
-use tokio::task::AbortHandle;
 use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
-use tokio_rustls::client::TlsStream;
 use tracing::{Instrument as _, debug_span};
 
 use super::Masa;
 use super::address::{HostRule, host_rule, is_public};
 use super::error::Remedy;
+use super::line::{Line, Lines, Place};
 use super::tls::Configurations;
 use crate::entropy::random_bytes;
 use crate::flow::fault::Fault;
@@ -101,6 +99,7 @@ pub struct MasaAnswer {
 pub struct MasaClient {
     pub(super) configurations: Configurations,
     pub(super) timeout: Duration,
+    lines: Lines,
     metrics: Arc<Metrics>,
 }
 
@@ -123,19 +122,34 @@ impl MasaClient {
         metrics: Arc<Metrics>,
     ) -> Self {
         let configurations = Configurations::new(provider, identity, system_anchors);
-        Self { configurations, timeout, metrics }
+        Self { configurations, timeout, lines: Lines::default(), metrics }
     }
 
     async fn exchange(&self, request: MasaRequest<'_>) -> Result<MasaAnswer, MasaError> {
         let credentials = credentials(request.manufacturer)?;
         let mut visit = Visit { client: self, request: &request, credentials, line: None };
         let path = request.url.path(request.operation.as_str());
-        let (answer, headers) = visit.send(&Method::POST, &path).await?;
-        if answer.status != 201 || request.operation != Operation::RequestAuditLog {
-            return Ok(answer);
+        let (mut answer, headers) = visit.send(&Method::POST, &path).await?;
+        if answer.status == 201 && request.operation == Operation::RequestAuditLog {
+            let path = place(&headers, request.url)?;
+            (answer, _) = visit.send(&Method::GET, &path).await?;
         }
-        let path = place(&headers, request.url)?;
-        visit.send(&Method::GET, &path).await.map(|(answer, _)| answer)
+        if let Some(line) = visit.line.take() {
+            self.lines.keep(self.place(&request)?, line);
+        }
+        Ok(answer)
+    }
+
+    /// Where a request goes, if it may.
+    fn place(&self, request: &MasaRequest<'_>) -> Result<Place, MasaError> {
+        let (host, port) = (request.url.host(), request.url.port());
+        Ok(Place {
+            host: host.to_owned(),
+            port,
+            rule: require_host(host, port, &request.manufacturer.masa_hosts)?,
+            configuration: self.configurations.of(request.manufacturer)?,
+            own: self.configurations.own(),
+        })
     }
 
     /// Opens a connection to the MASA.
@@ -153,7 +167,7 @@ impl MasaClient {
             .connect(name, stream)
             .await
             .map_err(|source| MasaError::Tls { host: host.to_owned(), source })?;
-        Line::begin(stream).await
+        Line::begin(stream, self.timeout).await
     }
 }
 
@@ -175,32 +189,12 @@ impl Masa for MasaClient {
     }
 }
 
-/// A connection, which ends with this.
-pub(super) struct Line {
-    sender: SendRequest<Full<Bytes>>,
-    task: AbortHandle,
-}
-
-impl Line {
-    /// Speaks HTTP over a connection.
-    pub(super) async fn begin(stream: TlsStream<TcpStream>) -> Result<Self, MasaError> {
-        let (sender, connection) =
-            http1::handshake(TokioIo::new(stream)).await.map_err(MasaError::Http)?;
-        Ok(Self { sender, task: tokio::spawn(connection).abort_handle() })
-    }
-}
-
-impl Drop for Line {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
-
 /// One call: a few messages over one connection, if the MASA keeps it open.
 pub(super) struct Visit<'a> {
     pub(super) client: &'a MasaClient,
     pub(super) request: &'a MasaRequest<'a>,
     pub(super) credentials: Option<Credentials>,
+    /// The connection after an answer that was read whole.
     pub(super) line: Option<Line>,
 }
 
@@ -227,17 +221,7 @@ impl Visit<'_> {
         &mut self,
         message: Request<Full<Bytes>>,
     ) -> Result<(MasaAnswer, HeaderMap), MasaError> {
-        let mut kept = self.line.take();
-        if let Some(line) = &mut kept
-            && line.sender.ready().await.is_err()
-        {
-            kept = None;
-        }
-        let mut line = match kept {
-            Some(line) => line,
-            None => self.client.open(self.request).await?,
-        };
-        let response = line.sender.send_request(message).await.map_err(MasaError::Http)?;
+        let (response, line) = self.post(message).await?;
         let (parts, body) = response.into_parts();
         let body = Limited::new(body, ANSWER_OCTETS).collect().await;
         let body = body
@@ -258,6 +242,29 @@ impl Visit<'_> {
             body,
         };
         Ok((answer, parts.headers))
+    }
+
+    /// Sends a message over a connection that is there, or a new one.
+    ///
+    /// A MASA may close the one that is there at this very moment: then it is sent again over a new one, which does no
+    /// harm, since the same request is the same wish.
+    async fn post(
+        &mut self,
+        message: Request<Full<Bytes>>,
+    ) -> Result<(Response<Incoming>, Line), MasaError> {
+        let kept = match self.line.take() {
+            Some(line) => Some(line),
+            None => self.client.lines.take(&self.client.place(self.request)?),
+        };
+        if let Some(mut line) = kept
+            && line.sender.ready().await.is_ok()
+            && let Ok(response) = line.sender.send_request(message.clone()).await
+        {
+            return Ok((response, line));
+        }
+        let mut line = self.client.open(self.request).await?;
+        let response = line.sender.send_request(message).await.map_err(MasaError::Http)?;
+        Ok((response, line))
     }
 
     fn message(&self, method: &Method, path: &str) -> Result<Request<Full<Bytes>>, MasaError> {
@@ -356,19 +363,24 @@ fn outcome(answer: &Result<MasaAnswer, MasaError>) -> Outcome {
     }
 }
 
+/// The rule for a host that may be called.
+fn require_host(host: &str, port: u16, allowed: &[String]) -> Result<HostRule, MasaError> {
+    match host_rule(host, port, allowed) {
+        HostRule::Refused => Err(MasaError::HostRefused {
+            host: format!("{host}:{port}"),
+            allowed: allowed.join(", "),
+        }),
+        rule => Ok(rule),
+    }
+}
+
 /// Resolves the host and judges what it resolves to, so that a name cannot point inwards.
 pub(super) async fn resolve(
     host: &str,
     port: u16,
     allowed: &[String],
 ) -> Result<Vec<SocketAddr>, MasaError> {
-    let rule = host_rule(host, port, allowed);
-    if rule == HostRule::Refused {
-        return Err(MasaError::HostRefused {
-            host: format!("{host}:{port}"),
-            allowed: allowed.join(", "),
-        });
-    }
+    let rule = require_host(host, port, allowed)?;
     let unreachable = |source| MasaError::Connect { host: host.to_owned(), port, source };
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     let mut addresses: Vec<SocketAddr> =

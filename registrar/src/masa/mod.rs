@@ -8,6 +8,7 @@ use self::error::MasaError;
 pub mod address;
 pub mod client;
 pub mod error;
+mod line;
 pub mod probe;
 mod tls;
 

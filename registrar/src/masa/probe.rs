@@ -18,8 +18,9 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use super::client::{Line, MasaClient, MasaRequest, Operation, Visit, credentials, resolve};
+use super::client::{MasaClient, MasaRequest, Operation, Visit, credentials, resolve};
 use super::error::MasaError;
+use super::line::Line;
 use crate::observe::log::with_sources;
 use crate::store::model::{Manufacturer, MasaClientCertificate};
 
@@ -268,7 +269,7 @@ impl Probe<'_> {
         let asked = async {
             let credentials = credentials(self.manufacturer)?;
             let has_password = credentials.is_some();
-            let line = Some(Line::begin(stream).await?);
+            let line = Some(Line::begin(stream, self.client.timeout).await?);
             let mut visit = Visit { client: self.client, request: &request, credentials, line };
             let (answer, _) = visit.send(&Method::GET, &path).await?;
             Ok::<_, MasaError>((answer.status, has_password))

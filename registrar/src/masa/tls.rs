@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::CryptoProvider;
+use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 
@@ -47,6 +48,11 @@ impl Configurations {
         system_anchors: Arc<RootCertStore>,
     ) -> Self {
         Self { provider, identity, system_anchors, known: Mutex::default() }
+    }
+
+    /// The registrar's own certificate at this moment.
+    pub(super) fn own(&self) -> Arc<CertifiedKey> {
+        self.identity.certified()
     }
 
     /// The configuration for the MASA of a manufacturer.
