@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -11,8 +11,10 @@ use tokio::task::JoinHandle;
 
 /// A running valve; nobody listens and nothing passes any more when this is dropped.
 pub struct Valve {
+    address: SocketAddr,
     opened: Arc<AtomicU64>,
     shut: watch::Sender<bool>,
+    breaks: Arc<AtomicBool>,
     task: JoinHandle<()>,
 }
 
@@ -23,16 +25,24 @@ impl Valve {
     /// What the system says.
     pub async fn open(listen: SocketAddr, target: SocketAddr) -> std::io::Result<Self> {
         let listener = TcpListener::bind(listen).await?;
+        let address = listener.local_addr()?;
         let opened = Arc::new(AtomicU64::new(0));
         let (shut, is_shut) = watch::channel(false);
-        let counter = Arc::clone(&opened);
+        let breaks = Arc::new(AtomicBool::new(false));
+        let (counter, broken) = (Arc::clone(&opened), Arc::clone(&breaks));
         let task = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
                 counter.fetch_add(1, Ordering::Relaxed);
-                tokio::spawn(carry(client, target, is_shut.clone()));
+                tokio::spawn(carry(client, target, is_shut.clone(), Arc::clone(&broken)));
             }
         });
-        Ok(Self { opened, shut, task })
+        Ok(Self { address, opened, shut, breaks, task })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// How many connections came this way.
@@ -45,6 +55,11 @@ impl Valve {
     pub fn shut(&self) {
         self.shut.send_replace(true);
     }
+
+    /// The next thing that would come back is lost, and its connection with it.
+    pub fn break_once(&self) {
+        self.breaks.store(true, Ordering::Relaxed);
+    }
 }
 
 impl Drop for Valve {
@@ -53,7 +68,12 @@ impl Drop for Valve {
     }
 }
 
-async fn carry(client: TcpStream, target: SocketAddr, is_shut: watch::Receiver<bool>) {
+async fn carry(
+    client: TcpStream,
+    target: SocketAddr,
+    is_shut: watch::Receiver<bool>,
+    breaks: Arc<AtomicBool>,
+) {
     let Ok(server) = TcpStream::connect(target).await else {
         return;
     };
@@ -67,7 +87,7 @@ async fn carry(client: TcpStream, target: SocketAddr, is_shut: watch::Receiver<b
         loop {
             let count = from_server.read(&mut octets).await?;
             let read = octets.get(..count).unwrap_or_default();
-            if read.is_empty() {
+            if read.is_empty() || breaks.swap(false, Ordering::Relaxed) {
                 return std::io::Result::Ok(());
             }
             if !*is_shut.borrow() {

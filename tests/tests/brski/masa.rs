@@ -8,7 +8,10 @@ use brski_lab::pki::Manufacturer;
 use brski_lab::pledge::Pledge;
 use brski_lab::pledge::journey::{self, Label};
 use brski_tests::est::{Key, connect, post};
+use brski_tests::scripted::ScriptedServer;
 use brski_tests::site::{TestSite, event_kinds, json};
+use brski_tests::valve::Valve;
+use http::Response;
 
 use crate::desk::{ask, assert_refused, plan, start, state};
 
@@ -193,5 +196,60 @@ async fn an_idevid_that_names_no_masa_or_a_wrong_one_is_told_so() -> anyhow::Res
     assert_eq!(answer.status, 200, "{}", answer.text());
     let kinds = event_kinds(site.site()).await?;
     assert_eq!(kinds.last().map(String::as_str), Some("voucher-issued"));
+    Ok(())
+}
+
+/// A MASA that refuses everybody with this status, and the connections on the way to it.
+async fn behind_valve(
+    site: &TestSite,
+    connection: &'static str,
+) -> anyhow::Result<(ScriptedServer, Valve)> {
+    let local = SocketAddr::from(([127, 0, 0, 1], 0));
+    let authority = &site.lab.manufacturer.authority;
+    let masa = ScriptedServer::start(local, authority, move |_, _| {
+        let answer = Response::builder().status(403).header("connection", connection);
+        answer.body(b"sold to nobody".to_vec()).expect("an answer")
+    })
+    .await?;
+    let valve = Valve::open(SocketAddr::from(([127, 0, 0, 1], 0)), masa.address).await?;
+    Ok((masa, valve))
+}
+
+#[tokio::test]
+async fn a_connection_to_a_masa_serves_many_pledges() -> anyhow::Result<()> {
+    let site = site().await?;
+    let (masa, valve) = behind_valve(&site, "keep-alive").await?;
+    let url = format!("localhost:{}", valve.address().port());
+    for number in 0..3 {
+        let pledge = pledge_of(&site, &format!("KEPT-{number}"), &url)?;
+        let (answer, _) = ask(&site, &pledge).await?;
+        assert_refused(&site, &answer, 403, "sold to nobody", "masa-refused").await?;
+    }
+    assert_eq!((masa.seen().len(), valve.opened()), (3, 1), "one connection for three");
+    // The MASA closes it at the very moment that it is used again.
+    valve.break_once();
+    let (answer, _) = ask(&site, &pledge_of(&site, "CUT", &url)?).await?;
+    assert_refused(&site, &answer, 403, "sold to nobody", "masa-refused").await?;
+    assert_eq!((masa.seen().len(), valve.opened()), (5, 2), "sent again over a new one");
+    // The hosts of the manufacturer are looked at for a connection that is there, too.
+    let name = &site.lab.manufacturer.name;
+    site.site().command("manufacturer set", &[name, "--masa-host", "elsewhere.example"]).await?;
+    let (answer, _) = ask(&site, &pledge_of(&site, "NOT-LISTED", &url)?).await?;
+    assert_refused(&site, &answer, 403, "elsewhere.example", "masa-unusable").await?;
+    assert_eq!((masa.seen().len(), valve.opened()), (5, 2), "nothing was sent");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_masa_that_closes_each_connection_gets_a_new_one_each_time() -> anyhow::Result<()> {
+    let site = site().await?;
+    let (masa, valve) = behind_valve(&site, "close").await?;
+    let url = format!("localhost:{}", valve.address().port());
+    for number in 0..2 {
+        let pledge = pledge_of(&site, &format!("CLOSED-{number}"), &url)?;
+        let (answer, _) = ask(&site, &pledge).await?;
+        assert_refused(&site, &answer, 403, "sold to nobody", "masa-refused").await?;
+    }
+    assert_eq!((masa.seen().len(), valve.opened()), (2, 2));
     Ok(())
 }
