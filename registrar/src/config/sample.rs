@@ -386,6 +386,8 @@ directory = "{directory}"
 account_key = "acme-account.key"
 # You agree to the CA's terms of service.
 accept_terms = true
+# How the CA reaches you: URLs, each of one mail address. It is told of them when they change, at the next start.
+# contact = ["mailto:pki@example.org"]
 # An account that the CA knows by other means: a file of two lines, key identifier and key, mode 0600.
 # eab_file = "acme-eab"
 # One of the CA's profiles.

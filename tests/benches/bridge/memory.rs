@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use acme_bridge::OrderTerms;
+use acme_bridge::{Contacts, OrderTerms};
 use brski_lab::pki::Authority;
 use brski_tests::bridge_site::{BridgeSite, Ca, Dns};
 use stats_alloc::Region;
@@ -31,6 +31,7 @@ pub(crate) async fn measure() -> anyhow::Result<()> {
         tls_anchor: anchor.clone(),
         root: anchor,
         external_account: None,
+        contacts: Contacts::default(),
     };
     let site = BridgeSite::start(&dns, &ca, |config| config.orders_in_flight = 8)?;
     // The caches of the database and of the allocator fill before anything is measured.

@@ -5,7 +5,7 @@ use refinery::{Migration, Runner};
 use super::session::Dialect;
 
 /// Each version's name and statements; a version that was released never changes.
-const VERSIONS: [(&str, &str); 9] = [
+const VERSIONS: [(&str, &str); 10] = [
     ("V1__state", include_str!("../../../migrations/V1__state.sql")),
     ("V2__answers", include_str!("../../../migrations/V2__answers.sql")),
     ("V3__orders", include_str!("../../../migrations/V3__orders.sql")),
@@ -18,6 +18,7 @@ const VERSIONS: [(&str, &str); 9] = [
     ("V7__node_settings", include_str!("../../../migrations/V7__node_settings.sql")),
     ("V8__idevid_options", include_str!("../../../migrations/V8__idevid_options.sql")),
     ("V9__failures", include_str!("../../../migrations/V9__failures.sql")),
+    ("V10__account_contacts", include_str!("../../../migrations/V10__account_contacts.sql")),
 ];
 
 /// The newest version that this program knows.
@@ -27,7 +28,16 @@ pub(in crate::store) fn newest() -> i64 {
 
 /// Whether a database of this version knows what nodes say of their settings; one of an unknown version is not asked.
 pub(in crate::store) fn has_node_settings(version: i64) -> bool {
-    let name = VERSIONS.iter().map(|(name, _)| *name).find(|name| name.ends_with("node_settings"));
+    has("node_settings", version)
+}
+
+/// Whether a database of this version knows what CAs were told of the owners of accounts.
+pub(in crate::store) fn has_account_contacts(version: i64) -> bool {
+    has("account_contacts", version)
+}
+
+fn has(what: &str, version: i64) -> bool {
+    let name = VERSIONS.iter().map(|(name, _)| *name).find(|name| name.ends_with(what));
     (name.and_then(number).unwrap_or(i64::MAX)..=newest()).contains(&version)
 }
 
@@ -68,5 +78,6 @@ mod tests {
         assert_eq!(numbers.last(), Some(&newest()));
         assert!(has_node_settings(newest()) && has_node_settings(7));
         assert!(!has_node_settings(6) && !has_node_settings(newest() + 1));
+        assert!(has_account_contacts(newest()) && !has_account_contacts(9));
     }
 }
