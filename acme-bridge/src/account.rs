@@ -296,12 +296,21 @@ impl Account {
                 warn!(issuer = %self.issuer, "the CA refuses the account's contacts: {refusal}");
             }
         }
-        let told = AccountRecord { contacts: ContactsTold { urls, refusal }, ..known };
-        self.set_telling(match self.save(&told).await {
+        // Telling it twice does no harm.
+        self.set_telling(match self.keep_told(url, ContactsTold { urls, refusal }).await {
             Ok(()) => Telling::Done,
-            // Telling it twice does no harm.
             Err(_) => Telling::NotBefore(Instant::now() + TELLING_PAUSE),
         });
+    }
+
+    /// Writes down what the CA was told; meanwhile another node may have changed the account's key, or ended it.
+    async fn keep_told(&self, url: &str, contacts: ContactsTold) -> Result<(), AcmeError> {
+        match self.store.account(&self.issuer).await.map_err(local)? {
+            Some(known) if known.url == url => {
+                self.save(&AccountRecord { contacts, ..known }).await
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The key that the CA knows: where a change was begun and its end is not known, the CA is asked.
