@@ -18,7 +18,7 @@ const VERSIONS: [(&str, &str); 10] = [
     ("V7__node_settings", include_str!("../../../migrations/V7__node_settings.sql")),
     ("V8__idevid_options", include_str!("../../../migrations/V8__idevid_options.sql")),
     ("V9__failures", include_str!("../../../migrations/V9__failures.sql")),
-    ("V10__account_contacts", include_str!("../../../migrations/V10__account_contacts.sql")),
+    ("V11__account_contacts", include_str!("../../../migrations/V11__account_contacts.sql")),
 ];
 
 /// The newest version that this program knows.
@@ -78,6 +78,6 @@ mod tests {
         assert_eq!(numbers.last(), Some(&newest()));
         assert!(has_node_settings(newest()) && has_node_settings(7));
         assert!(!has_node_settings(6) && !has_node_settings(newest() + 1));
-        assert!(has_account_contacts(newest()) && !has_account_contacts(9));
+        assert!(has_account_contacts(newest()) && !has_account_contacts(10));
     }
 }
