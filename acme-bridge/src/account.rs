@@ -4,7 +4,7 @@
 //! of it, and after a crash the CA is asked which of the two it knows.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -13,16 +13,23 @@ use rustls::crypto::CryptoProvider;
 use serde::Serialize;
 use thiserror::Error;
 use tokio::sync::Mutex;
+use tokio::time::Instant;
 use tracing::{info, warn};
 
 use crate::client::{AcmeClient, AcmeError};
+use crate::clock::Clock;
+use crate::contact::Contacts;
 use crate::http_client::AcmeHttp;
 use crate::instant::InstantAcme;
 use crate::order::IssuerName;
+use crate::problem::{Problem, ProblemKind};
 use crate::signed::{AccountKey, AccountView, Directory, ExternalAccount, KeyFiles, Signed};
-use crate::store::{AccountRecord, OrderStore};
+use crate::store::{AccountRecord, ContactsTold, OrderStore};
 
 pub use crate::signed::{AccountKeyError, ExternalAccountError, Offer};
+
+/// After how long the CA is told of contacts again, where it could not be.
+const TELLING_PAUSE: Duration = Duration::from_secs(60);
 
 /// Where a CA lives and how it is trusted.
 #[derive(Clone, Debug)]
@@ -35,6 +42,8 @@ pub struct DirectoryConfig {
     pub account_key: PathBuf,
     /// The file of the external account that the CA wants accounts bound to, where it does (RFC 8555 §7.3.4).
     pub external_account: Option<PathBuf>,
+    /// How the CA reaches the account's owner; none: it is told nothing.
+    pub contacts: Contacts,
     /// How long one request may take.
     pub timeout: Duration,
 }
@@ -75,6 +84,8 @@ pub struct AccountShown {
     pub status: String,
     /// How the CA reaches its owner.
     pub contact: Vec<String>,
+    /// What it was told of that last; some CAs keep nothing of it.
+    pub told: ContactsTold,
     /// What the CA offers of the optional resources, as their names in the directory.
     pub offers: Vec<&'static str>,
     /// Its profiles, by name.
@@ -93,7 +104,8 @@ pub trait Connect: Send + Sync + 'static {
     /// Reads key and directory again before the next request: another node may have changed the key.
     async fn reopen(&self) {}
 
-    /// Sees whether another node has changed the account, and opens it anew before the next request if so.
+    /// Sees whether another node has changed the account, and opens it anew before the next request if so; tells the CA
+    /// the contacts of an account that was made with others.
     async fn refresh(&self) {}
 
     /// Shows the account.
@@ -125,7 +137,9 @@ pub struct Account {
     external: Option<ExternalAccount>,
     issuer: IssuerName,
     store: Arc<dyn OrderStore>,
+    clock: Arc<dyn Clock>,
     open: Mutex<Option<Open>>,
+    telling: std::sync::Mutex<Telling>,
 }
 
 #[derive(Clone)]
@@ -135,11 +149,14 @@ struct Open {
     url: String,
 }
 
-/// Whether an account can still be used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Standing {
-    Good,
-    Ended,
+/// Whether this process has seen to it that the CA knows the configured contacts.
+///
+/// Once is enough, since they change with a restart alone; two nodes that differ in them do not take turns for ever.
+#[derive(Clone, Copy, Debug)]
+enum Telling {
+    Due,
+    NotBefore(Instant),
+    Done,
 }
 
 fn local(error: impl std::fmt::Display) -> AcmeError {
@@ -156,6 +173,7 @@ impl Account {
         directory: DirectoryConfig,
         issuer: IssuerName,
         store: Arc<dyn OrderStore>,
+        clock: Arc<dyn Clock>,
     ) -> Result<Self, AccountError> {
         let files = KeyFiles::new(&directory.account_key);
         files.load_or_make()?;
@@ -165,7 +183,8 @@ impl Account {
         };
         let anchors = Arc::clone(&directory.anchors);
         let http = AcmeHttp::new(provider, anchors, &directory.url, directory.timeout)?;
-        Ok(Self { directory, http, files, external, issuer, store, open: Mutex::new(None) })
+        let (open, telling) = (Mutex::new(None), std::sync::Mutex::new(Telling::Due));
+        Ok(Self { directory, http, files, external, issuer, store, clock, open, telling })
     }
 
     /// How many requests the CA was sent since the start.
@@ -182,6 +201,7 @@ impl Account {
         let key = Arc::new(self.key(&directory).await?);
         let signed = Signed { http: self.http.clone(), directory, key };
         let url = self.url(&signed).await?;
+        self.tell_contacts(&signed, &url).await;
         let client = Arc::new(InstantAcme::open(signed.clone(), &self.directory.url, &url).await?);
         Ok(open.insert(Open { client, signed, url }).clone())
     }
@@ -192,7 +212,7 @@ impl Account {
         let known = known.filter(|account| account.directory == self.directory.url);
         let file = || self.directory.account_key.clone();
         let own = signed.key.thumbprint();
-        let url = match known {
+        let (url, contacts) = match known {
             Some(known) if known.thumbprint == own && known.is_ended => {
                 return Err(AcmeError::Ended { url: known.url, file: file() });
             }
@@ -200,28 +220,97 @@ impl Account {
             // The key was changed here and a crash came before it was written down, or it was changed elsewhere:
             // the CA knows which.
             Some(known) if !known.is_ended => match signed.find_account().await? {
-                Some(url) => url,
+                Some(url) if url == known.url => (url, known.contacts),
+                Some(url) => (url, ContactsTold::default()),
                 None => return Err(AcmeError::ForeignKey { url: known.url, file: file() }),
             },
-            _ => signed.create_account(self.external.as_ref()).await?,
+            _ => {
+                let contacts = self.directory.contacts.urls();
+                let made = signed.create_account(self.external.as_ref(), contacts).await?;
+                if let Some(refusal) = &made.1.refusal {
+                    warn!(issuer = %self.issuer, "the CA refuses the account's contacts: {refusal}");
+                    self.set_telling(Telling::Done);
+                }
+                made
+            }
         };
-        self.save(&url, own, Standing::Good).await?;
-        Ok(url)
+        let directory = self.directory.url.clone();
+        let (url, thumbprint, is_ended) = (url, own, false);
+        let account = AccountRecord { url, directory, thumbprint, is_ended, contacts };
+        self.save(&account).await?;
+        Ok(account.url)
     }
 
-    async fn save(
-        &self,
-        url: &str,
-        thumbprint: String,
-        standing: Standing,
-    ) -> Result<(), AcmeError> {
-        let account = AccountRecord {
-            url: url.to_owned(),
-            directory: self.directory.url.clone(),
-            thumbprint,
-            is_ended: standing == Standing::Ended,
+    /// Whether an account can be used with this configuration.
+    fn is_ours(&self, known: &AccountRecord) -> bool {
+        known.directory == self.directory.url && !known.is_ended
+    }
+
+    async fn save(&self, account: &AccountRecord) -> Result<(), AcmeError> {
+        self.store.save_account(&self.issuer, account, self.clock.now()).await.map_err(local)
+    }
+
+    fn is_telling_due(&self) -> bool {
+        match *self.telling.lock().unwrap_or_else(PoisonError::into_inner) {
+            Telling::Due => true,
+            Telling::NotBefore(time) => Instant::now() >= time,
+            Telling::Done => false,
+        }
+    }
+
+    fn set_telling(&self, telling: Telling) {
+        *self.telling.lock().unwrap_or_else(PoisonError::into_inner) = telling;
+    }
+
+    /// Whether the CA is still to be told of the configured contacts; what it refused is tried again by each process.
+    fn owes_contacts(&self, known: &AccountRecord) -> bool {
+        let ContactsTold { urls, refusal } = &known.contacts;
+        urls != self.directory.contacts.urls() || refusal.is_some()
+    }
+
+    /// Tells the CA the configured contacts, if it was told others last; the account is used whatever it says
+    /// (RFC 8555 §7.3.2).
+    async fn tell_contacts(&self, signed: &Signed, url: &str) {
+        if !self.is_telling_due() {
+            return;
+        }
+        // A store that is away is noticed by those who have something to do there.
+        let Ok(Some(known)) = self.store.account(&self.issuer).await else {
+            return;
         };
-        self.store.save_account(&self.issuer, &account).await.map_err(local)
+        if !self.owes_contacts(&known) {
+            return self.set_telling(Telling::Done);
+        }
+        let urls = self.directory.contacts.urls().to_vec();
+        let refusal = match signed.change_contacts(url, &urls).await {
+            Ok(()) => None,
+            Err(AcmeError::Problem(problem)) if is_answer(&problem) => Some(problem.to_string()),
+            Err(error) => {
+                warn!(issuer = %self.issuer, %error, "the CA cannot be told of contacts now");
+                return self.set_telling(Telling::NotBefore(Instant::now() + TELLING_PAUSE));
+            }
+        };
+        match &refusal {
+            None => info!(issuer = %self.issuer, contacts = ?urls, "the CA knows the contacts"),
+            Some(refusal) => {
+                warn!(issuer = %self.issuer, "the CA refuses the account's contacts: {refusal}");
+            }
+        }
+        // Telling it twice does no harm.
+        self.set_telling(match self.keep_told(url, ContactsTold { urls, refusal }).await {
+            Ok(()) => Telling::Done,
+            Err(_) => Telling::NotBefore(Instant::now() + TELLING_PAUSE),
+        });
+    }
+
+    /// Writes down what the CA was told; meanwhile another node may have changed the account's key, or ended it.
+    async fn keep_told(&self, url: &str, contacts: ContactsTold) -> Result<(), AcmeError> {
+        match self.store.account(&self.issuer).await.map_err(local)? {
+            Some(known) if known.url == url => {
+                self.save(&AccountRecord { contacts, ..known }).await
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The key that the CA knows: where a change was begun and its end is not known, the CA is asked.
@@ -244,17 +333,19 @@ impl Account {
         self.files.load_or_make().map_err(local)
     }
 
-    fn shown(&self, open: &Open, view: AccountView) -> AccountShown {
+    async fn shown(&self, open: &Open, view: AccountView) -> Result<AccountShown, AcmeError> {
+        let known = self.store.account(&self.issuer).await.map_err(local)?;
         let offer = Offer::from(&*open.signed.directory);
-        AccountShown {
+        Ok(AccountShown {
             directory: self.directory.url.clone(),
             url: open.url.clone(),
             thumbprint: open.signed.key.thumbprint(),
             status: view.status,
             contact: view.contact,
+            told: known.map(|known| known.contacts).unwrap_or_default(),
             offers: offer.resources,
             profiles: offer.profiles.into_keys().collect(),
-        }
+        })
     }
 
     /// What the CA offers.
@@ -275,6 +366,12 @@ impl Account {
     }
 }
 
+/// Whether a problem says what the CA thinks of a request, rather than that it cannot say it now.
+fn is_answer(problem: &Problem) -> bool {
+    !matches!(problem.kind, ProblemKind::Unavailable | ProblemKind::RateLimited)
+        && problem.word() != "badNonce"
+}
+
 #[async_trait]
 impl Connect for Account {
     async fn client(&self) -> Result<Arc<dyn AcmeClient>, AcmeError> {
@@ -288,23 +385,36 @@ impl Connect for Account {
 
     async fn refresh(&self) {
         let mut guard = self.open.lock().await;
-        let Some(open) = &*guard else {
+        let is_due = self.is_telling_due();
+        if guard.is_none() && !is_due {
             return;
-        };
+        }
         // A store that is away is noticed by those who have something to do there.
         let Ok(Some(known)) = self.store.account(&self.issuer).await else {
             return;
         };
-        if known.thumbprint != open.signed.key.thumbprint() || known.is_ended {
-            warn!(issuer = %self.issuer, url = known.url, "the account was changed at another node");
-            *guard = None;
+        let is_changed =
+            |open: &Open| known.thumbprint != open.signed.key.thumbprint() || known.is_ended;
+        match &*guard {
+            Some(open) if is_changed(open) => {
+                warn!(issuer = %self.issuer, url = known.url, "the account was changed at another node");
+                *guard = None;
+            }
+            Some(open) if is_due => self.tell_contacts(&open.signed, &open.url).await,
+            None if self.is_ours(&known) && self.owes_contacts(&known) => {
+                if let Err(error) = self.opened(&mut guard).await {
+                    warn!(issuer = %self.issuer, %error, "the CA cannot be told of contacts now");
+                    self.set_telling(Telling::NotBefore(Instant::now() + TELLING_PAUSE));
+                }
+            }
+            _ => {}
         }
     }
 
     async fn show(&self) -> Result<AccountShown, AcmeError> {
         let open = self.opened(&mut *self.open.lock().await).await?;
         let view = open.signed.account(&open.url).await?;
-        Ok(self.shown(&open, view))
+        self.shown(&open, view).await
     }
 
     async fn rotate_key(&self) -> Result<AccountShown, AcmeError> {
@@ -327,7 +437,7 @@ impl Connect for Account {
         }
         let open = self.opened(&mut guard).await?;
         let view = open.signed.account(&open.url).await?;
-        Ok(self.shown(&open, view))
+        self.shown(&open, view).await
     }
 
     async fn deactivate(&self) -> Result<AccountShown, AcmeError> {
@@ -335,7 +445,15 @@ impl Connect for Account {
         let open = self.opened(&mut guard).await?;
         let view = open.signed.deactivate(&open.url).await?;
         *guard = None;
-        self.save(&open.url, open.signed.key.thumbprint(), Standing::Ended).await?;
-        Ok(self.shown(&open, view))
+        let shown = self.shown(&open, view).await?;
+        let ended = AccountRecord {
+            url: shown.url.clone(),
+            directory: shown.directory.clone(),
+            thumbprint: shown.thumbprint.clone(),
+            is_ended: true,
+            contacts: shown.told.clone(),
+        };
+        self.save(&ended).await?;
+        Ok(shown)
     }
 }

@@ -18,6 +18,7 @@ pub mod challenge;
 pub mod check;
 pub mod client;
 pub mod clock;
+pub mod contact;
 pub mod counters;
 pub mod dns;
 mod drive;
@@ -42,11 +43,12 @@ pub mod zone;
 pub use answer::{AnswerKind, AnswerStore, ChallengeAnswer, Place};
 pub use challenge::{Challenge, ChallengeType};
 pub use clock::Clock;
+pub use contact::{ContactError, Contacts};
 pub use http_client::library_client;
 pub use order::{Csr, IssuerName, Lease, OrderId, OrderRecord, OrderState, OrderTerms};
 pub use problem::{Course, Problem, ProblemKind, Subproblem};
 pub use signed::RevocationReason;
 pub use store::{
-    AccountRecord, Alarm, OrderStore, OrderStoreError, Revocation, RevocationOutcome, Spending,
-    Step, Which,
+    AccountRecord, Alarm, ContactsTold, OrderStore, OrderStoreError, Revocation, RevocationOutcome,
+    Spending, Step, Which,
 };

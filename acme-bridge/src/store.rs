@@ -26,6 +26,17 @@ pub struct AccountRecord {
     pub thumbprint: String,
     /// Whether an operator ended it.
     pub is_ended: bool,
+    /// What the CA was told of how to reach its owner.
+    pub contacts: ContactsTold,
+}
+
+/// What a CA was told of how to reach the owner of an account (RFC 8555 §7.3); nothing by default.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ContactsTold {
+    /// The contacts, as they were configured then.
+    pub urls: Vec<String>,
+    /// What the CA said, if it did not take them.
+    pub refusal: Option<String>,
 }
 
 /// Which orders are claimed.
@@ -173,10 +184,11 @@ pub trait OrderStore: Send + Sync + 'static {
     /// The account at a CA.
     async fn account(&self, issuer: &IssuerName) -> Result<Option<AccountRecord>, OrderStoreError>;
 
-    /// Keeps the account at a CA.
+    /// Keeps the account at a CA; an operator must hear of a refusal of its contacts that was not kept yet.
     async fn save_account(
         &self,
         issuer: &IssuerName,
         account: &AccountRecord,
+        now: i64,
     ) -> Result<(), OrderStoreError>;
 }

@@ -12,8 +12,8 @@ use acme_bridge::bridge::{Bridge, BridgeConfig, Progress};
 use acme_bridge::dns::{DnsConfig, Responder, Zone};
 use acme_bridge::solver::BuiltIn;
 use acme_bridge::{
-    AnswerKind, AnswerStore, ChallengeAnswer, ChallengeType, Clock, Csr, IssuerName, OrderId,
-    OrderStore, OrderStoreError, OrderTerms,
+    AnswerKind, AnswerStore, ChallengeAnswer, ChallengeType, Clock, Contacts, Csr, IssuerName,
+    OrderId, OrderStore, OrderStoreError, OrderTerms,
 };
 use anyhow::Context as _;
 use async_trait::async_trait;
@@ -53,6 +53,8 @@ pub struct Ca {
     pub root: PathBuf,
     /// The file of the external account, if it wants one.
     pub external_account: Option<PathBuf>,
+    /// How it reaches the account's owner.
+    pub contacts: Contacts,
 }
 
 /// A bridge with what it needs.
@@ -255,14 +257,14 @@ impl BridgeSite {
         let directory = directory(ca, &dns.folder.path().join("account.key"))?;
         let provider = Arc::new(aws_lc_rs::default_provider());
         let issuer = IssuerName::new(ISSUER);
-        let account = Account::new(provider, directory, issuer.clone(), Arc::clone(&orders))?;
+        let (clock, kept): (Arc<dyn Clock>, _) = (Arc::new(SystemClock), Arc::clone(&orders));
+        let account = Account::new(provider, directory, issuer.clone(), kept, Arc::clone(&clock))?;
         let account = Arc::new(account);
         let roots = vec![CertificateDer::from_pem_file(&ca.root)?];
         let mut config = BridgeConfig::new(issuer, "node", roots);
         change(&mut config);
         let solver = Arc::new(BuiltIn::new(answers, vec![ChallengeType::Dns01]));
         let connect: Arc<dyn Connect> = Arc::<Account>::clone(&account);
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let bridge = Arc::new(Bridge::new(config, orders, solver, connect, clock));
         let (stop, stopped) = watch::channel(false);
         let task = tokio::spawn(Arc::clone(&bridge).run(stopped));
@@ -278,7 +280,8 @@ impl BridgeSite {
         let orders = Arc::new(Orders::new(Arc::clone(&self.store), metrics));
         let provider = Arc::new(aws_lc_rs::default_provider());
         let directory = directory(ca, key)?;
-        Ok(Account::new(provider, directory, IssuerName::new(ISSUER), orders)?)
+        let clock = Arc::new(SystemClock);
+        Ok(Account::new(provider, directory, IssuerName::new(ISSUER), orders, clock)?)
     }
 
     /// The file of the account's key.
@@ -413,6 +416,7 @@ fn directory(ca: &Ca, account_key: &Path) -> anyhow::Result<DirectoryConfig> {
         anchors: Arc::new(anchors),
         account_key: account_key.to_owned(),
         external_account: ca.external_account.clone(),
+        contacts: ca.contacts.clone(),
         timeout: Duration::from_secs(20),
     })
 }

@@ -1,5 +1,8 @@
 //! An EST client for tests: right and wrong requests, one at a time.
 
+use std::net::SocketAddr;
+use std::sync::Arc;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use brski_est::csr_builder::{CsrRequest, EcdsaKey};
@@ -13,6 +16,8 @@ use bytes::Bytes;
 use hyper::Request;
 use rcgen::KeyPair;
 use rustls_pki_types::PrivatePkcs8KeyDer;
+use tokio::sync::Barrier;
+use tokio::task::JoinSet;
 
 use crate::site::TestSite;
 
@@ -114,6 +119,31 @@ pub async fn post(
     }
     let body = transfer::encode(csr, Folding::Never);
     Ok(connection.request(request.body(Bytes::from(body))?).await?)
+}
+
+/// Sends CSRs of these keys with one credential, whose name the device has, at the same moment, each over a connection of
+/// its own; the answers, in any order.
+///
+/// # Errors
+/// If there is no answer.
+pub async fn enroll_at_once(
+    registrar: SocketAddr,
+    name: &str,
+    secret: &str,
+    keys: Vec<Key>,
+) -> anyhow::Result<Vec<Answer>> {
+    let together = Arc::new(Barrier::new(keys.len()));
+    let mut sending = JoinSet::new();
+    for key in keys {
+        let (csr, login) = (key.csr(name)?, basic(name, secret));
+        let mut connection = tls::provisional(registrar, None, TlsVersions::Any).await?.0;
+        let together = Arc::clone(&together);
+        sending.spawn(async move {
+            together.wait().await;
+            post(&mut connection, "simpleenroll", &csr, Some(&login)).await
+        });
+    }
+    sending.join_all().await.into_iter().collect()
 }
 
 /// The one certificate of an answer.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::{URL_SAFE, URL_SAFE_NO_PAD};
+use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use thiserror::Error;
@@ -14,6 +15,9 @@ use thiserror::Error;
 use super::key::read_secret;
 use super::{AccountKey, AccountKeyError, Payload, Signed, SignedBy, read};
 use crate::client::AcmeError;
+use crate::http_client::Answer;
+use crate::problem::Problem;
+use crate::store::ContactsTold;
 
 /// The fewest octets that a key of an external account may have.
 const EAB_KEY_OCTETS: usize = 16;
@@ -104,20 +108,63 @@ impl ExternalAccount {
 }
 
 impl Signed {
-    /// Finds the account of the key at the CA, or makes it, agreeing to the CA's terms of service; gives its URL.
+    /// Finds the account of the key at the CA, or makes it, agreeing to the CA's terms of service; gives its URL, and
+    /// what the CA was told of its owner.
     ///
     /// A key that has an account gets that one (RFC 8555 §7.3.1), so a crash between this and writing it down is
-    /// harmless.
+    /// harmless. An account whose contacts are refused is made without them: it orders as well, and its owner is told.
     pub(crate) async fn create_account(
         &self,
         external: Option<&ExternalAccount>,
-    ) -> Result<String, AcmeError> {
+        contacts: &[String],
+    ) -> Result<(String, ContactsTold), AcmeError> {
         // One that is there needs no binding again, which a CA may take once only.
         if let Some(url) = self.find_account().await? {
-            return Ok(url);
+            return Ok((url, ContactsTold::default()));
         }
+        let refused = match self.new_account(external, contacts).await {
+            Err(AcmeError::Problem(problem))
+                if !contacts.is_empty() && may_be_about_contacts(&problem) =>
+            {
+                problem
+            }
+            answer => return self.made(&answer?, contacts, None),
+        };
+        match self.new_account(external, &[]).await {
+            // It was not the contacts alone.
+            Err(AcmeError::Problem(_)) => Err(AcmeError::Problem(refused)),
+            answer => self.made(&answer?, contacts, Some(refused.to_string())),
+        }
+    }
+
+    /// What came of making an account with these contacts, or without them after their refusal.
+    fn made(
+        &self,
+        answer: &Answer,
+        contacts: &[String],
+        refusal: Option<String>,
+    ) -> Result<(String, ContactsTold), AcmeError> {
+        let url = self.account_url(answer.location()?)?;
+        // If another node was quicker, what was sent was ignored (RFC 8555 §7.3.1).
+        let told = match answer.status {
+            StatusCode::CREATED => ContactsTold { urls: contacts.to_vec(), refusal },
+            _ => ContactsTold::default(),
+        };
+        Ok((url, told))
+    }
+
+    async fn new_account(
+        &self,
+        external: Option<&ExternalAccount>,
+        contacts: &[String],
+    ) -> Result<Answer, AcmeError> {
         let url = &self.directory.new_account;
         let mut payload = json!({"termsOfServiceAgreed": true});
+        if let Some(members) = payload.as_object_mut()
+            && !contacts.is_empty()
+        {
+            members.insert("contact".to_owned(), contacts.into());
+        }
         match external {
             Some(external) => {
                 let binding = external.bind(url, &self.key);
@@ -132,8 +179,7 @@ impl Signed {
             }
             None => {}
         }
-        let answer = self.post(url, SignedBy::Key, Payload::Json(&payload)).await?;
-        self.account_url(answer.location()?)
+        self.post(url, SignedBy::Key, Payload::Json(&payload)).await
     }
 
     /// The URL of the key's account, if it has one.
@@ -155,6 +201,17 @@ impl Signed {
     /// Reads an account.
     pub(crate) async fn account(&self, url: &str) -> Result<AccountView, AcmeError> {
         read(&self.post(url, SignedBy::Account(url), Payload::Read).await?, "account")
+    }
+
+    /// Tells the CA how to reach the owner of an account, in the place of what it knew (RFC 8555 §7.3.2).
+    pub(crate) async fn change_contacts(
+        &self,
+        url: &str,
+        contacts: &[String],
+    ) -> Result<(), AcmeError> {
+        let payload = json!({"contact": contacts});
+        self.post(url, SignedBy::Account(url), Payload::Json(&payload)).await?;
+        Ok(())
     }
 
     /// Ends an account; its key can do nothing any more (RFC 8555 §7.3.6).
@@ -179,6 +236,11 @@ impl Signed {
         self.post(url, SignedBy::Account(account), Payload::Json(&inner)).await?;
         Ok(())
     }
+}
+
+/// Whether a CA may have refused an account for its contacts (RFC 8555 §7.3); some call too many of them malformed.
+fn may_be_about_contacts(problem: &Problem) -> bool {
+    matches!(problem.word(), "unsupportedContact" | "invalidContact" | "malformed")
 }
 
 #[cfg(test)]

@@ -184,6 +184,7 @@ impl OrderStore for Memory {
         &self,
         issuer: &IssuerName,
         account: &AccountRecord,
+        _now: i64,
     ) -> Result<(), OrderStoreError> {
         self.write()?;
         self.accounts.lock().unwrap().insert(issuer.clone(), account.clone());

@@ -13,7 +13,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
 use serde_json::{Value, json};
 
 use super::signed::{Refusal, Signed};
-use super::{CaLie, CaStyle, Order, Shared};
+use super::{Account, CaLie, CaStyle, Order, Shared};
 use crate::masa::body;
 
 const REPLAY_NONCE: &str = "replay-nonce";
@@ -86,6 +86,25 @@ pub(super) async fn answer(
     response
 }
 
+/// The contacts that a request names, if any: mail addresses alone are taken, each without header fields
+/// (RFC 8555 §7.3).
+fn contacts(payload: &Value) -> Result<Option<Vec<String>>, Refusal> {
+    let Some(named) = payload.get("contact").and_then(Value::as_array) else {
+        return Ok(None);
+    };
+    let taken = named.iter().map(|contact| {
+        let contact = contact.as_str().unwrap_or_default();
+        let Some(address) = contact.strip_prefix("mailto:") else {
+            return Err(("unsupportedContact", format!("{contact:?} is no mail address")));
+        };
+        match address.matches('@').count() == 1 && !address.contains(['?', ',']) {
+            true => Ok(contact.to_owned()),
+            false => Err(("invalidContact", format!("{contact:?} is not one address"))),
+        }
+    });
+    taken.collect::<Result<_, _>>().map(Some)
+}
+
 impl Shared {
     fn nonce(&self) -> String {
         if self.tells(CaLie::BadNonce) {
@@ -119,7 +138,8 @@ impl Shared {
         let (resource, number) = (words.next().unwrap_or_default(), words.next());
         let number: u64 = number.and_then(|number| number.parse().ok()).unwrap_or_default();
         match resource {
-            "new-account" => Ok(self.new_account(signed)),
+            "new-account" => self.new_account(signed),
+            "account" => self.shown_account(number, &signed.payload),
             "new-authz" => Ok(self.domain(StatusCode::CREATED)),
             "new-order" => Ok(self.new_order(&signed.payload)),
             "revoke" => Ok(Reply::json(StatusCode::OK, &Value::Null)),
@@ -142,26 +162,40 @@ impl Shared {
         }
     }
 
-    fn new_account(&self, Signed { key, payload }: &Signed) -> Reply {
+    fn new_account(&self, Signed { key, payload }: &Signed) -> Result<Reply, Refusal> {
         let key = key.clone().unwrap_or_default();
         let mut state = self.state();
-        let known = state.accounts.iter().find(|(_, its)| **its == key).map(|(number, _)| *number);
+        let known =
+            state.accounts.iter().find(|(_, its)| its.key == key).map(|(number, _)| *number);
         let is_question = payload.get("onlyReturnExisting").is_some_and(|it| *it == json!(true));
         let (status, number) = match known {
             Some(number) => (StatusCode::OK, number),
             None if is_question => {
-                let kind = "accountDoesNotExist";
-                return Reply::problem(StatusCode::BAD_REQUEST, kind, "there is none");
+                return Err(("accountDoesNotExist", "there is none".to_owned()));
             }
             None => {
+                let contact = contacts(payload)?.unwrap_or_default();
                 state.made += 1;
                 let number = state.made;
-                state.accounts.insert(number, key);
+                state.accounts.insert(number, Account { key, contact });
                 (StatusCode::CREATED, number)
             }
         };
+        let contact = state.accounts.get(&number).map(|account| account.contact.clone());
+        let shown = json!({"status": "valid", "contact": contact});
         let account = self.url(&format!("/account/{number}"));
-        Reply::json(status, &json!({"status": "valid"})).with(LOCATION, &account)
+        Ok(Reply::json(status, &shown).with(LOCATION, &account))
+    }
+
+    /// Shows an account, or changes how its owner is reached (RFC 8555 §7.3.2).
+    fn shown_account(&self, number: u64, payload: &Value) -> Result<Reply, Refusal> {
+        let wanted = contacts(payload)?;
+        let mut state = self.state();
+        let account = state.accounts.get_mut(&number);
+        let account = account.ok_or_else(|| ("malformed", "there is none".to_owned()))?;
+        account.contact = wanted.unwrap_or_else(|| std::mem::take(&mut account.contact));
+        let shown = json!({"status": "valid", "contact": account.contact});
+        Ok(Reply::json(StatusCode::OK, &shown))
     }
 
     fn new_order(&self, payload: &Value) -> Reply {

@@ -56,6 +56,15 @@ pub enum CaStyle {
     Domains,
 }
 
+/// An account as the CA keeps it.
+#[derive(Debug)]
+struct Account {
+    /// Its public key.
+    key: Vec<u8>,
+    /// How its owner is reached.
+    contact: Vec<String>,
+}
+
 /// An order as the CA keeps it.
 #[derive(Debug, Default)]
 struct Order {
@@ -69,8 +78,8 @@ struct State {
     lie: CaLie,
     nonces: BTreeSet<String>,
     made: u64,
-    /// Public keys of accounts, by number.
-    accounts: BTreeMap<u64, Vec<u8>>,
+    /// Accounts, by number.
+    accounts: BTreeMap<u64, Account>,
     orders: BTreeMap<u64, Order>,
     /// Whether the domain is authorized.
     is_authorized: bool,

@@ -75,7 +75,8 @@ impl Shared {
         let number = url.strip_prefix(&format!("{}/account/", self.base));
         let number: Option<u64> = number.and_then(|number| number.parse().ok());
         let state = self.state();
-        let key = number.and_then(|number| state.accounts.get(&number));
-        key.cloned().ok_or_else(|| ("accountDoesNotExist", "nobody has it".to_owned()))
+        let account = number.and_then(|number| state.accounts.get(&number));
+        let key = account.map(|account| account.key.clone());
+        key.ok_or_else(|| ("accountDoesNotExist", "nobody has it".to_owned()))
     }
 }

@@ -88,6 +88,12 @@ async fn show(options: &ShowOptions) -> Result<(), Failed> {
     println!("status      {}", clean(&view.status));
     println!("key         {}", view.thumbprint);
     println!("contact     {}", words(&view.contact));
+    if view.contact_told != view.contact {
+        println!("told        {}", words(&view.contact_told));
+    }
+    if let Some(refusal) = &view.contact_refused {
+        println!("refused     {}", clean(refusal));
+    }
     println!("offers      {}", words(&view.offers));
     println!("profiles    {}", words(&view.profiles));
     Ok(())

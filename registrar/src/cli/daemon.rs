@@ -62,6 +62,7 @@ pub(super) async fn check(file: &Path) -> Result<(), Failed> {
     for warning in other_nodes(&config).await {
         eprintln!("warning: {warning}");
     }
+    super::contacts::tell(&config).await;
     if daemon == Daemon::Running {
         let client = Client::open(config).await?;
         let IdentityView { certificate, origin, .. } = client.get("/v1/identity", &()).await?;

@@ -16,6 +16,7 @@ mod acme;
 mod approval;
 mod certificate;
 mod clock;
+mod contacts;
 mod credential;
 mod daemon;
 mod device;

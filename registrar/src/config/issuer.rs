@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use acme_bridge::Contacts;
 use acme_bridge::quota::{Limits, Rate};
 
 use super::reader::Reader;
@@ -48,6 +49,8 @@ pub struct AcmeConfig {
     pub root: Option<PathBuf>,
     /// The account's key; made if it is not there.
     pub account_key: PathBuf,
+    /// How the CA reaches the account's owner (RFC 8555 §7.3).
+    pub contacts: Contacts,
     /// The account that the CA knows by other means: a file of two lines, mode 0600 (RFC 8555 §7.3.4).
     pub eab_file: Option<PathBuf>,
     /// The CA's profile that is ordered.
@@ -108,6 +111,7 @@ impl Reader {
             root,
             account_key,
             accept_terms,
+            contact,
             orders_in_flight,
             eab_file,
             profile,
@@ -128,6 +132,10 @@ impl Reader {
                           to its terms of service; read them first";
             self.problem(&format!("{key}.accept_terms"), reason.to_owned());
         }
+        let contacts = Contacts::parse(contact).unwrap_or_else(|error| {
+            self.problem(&format!("{key}.contact"), error.to_string());
+            Contacts::default()
+        });
         for domain in &registered_domains {
             if let Err(reason) = dns_name(domain) {
                 self.problem(&format!("{key}.registered_domains"), reason);
@@ -144,6 +152,7 @@ impl Reader {
             directory_ca: directory_ca.map(|path| self.path(&path)),
             root: root.map(|path| self.path(&path)),
             account_key: self.path(&account_key),
+            contacts,
             eab_file: eab_file.map(|path| self.path(&path)),
             profile,
             orders_in_flight: self.bounded(&in_flight, orders_in_flight.unwrap_or(8), 1, 1000),

@@ -158,6 +158,8 @@ pub(super) enum Issuer {
         account_key: String,
         #[serde(default)]
         accept_terms: bool,
+        #[serde(default)]
+        contact: Vec<String>,
         orders_in_flight: Option<u32>,
         eab_file: Option<String>,
         profile: Option<String>,

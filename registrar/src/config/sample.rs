@@ -386,6 +386,8 @@ directory = "{directory}"
 account_key = "acme-account.key"
 # You agree to the CA's terms of service.
 accept_terms = true
+# How the CA reaches you: URLs, each of one mail address. It is told of them when they change, at the next start.
+# contact = ["mailto:pki@example.org"]
 # An account that the CA knows by other means: a file of two lines, key identifier and key, mode 0600.
 # eab_file = "acme-eab"
 # One of the CA's profiles.
@@ -400,7 +402,7 @@ fallback_after_secs = 300
 # registered_domains = ["example.co.uk"]
 # So many orders in so many seconds, for the account, each registered domain, each exact set of names.
 # Let's Encrypt's are known; no other CA's are.
-# limits = {{ account = {{ orders = 300, secs = 10800 }}, names = {{ orders = 5, secs = 604800 }} }}
+# limits = {{ account = {{ orders = 300, secs = 10800 }}, registered_domain = {{ orders = 50, secs = 604800 }}, names = {{ orders = 5, secs = 604800 }} }}
 "#,
         directory = acme.directory,
         directory_ca = file("directory_ca", &acme.directory_ca),
@@ -451,4 +453,66 @@ fn write_zone(text: &mut String, domain: &str) {
 [zone."{domain}"]
 {SOLVERS}"#,
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The configuration of docs/registrar.toml.
+    fn documented() -> String {
+        file(&Choices {
+            listen: "0.0.0.0:8443".into(),
+            dns: Some("0.0.0.0:53".into()),
+            domain: "iot.example.org".into(),
+            keys: Keys::default(),
+            acme: Some(AcmeChoices {
+                directory: "https://acme-v02.api.letsencrypt.org/directory".into(),
+                directory_ca: None,
+                root: None,
+            }),
+        })
+    }
+
+    #[test]
+    fn the_documents_have_the_file_that_init_writes() {
+        let kept = include_str!("../../../docs/registrar.toml");
+        let written = documented();
+        let (kept, written): (Vec<&str>, Vec<&str>) =
+            (kept.lines().collect(), written.lines().collect());
+        let differs = kept.iter().zip(&written).find(|(kept, written)| kept != written);
+        assert!(
+            differs.is_none() && kept.len() == written.len(),
+            "{differs:?}: put into docs/registrar.toml what 'registrar init --dir DIR --domain iot.example.org \
+             --issuer acme --acme-directory https://acme-v02.api.letsencrypt.org/directory --accept-terms' writes"
+        );
+    }
+
+    /// Every key that is read stands in the file, with what it is for; the names of the fields are the keys.
+    #[test]
+    fn the_file_has_every_key_that_is_read() {
+        let text = documented();
+        let words: std::collections::BTreeSet<&str> = text
+            .split(|each: char| !(each.is_ascii_alphanumeric() || each == '_'))
+            .filter(|word| !word.is_empty())
+            .collect();
+        let read = concat!(include_str!("raw.rs"), include_str!("raw/policy.rs"));
+        let mut keys = 0;
+        for line in read.lines() {
+            let line = line.trim_start();
+            let field = line.split_once(") ").map_or(line, |(before, field)| {
+                if before.starts_with("pub(") { field } else { line }
+            });
+            let Some((key, rest)) = field.split_once(": ") else { continue };
+            let is_key =
+                key.bytes().all(|each| each.is_ascii_lowercase() || b"_0123456789".contains(&each));
+            // A type begins with a letter in upper case or a primitive's; a value of a default does not end a field.
+            let is_type = rest.ends_with(',') && !rest.contains(['(', ')', '"', '&']);
+            if is_key && is_type && !rest.starts_with(|first: char| first.is_ascii_digit()) {
+                keys += 1;
+                assert!(words.contains(key), "{key} stands nowhere in the file");
+            }
+        }
+        assert!(keys > 100, "{keys} keys were looked for");
+    }
 }

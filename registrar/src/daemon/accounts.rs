@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use acme_bridge::OrderStore;
 use acme_bridge::bridge::Bridge;
+use acme_bridge::{Clock, OrderStore};
 use anyhow::Context as _;
 use rustls::crypto::aws_lc_rs;
 
 use super::issuers::account;
+use crate::clock::SystemClock;
 use crate::config::{Config, IssuerConfig};
 use crate::issue::desk::CaAccount;
 use crate::issue::orders::Orders;
@@ -33,10 +34,11 @@ pub(crate) fn idle(
     // Nobody reads what this process counts.
     let metrics = Arc::new(Metrics::new([], Millis(0)));
     let orders: Arc<dyn OrderStore> = Arc::new(Orders::new(Arc::clone(store), metrics));
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let mut accounts = BTreeMap::new();
     for (name, issuer) in &config.issuers {
         if let IssuerConfig::Acme(acme) = issuer {
-            let account = account(name, acme, &provider, &orders);
+            let account = account(name, acme, &provider, &orders, &clock);
             let account = account.with_context(|| format!("issuer.{name}"))?;
             accounts.insert(name.clone(), CaAccount::Idle(Arc::new(account)));
         }

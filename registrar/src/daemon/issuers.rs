@@ -50,6 +50,7 @@ pub(super) fn account(
     acme: &AcmeConfig,
     provider: &Arc<CryptoProvider>,
     orders: &Arc<dyn OrderStore>,
+    clock: &Arc<dyn Clock>,
 ) -> anyhow::Result<Account> {
     let anchors = match &acme.directory_ca {
         None => system_anchors(),
@@ -64,10 +65,11 @@ pub(super) fn account(
         anchors: Arc::new(anchors),
         account_key: acme.account_key.clone(),
         external_account: acme.eab_file.clone(),
+        contacts: acme.contacts.clone(),
         timeout: ACME_TIMEOUT,
     };
-    let (provider, orders) = (Arc::clone(provider), Arc::clone(orders));
-    Ok(Account::new(provider, directory, IssuerName::new(name), orders)?)
+    let (provider, orders, clock) = (Arc::clone(provider), Arc::clone(orders), Arc::clone(clock));
+    Ok(Account::new(provider, directory, IssuerName::new(name), orders, clock)?)
 }
 
 /// What every issuer is built with.
@@ -116,7 +118,7 @@ impl IssuerBuilder<'_> {
             Some(path) => Some(certificates(path)?),
             None => None,
         };
-        let account = Arc::new(account(name, acme, self.provider, self.orders)?);
+        let account = Arc::new(account(name, acme, self.provider, self.orders, self.clock)?);
         let connect: Arc<dyn Connect> = Arc::<Account>::clone(&account);
         let bridge = Arc::new(self.bridge(name, acme, zones, configured.as_deref(), connect));
         let served = configured.unwrap_or_default();

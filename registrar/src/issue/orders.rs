@@ -186,6 +186,24 @@ fn revoked_event(revocation: &Revocation, fingerprint: &Sha256, now: Millis) -> 
     }
 }
 
+fn refused_event(
+    issuer: &IssuerName,
+    account: &AccountRecord,
+    refusal: &str,
+    now: Millis,
+) -> Event {
+    Event {
+        time: now,
+        kind: "acme-contact-refused",
+        verdict: Verdict::Failed,
+        device: None,
+        peer: format!("issuer {issuer}"),
+        clause: "RFC 8555 §7.3",
+        detail: format!("{}: {refusal}", account.contacts.urls.join(", ")),
+        correlation: issuer.as_str().to_owned(),
+    }
+}
+
 fn failed(error: StoreError) -> OrderStoreError {
     OrderStoreError(Box::new(error))
 }
@@ -348,9 +366,15 @@ impl OrderStore for Orders {
         &self,
         issuer: &IssuerName,
         account: &AccountRecord,
+        now: i64,
     ) -> Result<(), OrderStoreError> {
+        let before = self.store.account(issuer.as_str()).await.map_err(failed)?;
+        // Each start of a node tries again, and is refused again: that is no news.
+        let is_news = before.is_none_or(|before| before.contacts != account.contacts);
+        let refusal = account.contacts.refusal.as_deref().filter(|_| is_news);
+        let event = refusal.map(|refusal| refused_event(issuer, account, refusal, Millis(now)));
         let change =
             Change::SaveAccount { issuer: issuer.as_str().to_owned(), account: account.clone() };
-        self.store.commit(vec![change], Vec::new()).await.map_err(failed)
+        self.store.commit(vec![change], event.into_iter().collect()).await.map_err(failed)
     }
 }

@@ -30,7 +30,7 @@ pub mod sqlite;
 pub mod watch;
 
 pub use self::change::{Change, Conflict};
-pub use self::open::{node_settings, open, open_watched, url};
+pub use self::open::{accounts, node_settings, open, open_watched, url};
 pub use self::sql::OpenError;
 
 /// Why the store could not do what was asked.

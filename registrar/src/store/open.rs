@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use acme_bridge::AccountRecord;
 use rustls::RootCertStore;
 
 use super::model::NodeSettings;
@@ -53,6 +54,19 @@ pub async fn node_settings(config: &StoreConfig) -> Result<Vec<NodeSettings>, Op
         Database::File(path) => sqlite::node_settings(path),
         Database::Postgres { url_file, ca } => {
             postgres::node_settings(&url(url_file)?, anchors(ca.as_deref())?).await
+        }
+    }
+}
+
+/// The ACME accounts, each with its issuer's name; asked as [`node_settings`] is.
+///
+/// # Errors
+/// [`OpenError`], naming the file, or host and database.
+pub async fn accounts(config: &StoreConfig) -> Result<Vec<(String, AccountRecord)>, OpenError> {
+    match &config.database {
+        Database::File(path) => sqlite::accounts(path),
+        Database::Postgres { url_file, ca } => {
+            postgres::accounts(&url(url_file)?, anchors(ca.as_deref())?).await
         }
     }
 }

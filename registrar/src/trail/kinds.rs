@@ -46,6 +46,7 @@ pub const KINDS: &[Kind] = &[
     ("issuer-fallback", "an order goes to the profile's other issuer"),
     ("acme-account-refused", "the CA refuses the account"),
     ("acme-configuration-refused", "the CA refuses what the configuration asks for"),
+    ("acme-contact-refused", "the CA refuses the contacts of the account"),
     ("acme-alarm", "something at the CA needs a person"),
     ("acme-key-changed", "an operator gave the account another key"),
     ("acme-account-deactivated", "an operator ended the account"),

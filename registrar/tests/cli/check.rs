@@ -254,6 +254,35 @@ fn check_warns_of_usages_that_an_issuer_will_not_give() {
     }
 }
 
+#[test]
+fn check_names_a_contact_that_no_ca_may_take() {
+    let directory = "https://ca.example/dir";
+    let arguments = ["--issuer", "acme", "--accept-terms", "--acme-directory", directory];
+    let written = "# contact = [\"mailto:pki@example.org\"]";
+    for (contact, words) in [
+        ("[\"mailto:pki@example.org?subject=hello\"]", "has header fields"),
+        ("[\"mailto:a@example.org,b@example.org\"]", "names several addresses"),
+        ("[\"pki@example.org\"]", "is no URL, such as \"mailto:pki@example.org\""),
+        ("[\"mailto:pki\"]", "is no mail address: it has no '@'"),
+        ("[\"mailto:a@b.example\", \"mailto:a@b.example\"]", "is there twice"),
+        ("\"mailto:pki@example.org\"", "expected a sequence"),
+    ] {
+        let made = Made::new(&arguments);
+        made.edit(written, &format!("contact = {contact}"));
+        let text = made.problems();
+        assert!(text.contains(words), "{words}: {text}");
+        if !words.contains("sequence") {
+            assert!(text.contains("issuer.acme.contact: "), "{text}");
+        }
+    }
+    let made = Made::new(&arguments);
+    made.edit(written, "contact = [\"mailto:pki@example.org\", \"tel:+12025550100\"]");
+    let output = made.run(&["check"]);
+    assert_eq!(stdout(&output), "ok\n", "{}", stderr(&output));
+    let told = "issuer.acme.contact: the CA is told of mailto:pki@example.org, tel:+12025550100";
+    assert!(stderr(&output).contains(told), "{}", stderr(&output));
+}
+
 #[tokio::test]
 async fn check_asks_the_store_for_the_settings_of_other_nodes() {
     let made = Made::new(&[]);

@@ -96,31 +96,51 @@ fn registrar_with_stdin(arguments: &[&str], input: &[u8]) -> Output {
     child.wait_with_output().unwrap()
 }
 
+/// The commands below one, as its help lists them.
+fn below(help: &str) -> Vec<String> {
+    let listed = help.lines().skip_while(|line| *line != "Commands:").skip(1);
+    let listed = listed.take_while(|line| line.starts_with("  "));
+    let words = listed.filter_map(|line| line.split_whitespace().next().map(str::to_owned));
+    words.filter(|word| word != "help").collect()
+}
+
 #[test]
 fn every_command_has_help() {
-    for command in [
-        vec!["init"],
-        vec!["serve"],
-        vec!["check"],
-        vec!["manufacturer", "add"],
-        vec!["manufacturer", "set"],
-        vec!["manufacturer", "list"],
-        vec!["device", "list"],
-        vec!["device", "show"],
-        vec!["event", "list"],
-        vec!["order", "list"],
-        vec!["order", "show"],
-        vec!["order", "retry"],
-        vec!["order", "cancel"],
-        vec!["acme", "account", "show"],
-        vec!["acme", "account", "rotate-key"],
-        vec!["acme", "account", "deactivate"],
-        vec!["status"],
-        vec!["inspect"],
-    ] {
-        let all: Vec<&str> = command.iter().copied().chain(["--help"]).collect();
+    let mut found: Vec<Vec<String>> = Vec::new();
+    let mut left: Vec<Vec<String>> = vec![Vec::new()];
+    while let Some(command) = left.pop() {
+        let all: Vec<&str> = command.iter().map(String::as_str).chain(["--help"]).collect();
         let output = registrar(&all);
-        assert!(output.status.success());
-        assert!(stdout(&output).lines().next().is_some_and(|line| line.len() > 10), "{command:?}");
+        assert!(output.status.success(), "{command:?}");
+        let help = stdout(&output);
+        assert!(help.lines().next().is_some_and(|line| line.len() > 10), "{command:?}: {help}");
+        for word in below(&help) {
+            left.push(command.iter().cloned().chain([word]).collect());
+        }
+        found.push(command);
+    }
+    for command in [
+        "init",
+        "serve",
+        "check",
+        "manufacturer add",
+        "device show",
+        "approval grant",
+        "voucher prefetch",
+        "certificate revoke",
+        "order retry",
+        "acme account rotate-key",
+        "credential add",
+        "event verify",
+        "identity request",
+        "ca rotate",
+        "clock confirm",
+        "console link",
+        "status",
+        "reload",
+        "backup",
+        "inspect",
+    ] {
+        assert!(found.iter().any(|each| each.join(" ") == command), "{command}: {found:?}");
     }
 }

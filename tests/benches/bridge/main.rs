@@ -13,8 +13,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use acme_bridge::OrderTerms;
 use acme_bridge::bridge::Progress;
+use acme_bridge::{Contacts, OrderTerms};
 use brski_lab::pebble::{Pebble, PebbleOptions};
 use brski_tests::bridge_site::{BridgeSite, Ca, Dns, Wish, wish};
 use brski_tests::programs;
@@ -76,6 +76,7 @@ async fn pebble(program: &Path) -> anyhow::Result<()> {
                 tls_anchor: pebble.tls_anchor(),
                 root: pebble.root(),
                 external_account: None,
+                contacts: Contacts::default(),
             };
             let requests = || Ok(pebble.count("-> calling handler()")?);
             let bench = Bench { dns, ca, process: pebble.process(), requests: &requests };
@@ -104,6 +105,7 @@ async fn step_ca(program: &Path) -> anyhow::Result<()> {
             tls_anchor: step.root(),
             root: step.root(),
             external_account: None,
+            contacts: Contacts::default(),
         };
         let requests = || step.requests();
         let bench = Bench { dns, ca, process: step.process(), requests: &requests };

@@ -6,15 +6,14 @@
 use std::path::Path;
 use std::time::Instant;
 
-use aws_lc_rs::digest::{SHA256, digest};
 use brski_lab::pledge::journey::{self, Label};
 use brski_lab::pledge::tls::TlsVersions;
 use brski_tests::admin::over_tls;
 use brski_tests::console::ConsoleSite;
+use brski_tests::filling::{self, OldDevice, newest_event};
 use bytes::Bytes;
 use http::Request;
 use http::header::{COOKIE, HOST};
-use rusqlite::{Connection, params};
 
 use super::document::Row;
 use super::turns::Size;
@@ -81,40 +80,17 @@ pub(crate) async fn measure(size: Size) -> anyhow::Result<Vec<Row>> {
 
 /// Puts devices beside what a registrar wrote itself, with rows like those of the one device that it has seen.
 fn fill(file: &Path, devices: u64) -> anyhow::Result<()> {
-    let mut connection = Connection::open(file)?;
-    let manufacturer: String =
-        connection.query_row("SELECT id FROM manufacturers", [], |row| row.get(0))?;
-    let now: i64 = connection.query_row("SELECT max(time) FROM events", [], |row| row.get(0))?;
-    let transaction = connection.transaction()?;
-    {
-        let mut device = transaction.prepare(
-            "INSERT INTO devices (id, profile, state, created_at, updated_at) \
-             VALUES (?1, 'default', ?2, ?3, ?3)",
-        )?;
-        let mut name = transaction.prepare("INSERT INTO names (name, device) VALUES (?1, ?2)")?;
-        let mut identity = transaction.prepare(
-            "INSERT INTO identities (device, manufacturer, serial, spki) VALUES (?1, ?2, ?3, ?4)",
-        )?;
-        for number in 0..devices {
-            // Identifiers and digests lie anywhere in their indexes, as digests do.
-            let digest = digest(&SHA256, &number.to_be_bytes());
-            let id: String =
-                digest.as_ref()[..16].iter().map(|octet| format!("{octet:02x}")).collect();
-            let state = match number % 1000 {
-                0 => "pending",
-                1..20 => "expected",
-                20..30 => "blocked",
-                _ => "enrolled",
-            };
-            device.execute(params![id, state, now - 60_000 * number as i64])?;
-            name.execute(params![format!("old-{number}.{}", brski_lab::up::ZONE), id])?;
-            let serial = format!("OLD-{number:06}");
-            identity.execute(params![id, manufacturer, serial, digest.as_ref()])?;
-        }
-    }
-    transaction.execute_batch(LIKE_THE_FIRST)?;
-    transaction.commit()?;
-    Ok(())
+    let now = newest_event(file)?;
+    let device = |number: u64| OldDevice {
+        state: match number % 1000 {
+            0 => "pending",
+            1..20 => "expected",
+            20..30 => "blocked",
+            _ => "enrolled",
+        },
+        at: now - 60_000 * number as i64,
+    };
+    filling::fill(file, devices, device, LIKE_THE_FIRST)
 }
 
 /// Two events, an enrollment and a certificate for each device, a question for each that waits.

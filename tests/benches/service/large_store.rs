@@ -1,9 +1,8 @@
 //! An onboarding into a store of a million devices, beside one into a store of a thousand.
 
-use aws_lc_rs::digest::{SHA256, digest};
 use brski_lab::load::Outcome;
 use brski_lab::up::{Issuer, Lab};
-use rusqlite::{Connection, params};
+use brski_tests::filling::{OldDevice, fill};
 use tempfile::TempDir;
 
 use super::document::Row;
@@ -37,36 +36,9 @@ async fn filled(devices: u64) -> anyhow::Result<(Lab, TempDir)> {
     let (lab, folder) = site(Issuer::Local).await?;
     let Lab { manufacturer, masa, pebble, registrar } = lab;
     let stopped = registrar.stop().await;
-    fill(&stopped.folder().join("registrar.db"), devices)?;
+    let device =
+        |number: u64| OldDevice { state: "enrolled", at: 1_700_000_000_000 + number as i64 };
+    fill(&stopped.folder().join("registrar.db"), devices, device, "")?;
     let registrar = stopped.serve().await?;
     Ok((Lab { manufacturer, masa, pebble, registrar }, folder))
-}
-
-fn fill(file: &std::path::Path, devices: u64) -> anyhow::Result<()> {
-    let mut connection = Connection::open(file)?;
-    let manufacturer: String =
-        connection.query_row("SELECT id FROM manufacturers", [], |row| row.get(0))?;
-    let transaction = connection.transaction()?;
-    {
-        let mut device = transaction.prepare(
-            "INSERT INTO devices (id, profile, state, created_at, updated_at) \
-             VALUES (?1, 'default', 'enrolled', ?2, ?2)",
-        )?;
-        let mut name = transaction.prepare("INSERT INTO names (name, device) VALUES (?1, ?2)")?;
-        let mut identity = transaction.prepare(
-            "INSERT INTO identities (device, manufacturer, serial, spki) VALUES (?1, ?2, ?3, ?4)",
-        )?;
-        for number in 0..devices {
-            // Identifiers and digests lie anywhere in their indexes, as digests do.
-            let digest = digest(&SHA256, &number.to_be_bytes());
-            let id: String =
-                digest.as_ref()[..16].iter().map(|octet| format!("{octet:02x}")).collect();
-            let spki = digest.as_ref();
-            device.execute(params![id, 1_700_000_000_000_i64 + number as i64])?;
-            name.execute(params![format!("old-{number}.{}", brski_lab::up::ZONE), id])?;
-            identity.execute(params![id, manufacturer, format!("OLD-{number}"), spki])?;
-        }
-    }
-    transaction.commit()?;
-    Ok(())
 }

@@ -3,6 +3,7 @@
 //!
 //! Processor time of the server's process is the measure, since it does not depend on who else uses the machine's
 //! processors; server and floor take turns, and of all turns the median counts. `BENCH_QUICK=1` makes it short and rough.
+//! `-- console`, `-- large-store` and `-- memory` measure that part alone.
 //! `-- --write FILE --include DIR` keeps the table in the document and adds what other benchmarks printed.
 
 // A benchmark that cannot go on says so and ends.
@@ -36,16 +37,20 @@ fn main() -> anyhow::Result<()> {
     match arguments.first().map(String::as_str) {
         Some("floor") => runtime.block_on(floor::serve(&PathBuf::from(&arguments[1]))),
         // One part alone, while it is being worked on.
-        Some("console") => runtime.block_on(async {
-            println!("{}", document::table(&console::measure(Size::chosen()).await?));
-            Ok(())
-        }),
-        Some("requests") => runtime.block_on(async {
-            println!("{}", document::table(&requests(Size::chosen(), None).await?.0));
-            Ok(())
-        }),
+        Some("console") => runtime.block_on(alone(console::measure(Size::chosen()))),
+        Some("large-store") => runtime.block_on(alone(large_store::measure(Size::chosen()))),
+        Some("memory") => runtime.block_on(alone(memory::measure(Size::chosen()))),
+        Some("requests") => {
+            runtime.block_on(alone(async { Ok(requests(Size::chosen(), None).await?.0) }))
+        }
         _ => runtime.block_on(all(&arguments)),
     }
+}
+
+/// Prints the rows of one part.
+async fn alone(part: impl Future<Output = anyhow::Result<Vec<Row>>>) -> anyhow::Result<()> {
+    println!("{}", document::table(&part.await?));
+    Ok(())
 }
 
 /// The value behind a word of the command line.

@@ -1,12 +1,17 @@
 //! What the registrar keeps in memory: idle, and for each connection.
 
-use brski_lab::http::Connection;
+use std::net::{IpAddr, Ipv4Addr};
+
+use brski_lab::http::{Connection, Route};
 use brski_lab::pledge::tls::{TlsVersions, provisional};
 use brski_lab::up::Issuer;
 
 use super::document::Row;
 use super::site;
 use super::turns::Size;
+
+/// From how many addresses connections come: one may have half of a registrar's places.
+const ADDRESSES: u64 = 3;
 
 /// Resident memory of a process, in KiB. `field`: `VmRSS` now, `VmHWM` at most.
 pub(crate) fn resident_kib(pid: u32, field: &str) -> anyhow::Result<f64> {
@@ -20,14 +25,16 @@ pub(crate) async fn measure(size: Size) -> anyhow::Result<Vec<Row>> {
     let (lab, _folder) = site(Issuer::Local).await?;
     let pid = lab.registrar.process_id().ok_or_else(|| anyhow::anyhow!("no process"))?;
     let idle = resident_kib(pid, "VmRSS")?;
-    // One address has at most half of the places of a registrar.
-    let number = size.of(450, 200);
+    // Of the thousand places that a registrar has where its configuration says nothing else.
+    let number = size.of(900, 300);
     let pledge = lab.pledge("MEMORY-1")?;
     let mut connections: Vec<Connection> = Vec::new();
-    for _ in 0..number {
+    for each in 0..number {
+        // 127.0.0.2 and those after it are on this machine's own interface, too.
+        let source = Ipv4Addr::new(127, 0, 0, 2 + u8::try_from(each % ADDRESSES)?);
+        let route = Route::to(lab.registrar.address()).from(Some(IpAddr::V4(source)));
         let credential = Some(pledge.credential());
-        let address = lab.registrar.address();
-        connections.push(provisional(address, credential, TlsVersions::Tls13).await?.0);
+        connections.push(provisional(route, credential, TlsVersions::Tls13).await?.0);
     }
     let open = resident_kib(pid, "VmRSS")?;
     for connection in &mut connections {

@@ -1,7 +1,7 @@
 //! What each real CA does with an order, and what the bridge makes of it.
 
 use acme_bridge::client::{AcmeError, RevocationReason};
-use acme_bridge::{OrderTerms, Problem, ProblemKind, check};
+use acme_bridge::{Contacts, OrderTerms, Problem, ProblemKind, check};
 use brski_lab::pebble::Pebble;
 use brski_registrar::issue::desk::{CaAccount, OrderDesk};
 use brski_registrar::store::Change;
@@ -19,6 +19,7 @@ pub(super) fn of_pebble(pebble: &Pebble) -> Ca {
         tls_anchor: pebble.tls_anchor(),
         root: pebble.root(),
         external_account: None,
+        contacts: Contacts::default(),
     }
 }
 
@@ -195,6 +196,7 @@ async fn step_ca_issues_and_revokes_and_has_no_change_of_keys() -> anyhow::Resul
         tls_anchor: step.root(),
         root: step.root(),
         external_account: None,
+        contacts: Contacts::default(),
     };
     let site = three_devices(&dns, &ca).await?;
     revoke(&site, 9).await?;
@@ -231,6 +233,7 @@ async fn acme2certifier_issues_revokes_and_changes_the_accounts_key() -> anyhow:
         tls_anchor: server.root(),
         root: server.root(),
         external_account: None,
+        contacts: Contacts::default(),
     };
     let site = three_devices(&dns, &ca).await?;
     revoke(&site, 9).await?;

@@ -6,6 +6,7 @@
 
 mod account;
 mod cas;
+mod contacts;
 mod faults;
 mod kills;
 mod load;

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use acme_bridge::Contacts;
 use brski_lab::acme::{AcmeCa, CaStyle};
 use brski_tests::bridge_site::{BridgeSite, Ca, Dns, ZONE};
 use serde_json::json;
@@ -15,7 +16,13 @@ async fn one_challenge_stands_for_a_zone_and_the_chain_to_our_root_is_found() ->
     let (tls_anchor, root) = (folder.path().join("tls.pem"), folder.path().join("root.pem"));
     std::fs::write(&tls_anchor, scripted.tls_anchor())?;
     std::fs::write(&root, scripted.root())?;
-    let ca = Ca { directory: scripted.directory(), tls_anchor, root, external_account: None };
+    let ca = Ca {
+        directory: scripted.directory(),
+        tls_anchor,
+        root,
+        external_account: None,
+        contacts: Contacts::default(),
+    };
     let site = BridgeSite::start(&dns, &ca, |config| {
         config.zones = vec![ZONE.to_owned()];
         config.lease = Duration::from_secs(60);

@@ -1,8 +1,14 @@
 //! The account at an ACME CA, from the command line: shown, given another key through a kill, ended.
 
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::Context as _;
 use brski_lab::pledge::journey::{self, Label};
+use brski_lab::process::until;
 use brski_lab::registrar::Site;
 use brski_tests::est::{Key, post};
+use brski_tests::programs;
 use brski_tests::site::{self, TestSite, json};
 use serde_json::Value;
 
@@ -76,6 +82,65 @@ async fn an_ended_account_orders_nothing_and_the_operator_is_told_what_follows()
     assert_eq!(site.pebble_counts()?, (1, 1));
     let unknown = site.site().command("acme account show", &["none"]).await.unwrap_err();
     assert!(unknown.to_string().contains("there is acme"), "{unknown}");
+    site.lab.stop().await;
+    Ok(())
+}
+
+/// What `registrar check` says of the contacts.
+fn checked(site: &Site) -> anyhow::Result<String> {
+    let mut check = Command::new(programs::ours("registrar")?);
+    let output = check.arg("check").arg("--config").arg(site.config()).output()?;
+    anyhow::ensure!(output.status.success(), "{output:?}");
+    let said = String::from_utf8(output.stderr)?;
+    let line = said.lines().find(|line| line.contains("issuer.acme.contact: "));
+    line.map(str::to_owned).with_context(|| said.clone())
+}
+
+/// The contacts of an account are changed by the configuration alone; a refusal is told wherever an operator looks.
+#[tokio::test]
+async fn contacts_change_with_the_configuration_and_a_refusal_is_told() -> anyhow::Result<()> {
+    let Some(site) = site::with_acme().await? else {
+        return Ok(());
+    };
+    enroll(&site, "REACHED-1").await?;
+    assert_eq!(show(site.site()).await?["contact"], serde_json::json!([]));
+    let TestSite { mut lab, folder } = site;
+    let mut before = "# contact = [\"mailto:pki@example.org\"]".to_owned();
+    for (url, is_taken) in [("mailto:pki@example.org", true), ("tel:+12025550100", false)] {
+        let stopped = lab.registrar.stop().await;
+        let contact = format!("contact = [\"{url}\"]");
+        site::edit(stopped.folder(), &before, &contact)?;
+        before = contact;
+        let due = checked(&stopped)?;
+        assert!(due.contains(&format!("contact: the CA is told of {url} at")), "{due}");
+        lab.registrar = stopped.serve().await?;
+        // Told at the start, without an order.
+        let told = until(Duration::from_secs(20), async || {
+            let told = checked(lab.registrar.site()).ok()?;
+            (!told.contains("the CA is told of")).then_some(told)
+        });
+        let told = told.await.context("the CA is told at the start")?;
+        let shown = show(lab.registrar.site()).await?;
+        assert_eq!(shown["contact"], serde_json::json!(["mailto:pki@example.org"]), "what it took");
+        assert_eq!(shown["contact_told"], serde_json::json!([url]));
+        let read = lab.registrar.site().command("acme account show", &["acme"]).await?;
+        if is_taken {
+            assert!(told.contains(&format!("contact: the CA was told of {url}")), "{told}");
+            assert!(shown["contact_refused"].is_null(), "{shown}");
+            assert!(!read.contains("refused "), "{read}");
+        } else {
+            let words = format!("the CA refused {url}: unsupportedContact: ");
+            assert!(told.starts_with("warning: ") && told.contains(&words), "{told}");
+            assert!(read.contains("told        tel:"), "{read}");
+            assert!(read.contains("refused     unsupportedContact: "), "{read}");
+        }
+    }
+    let site = TestSite { lab, folder };
+    enroll(&site, "REACHED-2").await?;
+    let refused = json(site.site(), "event list", &["--kind", "acme-contact-refused"]).await?;
+    assert_eq!(refused.as_array().map(Vec::len), Some(1), "{refused}");
+    assert_eq!(refused[0]["verdict"], "failed");
+    assert_eq!(site.pebble_counts()?, (2, 2), "a refusal stops nothing");
     site.lab.stop().await;
     Ok(())
 }

@@ -4,13 +4,12 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 
-use brski_lab::http::{Answer, Connection};
+use brski_lab::http::Connection;
 use brski_lab::masa::Masa;
 use brski_lab::pki::Manufacturer;
 use brski_lab::pledge::Pledge;
-use brski_lab::pledge::tls::{self, TlsVersions};
 use brski_lab::up;
-use brski_tests::est::{Key, basic, certificate, post};
+use brski_tests::est::{Key, certificate, enroll_at_once};
 use brski_tests::pair::{Pair, PairOptions};
 use brski_tests::postgres::Cluster;
 use brski_tests::programs;
@@ -78,27 +77,6 @@ async fn request(pair: &Pair, pledge: &Pledge) -> anyhow::Result<(Connection, Ve
     Ok((connection, body))
 }
 
-/// Sends CSRs of these keys with one credential, at once.
-async fn enroll(
-    pair: &Pair,
-    name: &str,
-    secret: &str,
-    keys: Vec<Key>,
-) -> anyhow::Result<Vec<Answer>> {
-    let together = Arc::new(Barrier::new(keys.len()));
-    let mut sending = JoinSet::new();
-    for key in keys {
-        let (csr, login) = (key.csr(name)?, basic(name, secret));
-        let mut connection = tls::provisional(pair.front, None, TlsVersions::Any).await?.0;
-        let together = Arc::clone(&together);
-        sending.spawn(async move {
-            together.wait().await;
-            post(&mut connection, "simpleenroll", &csr, Some(&login)).await
-        });
-    }
-    sending.join_all().await.into_iter().collect()
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn requests_that_reach_both_nodes_at_once_are_each_answered() -> anyhow::Result<()> {
     let Some(cluster) = Cluster::start()? else {
@@ -134,7 +112,7 @@ async fn requests_that_reach_both_nodes_at_once_are_each_answered() -> anyhow::R
         let secret = pair.first.site.command("credential add", &[&name, "--uses", "1"]).await?;
         let key = Key::new()?;
         let keys = (0..AT_ONCE).map(|_| Key::from_pkcs8(key.pkcs8())).collect();
-        let answers = enroll(&pair, &name, secret.trim(), keys).await?;
+        let answers = enroll_at_once(pair.front, &name, secret.trim(), keys).await?;
         let first = certificate(&answers[0])?;
         for answer in &answers {
             assert_eq!(certificate(answer)?.der(), first.der());

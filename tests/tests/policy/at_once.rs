@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use brski_lab::http::Answer;
-use brski_tests::est::{Key, basic, certificate, connect, make_credential, post};
+use brski_tests::est::{Key, certificate, enroll_at_once, make_credential};
 use brski_tests::site::{self, TestSite, json};
 use brski_voucher::media_type::VOUCHER_CMS;
 use brski_voucher::path::REQUEST_VOUCHER;
@@ -71,39 +70,19 @@ async fn first_voucher_requests_of_one_device_wait_for_one_answer() -> anyhow::R
     Ok(())
 }
 
-/// Has CSRs sent at once with one credential.
-async fn enrollments(
-    site: &TestSite,
-    name: &str,
-    secret: &str,
-    keys: Vec<Key>,
-) -> anyhow::Result<Vec<Answer>> {
-    let together = Arc::new(Barrier::new(keys.len()));
-    let mut sending = JoinSet::new();
-    for key in keys {
-        let (csr, login) = (key.csr(name)?, basic(name, secret));
-        let mut connection = connect(site, None).await?;
-        let together = Arc::clone(&together);
-        sending.spawn(async move {
-            together.wait().await;
-            post(&mut connection, "simpleenroll", &csr, Some(&login)).await
-        });
-    }
-    sending.join_all().await.into_iter().collect()
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn first_enrollments_with_one_credential_are_answered_as_if_one_by_one() -> anyhow::Result<()>
 {
     let site = site::local().await?;
+    let registrar = site.lab.registrar.address();
     for number in 0..DEVICES {
         // The same key and names are the same wish: one certificate, one use.
         let name = format!("same-{number}");
         let secret = make_credential(&site, &name, &["--uses", "1"]).await?;
         let key = Key::new()?;
         let again = || Key::from_pkcs8(key.pkcs8());
-        let answers =
-            enrollments(&site, &name, &secret, (0..AT_ONCE).map(|_| again()).collect()).await?;
+        let keys = (0..AT_ONCE).map(|_| again()).collect();
+        let answers = enroll_at_once(registrar, &name, &secret, keys).await?;
         let first = certificate(&answers[0])?;
         for answer in &answers {
             assert_eq!(certificate(answer)?.der(), first.der());
@@ -113,7 +92,7 @@ async fn first_enrollments_with_one_credential_are_answered_as_if_one_by_one() -
             let name = format!("other-{number}-{uses}");
             let secret = make_credential(&site, &name, &["--uses", &uses.to_string()]).await?;
             let keys = (0..AT_ONCE).map(|_| Key::new()).collect::<anyhow::Result<_>>()?;
-            let answers = enrollments(&site, &name, &secret, keys).await?;
+            let answers = enroll_at_once(registrar, &name, &secret, keys).await?;
             let issued = answers.iter().filter(|answer| answer.status == 200).count();
             assert_eq!(issued, uses);
             for answer in answers.iter().filter(|answer| answer.status != 200) {

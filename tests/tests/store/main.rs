@@ -119,6 +119,7 @@ behaviours! {
         orders::an_enrollment_is_not_reopened_beside_another,
         orders::a_limit_is_taken_from_once_by_many,
         orders::a_revocation_is_due_until_the_ca_did_it,
+        orders::an_account_keeps_what_its_ca_was_told,
         own::of_two_who_renew_or_rotate_one_is_refused,
         own::somebody_is_warned_of_one_thing_once,
         own::exchanges_that_need_an_earlier_root_are_found,

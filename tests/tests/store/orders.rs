@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use acme_bridge::{
-    IssuerName, OrderId, OrderRecord, OrderState, OrderTerms, Problem, RevocationReason, Spending,
-    Which,
+    AccountRecord, ContactsTold, IssuerName, OrderId, OrderRecord, OrderState, OrderTerms, Problem,
+    RevocationReason, Spending, Which,
 };
 use brski_registrar::store::model::{
     EnrollmentState, Millis, OrderFilter, OrderPlace, OrderTally, RevocationRow, Sha256,
@@ -251,4 +251,33 @@ pub(super) async fn a_revocation_is_due_until_the_ca_did_it(place: Place) {
     assert!(due("ca", 999).await.is_empty());
     let done = store.revocation(&row.fingerprint).await.unwrap().unwrap();
     assert_eq!((done.attempts, done.done_at, done.problem), (2, Some(Millis(250)), None));
+}
+
+pub(super) async fn an_account_keeps_what_its_ca_was_told(place: Place) {
+    let store = place.open("node").await;
+    let told = |urls: &[&str], refusal: Option<&str>| ContactsTold {
+        urls: urls.iter().map(|url| (*url).to_owned()).collect(),
+        refusal: refusal.map(str::to_owned),
+    };
+    assert_eq!(store.account("ca").await.unwrap(), None);
+    for contacts in [
+        ContactsTold::default(),
+        told(&["mailto:pki@example.org", "tel:+12025550100"], Some("unsupportedContact: no\0")),
+        told(&["mailto:pki@example.org"], None),
+    ] {
+        let account = AccountRecord {
+            url: "https://ca.example/account/1".into(),
+            directory: "https://ca.example/dir".into(),
+            thumbprint: "thumbprint".into(),
+            is_ended: false,
+            contacts,
+        };
+        let save = Change::SaveAccount { issuer: "ca".into(), account: account.clone() };
+        store.commit(vec![save], vec![]).await.unwrap();
+        let kept = store.account("ca").await.unwrap().unwrap();
+        assert_eq!(kept.contacts.urls, account.contacts.urls);
+        assert_eq!(kept.contacts.refusal.is_some(), account.contacts.refusal.is_some());
+        assert_eq!((kept.url, kept.is_ended), (account.url, false));
+    }
+    assert_eq!(store.account("another").await.unwrap(), None);
 }

@@ -1,8 +1,9 @@
 //! What only SQLite does: files, their modes, copies of them, and disks that fail.
 
-use acme_bridge::{AnswerKind, Place};
-use brski_registrar::store::Store as _;
+use acme_bridge::{AnswerKind, ContactsTold, Place};
+use brski_registrar::config::{Database, Retention, StoreConfig};
 use brski_registrar::store::sqlite::{SqliteStore, backup};
+use brski_registrar::store::{Store as _, accounts};
 
 use super::rows::event;
 
@@ -33,6 +34,33 @@ async fn a_database_of_the_first_version_keeps_its_answers() {
     let [answer] = store.retired_answers(10).await.unwrap().try_into().unwrap();
     assert_eq!((answer.name.as_str(), answer.place), ("dev-1.example.org", Place::BuiltIn));
     assert_eq!((answer.kind, answer.owner.as_str()), (AnswerKind::Txt, owner));
+}
+
+#[tokio::test]
+async fn the_accounts_of_a_file_are_read_beside_its_daemon_and_of_an_older_one_none_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("registrar.db");
+    let config = StoreConfig {
+        database: Database::File(path.clone()),
+        node: "node".into(),
+        retention: Retention { events_days: 1, orders_days: 1 },
+    };
+    assert!(accounts(&config).await.unwrap().is_empty(), "there is no file, and none is made");
+    assert!(!path.exists());
+    let first = include_str!("../../../registrar/migrations/V1__state.sql");
+    let first = refinery::Migration::unapplied("V1__state", first).unwrap();
+    let mut database = rusqlite::Connection::open(&path).unwrap();
+    refinery::Runner::new(&[first]).run(&mut database).unwrap();
+    database
+        .execute("INSERT INTO accounts VALUES ('ca', 'https://ca/1', 'https://ca/dir')", [])
+        .unwrap();
+    drop(database);
+    assert!(accounts(&config).await.unwrap().is_empty(), "its columns are not those of today");
+    let store = SqliteStore::open(&path, "node").unwrap();
+    let [(issuer, account)] = accounts(&config).await.unwrap().try_into().unwrap();
+    assert_eq!((issuer.as_str(), account.url.as_str()), ("ca", "https://ca/1"));
+    assert_eq!(account.contacts, ContactsTold::default(), "an account of before was told nothing");
+    drop(store);
 }
 
 #[tokio::test]

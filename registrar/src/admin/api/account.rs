@@ -19,6 +19,12 @@ pub struct AccountView {
     pub thumbprint: String,
     /// How the CA reaches its owner.
     pub contact: Vec<String>,
+    /// What it was told of that last; some CAs keep nothing of it.
+    #[serde(default)]
+    pub contact_told: Vec<String>,
+    /// What it said of what it was told last, if it did not take it.
+    #[serde(default)]
+    pub contact_refused: Option<String>,
     /// What the CA offers beyond orders, as its directory names it.
     pub offers: Vec<String>,
     /// The profiles that the CA offers.
@@ -36,6 +42,8 @@ impl AccountView {
             status: shown.status,
             thumbprint: shown.thumbprint,
             contact: shown.contact,
+            contact_told: shown.told.urls,
+            contact_refused: shown.told.refusal,
             offers: shown.offers.into_iter().map(str::to_owned).collect(),
             profiles: shown.profiles,
         }

@@ -6,6 +6,7 @@ use std::str::FromStr as _;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use acme_bridge::AccountRecord;
 use async_trait::async_trait;
 use deadpool_postgres::tokio_postgres::config::{Host, SslMode};
 use deadpool_postgres::tokio_postgres::{self, Client, Config, Statement};
@@ -21,7 +22,7 @@ use super::model::{NodeSettings, Sha256};
 use super::sql::session::{Dialect, Engine, Pending, Result, Session};
 use super::sql::writer::{Answer, Jobs, Node, Queue, Work, gather, queue, refuse};
 use super::sql::{OpenError, SqlStore};
-use super::sql::{migrations, trail};
+use super::sql::{migrations, read, trail};
 use super::watch::{Unwatched, Watcher};
 
 mod session;
@@ -143,14 +144,37 @@ pub(super) async fn node_settings(
     url: &str,
     anchors: RootCertStore,
 ) -> std::result::Result<Vec<NodeSettings>, OpenError> {
+    glance(url, anchors, migrations::has_node_settings, |session| {
+        Box::pin(trail::node_settings(session))
+    })
+    .await
+}
+
+/// The ACME accounts; nothing is written or locked.
+pub(super) async fn accounts(
+    url: &str,
+    anchors: RootCertStore,
+) -> std::result::Result<Vec<(String, AccountRecord)>, OpenError> {
+    glance(url, anchors, migrations::has_account_contacts, |session| {
+        Box::pin(read::accounts(session))
+    })
+    .await
+}
+
+/// What a query finds; nothing where the database is not of a version that has it.
+async fn glance<T>(
+    url: &str,
+    anchors: RootCertStore,
+    has: fn(i64) -> bool,
+    query: impl for<'s> FnOnce(&'s mut dyn Session) -> Pending<'s, Vec<T>>,
+) -> std::result::Result<Vec<T>, OpenError> {
     let access = Access::new(url, anchors)?;
     let client = access.connect().await?;
     let version = version(&client).await.map_err(|error| access.cannot(described(&error)))?;
-    if !migrations::has_node_settings(version) {
+    if !has(version) {
         return Ok(Vec::new());
     }
-    let rows = trail::node_settings(&mut PostgresSession::new(client)).await;
-    rows.map_err(|error| access.cannot(error))
+    query(&mut PostgresSession::new(client)).await.map_err(|error| access.cannot(error))
 }
 
 impl Access {

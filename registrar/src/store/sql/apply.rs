@@ -446,15 +446,20 @@ async fn apply_to_order(session: &mut dyn Session, change: &Change) -> Result<()
             orders::note_revocation(session, fingerprint, *done_at, *due, problem).await
         }
         Change::SaveAccount { issuer, account } => {
-            let sql = "INSERT INTO accounts (issuer, url, directory, thumbprint, ended) \
-                       VALUES ($1, $2, $3, $4, $5) ON CONFLICT (issuer) \
-                       DO UPDATE SET url = $2, directory = $3, thumbprint = $4, ended = $5";
+            let sql = "INSERT INTO accounts \
+                       (issuer, url, directory, thumbprint, ended, contacts, contacts_refused) \
+                       VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (issuer) \
+                       DO UPDATE SET url = $2, directory = $3, thumbprint = $4, ended = $5, \
+                       contacts = $6, contacts_refused = $7";
+            let contacts = serde_json::json!(account.contacts.urls).to_string();
             let values = [
                 issuer.into(),
                 Value::from(&account.url),
                 (&account.directory).into(),
                 (&account.thumbprint).into(),
                 account.is_ended.into(),
+                contacts.as_str().into(),
+                account.contacts.refusal.as_deref().into(),
             ];
             run(session, sql, &values).await
         }

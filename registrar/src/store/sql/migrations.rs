@@ -5,7 +5,7 @@ use refinery::{Migration, Runner};
 use super::session::Dialect;
 
 /// Each version's name and statements; a version that was released never changes.
-const VERSIONS: [(&str, &str); 10] = [
+const VERSIONS: [(&str, &str); 11] = [
     ("V1__state", include_str!("../../../migrations/V1__state.sql")),
     ("V2__answers", include_str!("../../../migrations/V2__answers.sql")),
     ("V3__orders", include_str!("../../../migrations/V3__orders.sql")),
@@ -19,6 +19,7 @@ const VERSIONS: [(&str, &str); 10] = [
     ("V8__idevid_options", include_str!("../../../migrations/V8__idevid_options.sql")),
     ("V9__failures", include_str!("../../../migrations/V9__failures.sql")),
     ("V10__device_certificates", include_str!("../../../migrations/V10__device_certificates.sql")),
+    ("V11__account_contacts", include_str!("../../../migrations/V11__account_contacts.sql")),
 ];
 
 /// The newest version that this program knows.
@@ -28,7 +29,16 @@ pub(in crate::store) fn newest() -> i64 {
 
 /// Whether a database of this version knows what nodes say of their settings; one of an unknown version is not asked.
 pub(in crate::store) fn has_node_settings(version: i64) -> bool {
-    let name = VERSIONS.iter().map(|(name, _)| *name).find(|name| name.ends_with("node_settings"));
+    has("node_settings", version)
+}
+
+/// Whether a database of this version knows what CAs were told of the owners of accounts.
+pub(in crate::store) fn has_account_contacts(version: i64) -> bool {
+    has("account_contacts", version)
+}
+
+fn has(what: &str, version: i64) -> bool {
+    let name = VERSIONS.iter().map(|(name, _)| *name).find(|name| name.ends_with(what));
     (name.and_then(number).unwrap_or(i64::MAX)..=newest()).contains(&version)
 }
 
@@ -69,5 +79,6 @@ mod tests {
         assert_eq!(numbers.last(), Some(&newest()));
         assert!(has_node_settings(newest()) && has_node_settings(7));
         assert!(!has_node_settings(6) && !has_node_settings(newest() + 1));
+        assert!(has_account_contacts(newest()) && !has_account_contacts(10));
     }
 }

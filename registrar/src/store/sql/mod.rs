@@ -27,7 +27,7 @@ pub(super) mod migrations;
 mod orders;
 mod own;
 mod pages;
-mod read;
+pub(super) mod read;
 mod rows;
 mod sealed;
 pub(super) mod session;

@@ -1,6 +1,6 @@
 //! Queries. Each reads what was committed before it began.
 
-use acme_bridge::AccountRecord;
+use acme_bridge::{AccountRecord, ContactsTold};
 use rustls_pki_types::CertificateDer;
 
 use super::rows;
@@ -265,14 +265,28 @@ pub(super) async fn account(
     session: &mut dyn Session,
     issuer: &str,
 ) -> Result<Option<AccountRecord>> {
-    let sql = "SELECT url, directory, thumbprint, ended FROM accounts WHERE issuer = $1";
-    let read = |row: &mut Row| {
-        Ok(AccountRecord {
-            url: row.text("url")?,
-            directory: row.text("directory")?,
-            thumbprint: row.text("thumbprint")?,
-            is_ended: row.integer("ended")? != 0,
-        })
-    };
-    one(session, sql, &[issuer.into()], read).await
+    let sql = "SELECT url, directory, thumbprint, ended, contacts, contacts_refused \
+               FROM accounts WHERE issuer = $1";
+    one(session, sql, &[issuer.into()], account_record).await
+}
+
+/// The accounts of all issuers, each with its issuer's name.
+pub(in crate::store) async fn accounts(
+    session: &mut dyn Session,
+) -> Result<Vec<(String, AccountRecord)>> {
+    let sql = "SELECT issuer, url, directory, thumbprint, ended, contacts, contacts_refused \
+               FROM accounts ORDER BY issuer";
+    all(session, sql, &[], |row| Ok((row.text("issuer")?, account_record(row)?))).await
+}
+
+fn account_record(row: &mut Row) -> Result<AccountRecord> {
+    let urls = row.text("contacts")?;
+    let urls = serde_json::from_str(&urls).map_err(|_| corrupt("contacts", &urls))?;
+    Ok(AccountRecord {
+        url: row.text("url")?,
+        directory: row.text("directory")?,
+        thumbprint: row.text("thumbprint")?,
+        is_ended: row.integer("ended")? != 0,
+        contacts: ContactsTold { urls, refusal: row.optional_text("contacts_refused")? },
+    })
 }

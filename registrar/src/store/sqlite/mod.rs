@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use std::{io, thread};
 
+use acme_bridge::AccountRecord;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
 use thiserror::Error;
@@ -20,7 +21,7 @@ use super::model::NodeSettings;
 use super::sql::session::{Dialect, Engine, Pending, Result, Session};
 use super::sql::writer::{Answer, Jobs, Node, Queue, Work, gather, queue};
 use super::sql::{OpenError, SqlStore};
-use super::sql::{migrations, trail};
+use super::sql::{migrations, read, trail};
 use super::watch::{Unwatched, Watcher};
 
 mod lock;
@@ -133,18 +134,32 @@ impl SqliteStore {
 
 /// What each node said of its settings last; the file is read only, and need not be there.
 pub(super) fn node_settings(path: &Path) -> std::result::Result<Vec<NodeSettings>, OpenError> {
+    glance(path, migrations::has_node_settings, |session| Box::pin(trail::node_settings(session)))
+}
+
+/// The ACME accounts; the file is read only, and need not be there.
+pub(super) fn accounts(
+    path: &Path,
+) -> std::result::Result<Vec<(String, AccountRecord)>, OpenError> {
+    glance(path, migrations::has_account_contacts, |session| Box::pin(read::accounts(session)))
+}
+
+/// What a query finds in a file that is read only; nothing where it is not there, or not of a version that has it.
+fn glance<T>(
+    path: &Path,
+    has: fn(i64) -> bool,
+    query: impl for<'s> FnOnce(&'s mut dyn Session) -> Pending<'s, Vec<T>>,
+) -> std::result::Result<Vec<T>, OpenError> {
     let place = path.display().to_string();
     let cannot = |source| OpenError::Database { place: place.clone(), source };
     require_database(path).map_err(|error| cannot(error.into()))?;
-    if !path.exists()
-        || !migrations::has_node_settings(version(path).map_err(|e| cannot(e.into()))?)
-    {
+    if !path.exists() || !has(version(path).map_err(|error| cannot(error.into()))?) {
         return Ok(Vec::new());
     }
     let opened = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY);
     let mut connection = opened.map_err(|error| cannot(error.into()))?;
     connection.busy_timeout(BUSY).map_err(|error| cannot(error.into()))?;
-    let rows = at_once(trail::node_settings(&mut SqliteSession(&mut connection)));
+    let rows = at_once(query(&mut SqliteSession(&mut connection)));
     let rows = rows.unwrap_or_else(|| Err(StoreError::Database("a query of SQLite waited".into())));
     rows.map_err(|error| cannot(error.into()))
 }
