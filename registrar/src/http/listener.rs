@@ -20,6 +20,7 @@ use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, timeout};
+use tokio_rustls::server::TlsStream;
 use tower::ServiceExt as _;
 use tracing::debug;
 
@@ -144,7 +145,9 @@ impl Server {
     }
 
     async fn serve(&self, stream: TcpStream, address: SocketAddr, place: &Place, watcher: Watcher) {
-        let Some(connection) = handshake(&self.door, stream, address, &self.bounds).await else {
+        // On the heap, and so is the stream: else a handshake's memory stays for as long as the connection does.
+        let shaking = Box::pin(handshake(&self.door, stream, address, &self.bounds));
+        let Some(connection) = shaking.await else {
             return;
         };
         let peer = Arc::new(Peer::capture(address, connection.get_ref().1));
@@ -179,7 +182,7 @@ async fn handshake(
     stream: TcpStream,
     address: SocketAddr,
     bounds: &Bounds,
-) -> Option<tokio_rustls::server::TlsStream<TcpStream>> {
+) -> Option<Box<TlsStream<TcpStream>>> {
     // Without this, an answer of two segments waits 40 ms for the client's acknowledgement.
     if let Err(error) = stream.set_nodelay(true) {
         debug!(%address, %error, "cannot set TCP_NODELAY");
@@ -192,7 +195,7 @@ async fn handshake(
         }
     };
     match timeout(bounds.timeouts.handshake, shaking).await {
-        Ok(Some(Ok(connection))) => connection,
+        Ok(Some(Ok(connection))) => connection.map(Box::new),
         Ok(Some(Err(error))) => {
             debug!(%address, %error, "TLS handshake failed");
             bounds.failed(HandshakeFailure::Failed);
