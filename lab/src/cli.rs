@@ -2,6 +2,7 @@
 
 mod est;
 mod faults;
+mod folder;
 mod join;
 mod load;
 mod masa;

@@ -10,6 +10,7 @@ pub mod browser;
 pub mod console;
 pub mod dns;
 pub mod est;
+pub mod listeners;
 pub mod network;
 pub mod openid;
 pub mod pair;

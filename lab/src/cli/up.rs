@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::bail;
 use clap::Args;
 
 use super::beside;
+use super::folder::RunFolder;
 use crate::scenario::Scenario;
 use crate::scenario::plan::{Scale, Size, Speed};
 use crate::scenario::report::Report;
@@ -102,32 +102,26 @@ pub(super) async fn up(arguments: UpArguments) -> anyhow::Result<ExitCode> {
             }
         },
     };
-    let temporary = match &arguments.dir {
-        Some(_) => None,
-        None => Some(tempfile::Builder::new().prefix("brski-lab-").tempdir()?),
-    };
-    let folder = match (&arguments.dir, &temporary) {
-        (Some(folder), _) => std::path::absolute(folder)?,
-        (None, Some(temporary)) => temporary.path().to_owned(),
-        (None, None) => bail!("there is no folder"),
-    };
+    let folder = RunFolder::new(arguments.dir.as_deref())?;
     let registrar = match arguments.registrar {
         Some(program) => program,
         None => beside("registrar")?,
     };
     let is_json = arguments.json;
     let options = RunOptions {
-        programs: Programs { folder, registrar, pebble: arguments.pebble },
+        programs: Programs {
+            folder: folder.path().to_owned(),
+            registrar,
+            pebble: arguments.pebble,
+        },
         scale: arguments.part.scale(),
         console: if arguments.console { Console::Open } else { Console::Closed },
         progress: if is_json { Progress::Hidden } else { Progress::Shown },
     };
     let report = run(scenario, &options, |report| tell(report, is_json)).await;
     let is_good = report.as_ref().is_ok_and(|report| report.as_expected);
-    if let (false, Some(temporary)) = (is_good, temporary)
-        && std::fs::read_dir(temporary.path())?.next().is_some()
-    {
-        eprintln!("brski-lab: the logs are kept in {}", temporary.keep().display());
+    if !is_good {
+        folder.keep();
     }
     report?;
     Ok(if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE })

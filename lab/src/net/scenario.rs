@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::report::LinkReport;
 use super::shaper::Shaper;
 use super::site::Ground;
-use super::{NetOptions, cuts, tools};
+use super::{NetOptions, tools};
 use crate::scenario::Scenario;
 use crate::scenario::life::Way;
 use crate::scenario::plan::{Scale, plan};
@@ -64,9 +64,7 @@ pub async fn run(
     let setting = Setting {
         homes: ground.homes()?,
         way: Way::Searched(options.search()),
-        meanwhile: async {
-            format!("a link could not be cut or mended: {}", cuts(&ground.links).await)
-        },
+        meanwhile: ground.failure(),
     };
     let run_options = RunOptions {
         programs: options.programs.clone(),

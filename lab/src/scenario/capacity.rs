@@ -25,7 +25,8 @@ pub(super) struct TooMuch {
     pub(super) source: CapacityError,
 }
 
-/// Checks that so many pledges fit, each of whose connections has so many ends in this process, and raises the limit of descriptors for this process and those that it starts.
+/// Checks that so many pledges fit, each of whose connections has so many ends in this process, and raises the limit of
+/// descriptors for this process and those that it starts.
 ///
 /// # Errors
 /// [`TooMuch`].

@@ -8,6 +8,7 @@ pub mod report;
 pub mod run;
 pub mod words;
 
+mod ca;
 mod capacity;
 mod factory;
 pub(crate) mod life;
@@ -15,6 +16,7 @@ mod raw;
 mod reader;
 pub(crate) mod site;
 mod tally;
+mod turn;
 mod usual;
 
 use std::path::PathBuf;

@@ -156,13 +156,14 @@ impl Reader {
 
     fn scenario(&mut self, raw: raw::Scenario) -> Scenario {
         let limit = self.number("limit_secs", raw.limit_secs, 1.0..=DAY_SECS);
+        let issuer = self.issuer(&raw.issuer);
         let manufacturers = self.makers(raw.manufacturer);
-        let fleets = self.fleets(raw.fleet, &manufacturers);
+        let fleets = self.fleets(raw.fleet, &manufacturers, issuer.kind);
         let scenario = Scenario {
             title: raw.title.unwrap_or_else(|| "a scenario without a title".to_owned()),
             limit: limit.map_or(usual::LIMIT, Duration::from_secs_f64),
             at_once: self.whole("at_once", raw.at_once, 1..=COUNT_MOST),
-            issuer: self.issuer(&raw.issuer),
+            issuer,
             registrar: self.registrar(&raw.registrar),
             manufacturers,
             fleets,
@@ -178,14 +179,17 @@ impl Reader {
         let rejected = self.whole(key, raw.nonces_rejected_percent, 0..=90);
         let key = "issuer.orders_in_flight";
         let orders_in_flight = self.whole(key, raw.orders_in_flight, 1..=1000);
+        let acme = [IssuerKind::Pebble, IssuerKind::Lying];
         let set = [
-            ("validation_secs", raw.validation_secs),
-            ("nonces_rejected_percent", raw.nonces_rejected_percent),
-            ("orders_in_flight", raw.orders_in_flight),
+            ("validation_secs", raw.validation_secs, &acme[..1]),
+            ("nonces_rejected_percent", raw.nonces_rejected_percent, &acme[..1]),
+            ("orders_in_flight", raw.orders_in_flight, &acme[..]),
         ];
-        for (key, value) in set {
-            if let (IssuerKind::Local, Some(value)) = (kind, value) {
-                let allowed = "only with kind = \"pebble\"";
+        for (key, value, kinds) in set {
+            if let (Some(value), false) = (value, kinds.contains(&kind)) {
+                let words: Vec<String> =
+                    kinds.iter().map(|kind| format!("{:?}", kind.word())).collect();
+                let allowed = format!("only with kind = {}", words.join(" or "));
                 self.problem(&format!("issuer.{key}"), value, allowed);
             }
         }
@@ -270,20 +274,25 @@ impl Reader {
         }
     }
 
-    fn fleets(&mut self, raw: Vec<raw::Fleet>, makers: &[Maker]) -> Vec<Fleet> {
+    fn fleets(&mut self, raw: Vec<raw::Fleet>, makers: &[Maker], issuer: IssuerKind) -> Vec<Fleet> {
         if raw.is_empty() {
             self.problem("fleet", "", "at least one [[fleet]] is needed");
         }
         let mut taken = BTreeSet::new();
-        raw.iter().map(|each| self.fleet(each, makers, &mut taken)).collect()
+        raw.iter().map(|each| self.fleet(each, (makers, issuer), &mut taken)).collect()
     }
 
-    fn fleet(&mut self, raw: &raw::Fleet, makers: &[Maker], taken: &mut BTreeSet<String>) -> Fleet {
+    fn fleet(
+        &mut self,
+        raw: &raw::Fleet,
+        (makers, issuer): (&[Maker], IssuerKind),
+        taken: &mut BTreeSet<String>,
+    ) -> Fleet {
         let at = format!("fleet.{}", raw.name);
         let key = |key: &str| format!("{at}.{key}");
         self.name(&key("name"), &raw.name, taken);
         let usual = Fleet::plain(&raw.name, 1);
-        let faults = self.faults(&key("faults"), raw.faults.as_deref());
+        let faults = self.faults(&key("faults"), raw.faults.as_deref(), issuer);
         let told = u32::try_from(faults.len()).unwrap_or(u32::MAX).max(1);
         let maker = self.made_by(&key("manufacturer"), raw.manufacturer.as_deref(), makers);
         let encoding = self.one_of(&key("encoding"), raw.encoding.as_deref(), usual.encoding);
@@ -333,29 +342,27 @@ impl Reader {
         label.map_err(|error| self.problem(key, format!("{text:?}"), error.to_string())).ok()
     }
 
-    fn faults(&mut self, key: &str, names: Option<&[String]>) -> Vec<Fault> {
+    fn faults(&mut self, key: &str, names: Option<&[String]>, issuer: IssuerKind) -> Vec<Fault> {
         let mut faults = Vec::new();
-        // The CAs of scenarios are real ones, which do not lie.
-        let told = || Fault::ALL.iter().filter(|fault| fault.card().liar != Liar::Ca);
         for name in names.unwrap_or_default() {
-            let found = told().find(|fault| fault.card().name == name);
-            let of_liar: Vec<Fault> = told()
-                .copied()
-                .filter(|fault| name == ALL || fault.card().liar.as_str() == name)
-                .collect();
-            match found {
-                Some(fault) => faults.push(*fault),
-                None if !of_liar.is_empty() => faults.extend(of_liar),
-                None => {
-                    let known = told().map(|fault| fault.card().name);
-                    let guess = nearest(name, known)
-                        .map_or_else(String::new, |word| format!("; did you mean {word:?}?"));
-                    let allowed = format!(
-                        "use names that 'brski-lab faults --list' prints but those of CAs, a liar such as \"pledge\", or {ALL:?}{guess}"
-                    );
-                    self.problem(key, format!("{name:?}"), allowed);
+            let is_meant = |fault: &Fault| {
+                let card = fault.card();
+                name == ALL || name == card.liar.as_str() || name == card.name
+            };
+            let meant = Fault::ALL.iter().copied().filter(is_meant);
+            let (told, untold): (Vec<Fault>, Vec<Fault>) =
+                meant.partition(|fault| issuer.tells(fault));
+            let allowed = match (told.is_empty(), untold.is_empty()) {
+                (false, _) => {
+                    faults.extend(told);
+                    continue;
                 }
-            }
+                (true, false) => {
+                    format!("a CA lies only with [issuer] kind = {:?}", IssuerKind::Lying.word())
+                }
+                (true, true) => unknown_fault(name),
+            };
+            self.problem(key, format!("{name:?}"), allowed);
         }
         if names.is_some_and(<[String]>::is_empty) {
             self.problem(key, "[]", "name at least one, or leave it out");
@@ -481,6 +488,18 @@ impl Reader {
             }
         }
     }
+}
+
+/// What is said of a word that is no fault.
+fn unknown_fault(name: &str) -> String {
+    let liars = [Liar::Pledge, Liar::Proxy, Liar::Masa, Liar::Ca].map(Liar::as_str);
+    let known = Fault::ALL.iter().map(|fault| fault.card().name).chain(liars).chain([ALL]);
+    let guess =
+        nearest(name, known).map_or_else(String::new, |word| format!("; did you mean {word:?}?"));
+    format!(
+        "use names that 'brski-lab faults --list' prints, {}, or {ALL:?}{guess}",
+        quoted(&liars)
+    )
 }
 
 fn quoted(words: &[&str]) -> String {

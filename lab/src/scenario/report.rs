@@ -26,7 +26,7 @@ pub enum Ended {
 pub struct Report {
     /// The scenario's title.
     pub scenario: String,
-    /// `acme` or `local`.
+    /// `acme`, `local` or `lying`.
     pub issuer: &'static str,
     /// How it ended.
     pub ended: Ended,

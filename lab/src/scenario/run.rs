@@ -2,7 +2,6 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -24,9 +23,6 @@ use super::{Scenario, capacity};
 use crate::home::{Home, Homes};
 use crate::pledge::Pledge;
 use crate::signals::Signals;
-
-/// How long a signal may come after the end of a component that got the same one.
-const SAME_SIGNAL: Duration = Duration::from_millis(300);
 
 /// Whether progress is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -154,6 +150,7 @@ async fn visit<F: Future<Output = String>>(
     let begin = Instant::now();
     let stage = Arc::new(Stage {
         works: Arc::clone(&site.works),
+        lying_ca: site.ca.lying(),
         registrar: site.registrar.address(),
         way: setting.way,
         searches: Semaphore::new(SEARCHES_MOST),
@@ -168,7 +165,7 @@ async fn visit<F: Future<Output = String>>(
         _ = signals.next() => (Ended::Interrupted, "stopped by Ctrl-C".to_owned()),
         () = hear(&mut news, &mut tally, &bar) => (Ended::Done, String::new()),
         why = site.failure() => failed(why, signals).await,
-        why = setting.meanwhile => (Ended::ComponentFailed, why),
+        why = setting.meanwhile => failed(why, signals).await,
         () = tokio::time::sleep_until(begin + scenario.limit) => {
             let limit = format!("limit_secs = {} is over", scenario.limit.as_secs());
             (Ended::TimeLimit, limit)
@@ -186,9 +183,9 @@ async fn visit<F: Future<Output = String>>(
 
 /// A component that ended because it got the same signal as this process did not fail.
 async fn failed(why: String, signals: &mut Signals) -> (Ended, String) {
-    match tokio::time::timeout(SAME_SIGNAL, signals.next()).await {
-        Ok(_) => (Ended::Interrupted, "stopped by Ctrl-C".to_owned()),
-        Err(_) => (Ended::ComponentFailed, why),
+    match signals.same().await {
+        Some(_) => (Ended::Interrupted, "stopped by Ctrl-C".to_owned()),
+        None => (Ended::ComponentFailed, why),
     }
 }
 

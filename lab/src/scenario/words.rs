@@ -2,6 +2,7 @@
 
 use brski_voucher::encoding::Encoding;
 
+use crate::fault::{Fault, Liar};
 use crate::masa::{LogNumbers, LogStyle, Pinning};
 use crate::pki::Oddity;
 use crate::pledge::tls::TlsVersions;
@@ -135,6 +136,8 @@ words! {
         Local "local",
         /// Pebble, a real ACME CA for tests.
         Pebble "pebble",
+        /// The lab's own ACME CA, which lies when it is told to.
+        Lying "lying",
     }
 }
 
@@ -145,7 +148,13 @@ impl IssuerKind {
         match self {
             Self::Local => "local",
             Self::Pebble => "acme",
+            Self::Lying => "lying",
         }
+    }
+
+    /// Whether such an issuer lets this lie be told: one of a CA takes a CA that lies.
+    pub(super) fn tells(self, fault: &Fault) -> bool {
+        self == Self::Lying || fault.card().liar != Liar::Ca
     }
 }
 

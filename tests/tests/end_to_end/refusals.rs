@@ -4,6 +4,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::Instant;
 
+use brski_lab::fault::{Fault, Liar};
 use brski_lab::process;
 use brski_lab::scenario::Scenario;
 use tokio::process::Command;
@@ -92,6 +93,36 @@ fn every_wrong_value_of_a_fleet_is_named_with_its_key_and_what_is_allowed() {
 }
 
 #[test]
+fn lies_of_a_ca_are_told_where_the_ca_lies_alone() -> anyhow::Result<()> {
+    let only = "a CA lies only with [issuer] kind = \"lying\"";
+    let with = |kind: &str, faults: &str| {
+        format!("[issuer]\nkind = {kind:?}\n{}", fleet(&format!("faults = [{faults}]")))
+    };
+    are_refused(&[
+        (with("local", "\"ca\""), only),
+        (with("pebble", "\"ca\""), only),
+        (fleet("faults = [\"chain-in-a-loop\"]"), only),
+        (fleet("faults = [\"pledge\", \"ca\"]"), "fleet.f.faults = \"ca\": a CA lies only"),
+        (with("lying", "\"chain-in-loop\""), "did you mean \"chain-in-a-loop\"?"),
+        (with("lying", "\"cas\""), "did you mean \"ca\"?"),
+        (fleet("faults = [\"pleged\"]"), "did you mean \"pledge\"?"),
+    ]);
+    let told = |text: &str| {
+        let faults = Scenario::parse(Path::new("a.toml"), text)?.fleets.remove(0).faults;
+        anyhow::Ok(faults)
+    };
+    let of_cas = |faults: &[Fault]| faults.iter().filter(|it| it.card().liar == Liar::Ca).count();
+    let cas = told(&with("lying", "\"ca\""))?;
+    assert_eq!((of_cas(&cas), cas.len()), (cas.len(), of_cas(Fault::ALL)));
+    assert_eq!(told(&with("lying", "\"chain-in-a-loop\""))?, [Fault::CaLoop]);
+    assert_eq!(told(&with("lying", "\"all\""))?, Fault::ALL);
+    // All that can be told where the CA is honest.
+    let all = told(&with("local", "\"all\""))?;
+    assert_eq!((of_cas(&all), all.len()), (0, Fault::ALL.len() - cas.len()));
+    Ok(())
+}
+
+#[test]
 fn an_arrival_or_an_expectation_that_makes_no_sense_is_named() {
     are_refused(&[
         (
@@ -168,7 +199,16 @@ fn what_is_wrong_with_the_whole_is_named() {
         ),
         (
             format!("[issuer]\nkind = \"acme\"\n{}", fleet("")),
-            "issuer.kind = \"acme\": use \"local\", \"pebble\"",
+            "issuer.kind = \"acme\": use \"local\", \"pebble\", \"lying\"",
+        ),
+        (format!("[issuer]\nkind = \"liying\"\n{}", fleet("")), "did you mean \"lying\"?"),
+        (
+            format!("[issuer]\norders_in_flight = 1\n{}", fleet("")),
+            "issuer.orders_in_flight = 1: only with kind = \"pebble\" or \"lying\"",
+        ),
+        (
+            format!("[issuer]\nkind = \"lying\"\nvalidation_secs = 1\n{}", fleet("")),
+            "issuer.validation_secs = 1: only with kind = \"pebble\"",
         ),
         (MAKER.to_owned(), "fleet: at least one [[fleet]] is needed"),
         (
@@ -267,7 +307,7 @@ async fn a_component_that_does_not_start_ends_the_run_at_once() -> anyhow::Resul
 }
 
 /// A scenario whose devices come for an hour.
-const HOUR: &str = "[[manufacturer]]\nname = \"m\"\n[[fleet]]\nname = \"f\"\ncount = 3600\n\
+pub(crate) const HOUR: &str = "[[manufacturer]]\nname = \"m\"\n[[fleet]]\nname = \"f\"\ncount = 3600\n\
                     arrival = { kind = \"rate\", per_second = 1 }\n";
 
 /// The process of the registrar of a folder, as soon as there is one that serves.
@@ -290,7 +330,7 @@ async fn registrar(folder: &Path) -> anyhow::Result<String> {
 }
 
 /// Waits until devices have joined.
-async fn joined(folder: &Path) -> anyhow::Result<()> {
+pub(crate) async fn joined(folder: &Path) -> anyhow::Result<()> {
     let log = folder.join("registrar/registrar.log");
     let found = process::until(std::time::Duration::from_secs(60), async || {
         std::fs::read_to_string(&log).ok()?.contains("enrollment-confirmed").then_some(())
