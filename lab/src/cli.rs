@@ -7,6 +7,7 @@ mod join;
 mod load;
 mod masa;
 mod net;
+mod output;
 mod up;
 
 use std::net::{SocketAddr, ToSocketAddrs as _};
@@ -47,7 +48,7 @@ enum Command {
     Pledge(PledgeArguments),
     /// Be a join proxy: carry pledges' connections to a registrar, and say so by mDNS
     Proxy(join::ProxyArguments),
-    /// Lie to a registrar in every way that a pledge, a proxy or a MASA can, and report what became of it
+    /// Lie to a registrar in every way that a pledge, a proxy, a MASA or a CA can, and report what became of it
     Faults(faults::FaultsArguments),
     /// Be an EST client of any server: fetch, enroll, renew
     Est(Box<est::EstArguments>),
@@ -125,10 +126,12 @@ pub fn run() -> ExitCode {
             Command::Load(arguments) => load::run(*arguments).await,
         }
     });
+    // Whatever still waits for somebody at a terminal is left to the end of the process.
+    runtime.shutdown_background();
     match done {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("brski-lab: {error:#}");
+            eprintln!("brski-lab: {}", output::told(&error));
             ExitCode::FAILURE
         }
     }
@@ -160,14 +163,15 @@ fn pki(arguments: &PkiArguments) -> anyhow::Result<ExitCode> {
         let idevid = manufacturer.authority.idevid(serial, &arguments.masa_url)?;
         pki::write(folder, &format!("idevid-{serial}"), &idevid)?;
     }
-    println!("made a manufacturer with {} IDevIDs in {}", serials.len(), folder.display());
-    println!("\nNext:");
-    println!("  brski-lab masa --dir {}", folder.display());
-    println!(
-        "  registrar manufacturer add --config FILE --name {} --ca {folder}/ca.pem --masa-ca {folder}/ca.pem --masa-host localhost",
+    output::print(&format!(
+        "made a manufacturer with {} IDevIDs in {folder}\n\n\
+         Next:\n  \
+         brski-lab masa --dir {folder}\n  \
+         registrar manufacturer add --config FILE --name {} --ca {folder}/ca.pem --masa-ca {folder}/ca.pem --masa-host localhost\n",
+        serials.len(),
         arguments.manufacturer,
         folder = folder.display()
-    );
+    ))?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -207,7 +211,7 @@ async fn pledge(arguments: &PledgeArguments) -> anyhow::Result<ExitCode> {
     };
     let name = format!("certificate-{}", arguments.serial);
     pki::write(&arguments.dir, &name, &enrolled.credential)?;
-    println!("{}", serde_json::to_string_pretty(&DeviceReport::of(&enrolled))?);
+    output::print_pretty(&DeviceReport::of(&enrolled))?;
     eprintln!("brski-lab: kept as {}/{name}.pem and .key", arguments.dir.display());
     Ok(ExitCode::SUCCESS)
 }

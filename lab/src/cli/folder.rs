@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use anyhow::ensure;
 use tempfile::TempDir;
 
 /// The folder of a run. A temporary one is removed when this is dropped.
@@ -11,10 +12,14 @@ pub(super) struct RunFolder {
 }
 
 impl RunFolder {
-    /// The one that was named, or a new one among those that do not last.
-    pub(super) fn new(named: Option<&Path>) -> std::io::Result<Self> {
+    /// The one that was named and that nothing is in, or a new one among those that do not last.
+    pub(super) fn new(named: Option<&Path>) -> anyhow::Result<Self> {
         match named {
-            Some(named) => Ok(Self { path: std::path::absolute(named)?, temporary: None }),
+            Some(named) => {
+                let is_used = std::fs::read_dir(named).is_ok_and(|mut all| all.next().is_some());
+                ensure!(!is_used, "{}: is not empty; --dir takes a new folder", named.display());
+                Ok(Self { path: std::path::absolute(named)?, temporary: None })
+            }
             None => {
                 let temporary = tempfile::Builder::new().prefix("brski-lab-").tempdir()?;
                 Ok(Self { path: temporary.path().to_owned(), temporary: Some(temporary) })
@@ -66,5 +71,8 @@ mod tests {
         drop(RunFolder::new(Some(folder.path())).unwrap());
         assert!(folder.path().exists());
         assert!(RunFolder::new(Some(Path::new("site"))).unwrap().path().is_absolute());
+        std::fs::write(folder.path().join("somebody's"), "").unwrap();
+        let refused = RunFolder::new(Some(folder.path())).map(|_| ()).unwrap_err().to_string();
+        assert!(refused.contains("is not empty"), "{refused}");
     }
 }

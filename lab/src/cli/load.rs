@@ -13,7 +13,7 @@ use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::est::secret;
-use super::{certificate, credential};
+use super::{certificate, credential, output};
 use crate::est::trust::Identity;
 use crate::est::{KeyType, Trust};
 use crate::load::{
@@ -23,6 +23,7 @@ use crate::load::{
 use crate::pki;
 use crate::pledge::Pledge;
 use crate::pledge::tls::TlsVersions;
+use crate::signals::Signals;
 
 /// The exit code of a command line that makes no sense.
 const USAGE: u8 = 2;
@@ -161,19 +162,17 @@ pub(super) async fn run(arguments: LoadArguments) -> anyhow::Result<ExitCode> {
     }
     let (target, work) = prepare(&arguments).await?;
     let mut live = Live::new();
+    let mut signals = Signals::listen()?;
     let stop = async {
-        if tokio::signal::ctrl_c().await.is_err() {
-            // Without signals nobody can stop it.
-            std::future::pending::<()>().await;
-        }
+        signals.next().await;
     };
     let outcome = load::run(&target, work, &plan, stop, |moment| live.show(moment)).await?;
     live.end();
     let report = Report::new(arguments.facts(), &plan, &outcome);
     if arguments.json {
-        println!("{}", serde_json::to_string(&report)?);
+        output::print_json(&report)?;
     } else {
-        print!("{}", report.text());
+        output::print(&report.text())?;
     }
     if let Some(file) = arguments.plot.as_ref().filter(|_| report.succeeded > 0) {
         let title = format!("{} at {}", report.scenario, report.url);

@@ -8,6 +8,7 @@ use brski_voucher::encoding::Encoding;
 use clap::Args;
 
 use super::folder::RunFolder;
+use super::output;
 use super::up::PartArguments;
 use crate::net::link::LinkWish;
 use crate::net::scenario::{self, ScenarioReport};
@@ -118,8 +119,8 @@ pub(super) async fn net(arguments: NetArguments) -> anyhow::Result<ExitCode> {
     }
     let report = report?;
     match arguments.json {
-        true => println!("{}", serde_json::to_string(&report)?),
-        false => print!("{}", report.text()),
+        true => output::print_json(&report)?,
+        false => output::print(&report.text())?,
     }
     Ok(if report.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -133,12 +134,9 @@ async fn across(
     folder: RunFolder,
 ) -> anyhow::Result<ExitCode> {
     let progress = if is_json { Progress::Hidden } else { Progress::Shown };
-    let tell = |report: &ScenarioReport<'_>| {
-        match is_json {
-            true => println!("{}", serde_json::to_string(report)?),
-            false => print!("{}", report.text()),
-        }
-        Ok(())
+    let tell = |report: &ScenarioReport<'_>| match is_json {
+        true => output::print_json(report),
+        false => output::print(&report.text()),
     };
     let outcome = scenario::run(scenario, options, scale, progress, tell).await;
     let is_good = *outcome.as_ref().unwrap_or(&false);

@@ -5,8 +5,8 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::beside;
 use super::folder::RunFolder;
+use super::{beside, output};
 use crate::scenario::Scenario;
 use crate::scenario::plan::{Scale, Size, Speed};
 use crate::scenario::report::Report;
@@ -19,10 +19,10 @@ pub(super) struct UpArguments {
     #[arg(long, value_name = "FILE", conflicts_with_all = ["pledges", "concurrency", "issuer"])]
     scenario: Option<PathBuf>,
     /// How many pledges
-    #[arg(long, default_value_t = 3)]
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pledges: u32,
     /// How many of them at once
-    #[arg(long, default_value_t = 16)]
+    #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     concurrency: u32,
     /// Where certificates come from
     #[arg(long, value_enum, default_value = "acme")]
@@ -88,10 +88,6 @@ fn speed(text: &str) -> Result<Speed, String> {
 
 /// Exit code 0 if everything came out as the scenario expects, 1 if not, 2 if what is wished for makes no sense.
 pub(super) async fn up(arguments: UpArguments) -> anyhow::Result<ExitCode> {
-    if arguments.pledges == 0 || arguments.concurrency == 0 {
-        eprintln!("brski-lab: --pledges and --concurrency are at least 1");
-        return Ok(ExitCode::from(2));
-    }
     let scenario = match &arguments.scenario {
         None => usual(&arguments),
         Some(file) => match Scenario::load(file) {
@@ -133,8 +129,7 @@ fn usual(arguments: &UpArguments) -> Scenario {
 
 fn tell(report: &Report, is_json: bool) -> anyhow::Result<()> {
     match is_json {
-        true => println!("{}", serde_json::to_string(report)?),
-        false => print!("{}", report.text()),
+        true => output::print_json(report),
+        false => output::print(&report.text()),
     }
-    Ok(())
 }

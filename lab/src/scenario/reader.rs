@@ -1,6 +1,7 @@
 //! Reads a scenario file: what is written becomes what is meant, or a list of what is wrong with it.
 
 use std::collections::BTreeSet;
+use std::io::Read as _;
 use std::ops::RangeInclusive;
 use std::path::Path;
 use std::time::Duration;
@@ -9,7 +10,7 @@ use brski_est::path::Label;
 
 use super::words::{
     Addresses, ArrivalKind, ClientKind, IssuerKind, KeyKind, LoginKind, SerialStyle, UrlStyle,
-    Verdict, Word,
+    Verdict, Word, nearest,
 };
 use super::{
     Arrival, Expected, Fleet, Issuer, Maker, MasaPlan, Pace, Problem, RegistrarSettings, Renewal,
@@ -28,8 +29,6 @@ const DAY_SECS: f64 = 86_400.0;
 const RATE_MOST: f64 = 100_000.0;
 /// The longest name of a manufacturer or a fleet, in characters.
 const NAME_CHARACTERS: usize = 32;
-/// How like a known word an unknown one must be for a guess.
-const LIKENESS: f64 = 0.6;
 /// Stands in a list of faults for all of them.
 const ALL: &str = "all";
 
@@ -40,12 +39,16 @@ impl Scenario {
     /// [`ScenarioError`].
     pub fn load(file: &Path) -> Result<Self, ScenarioError> {
         let unreadable = |source| ScenarioError::File { file: file.to_owned(), source };
-        let octets = std::fs::metadata(file).map_err(unreadable)?.len();
-        if octets > OCTETS_MOST {
-            let file = file.to_owned();
-            return Err(ScenarioError::Length { file, octets, most: OCTETS_MOST });
+        let mut text = String::new();
+        // Some files are longer than the system says: a device never ends.
+        let reader = std::fs::File::open(file).map_err(unreadable)?;
+        let octets = reader.metadata().map_err(unreadable)?.len();
+        let read = reader.take(OCTETS_MOST + 1).read_to_string(&mut text);
+        if octets.max(u64::try_from(text.len()).unwrap_or(u64::MAX)) > OCTETS_MOST {
+            return Err(ScenarioError::Length { file: file.to_owned(), most: OCTETS_MOST });
         }
-        Self::parse(file, &std::fs::read_to_string(file).map_err(unreadable)?)
+        read.map_err(unreadable)?;
+        Self::parse(file, &text)
     }
 
     /// Reads a scenario from text. `file`: what errors call it.
@@ -70,8 +73,11 @@ impl Scenario {
     }
 }
 
-/// Adds the nearest known key to serde's message about an unknown one.
+/// Adds the nearest known key to serde's message about an unknown one, and takes out what moves a terminal's cursor.
 fn with_nearest(message: &str) -> String {
+    let is_plain = |each: char| !each.is_control() || matches!(each, '\n' | '\t');
+    let plain = message.chars().map(|each| if is_plain(each) { each } else { '\u{fffd}' });
+    let message: String = plain.collect();
     let message = message.trim_end();
     let about = message.find("unknown field").and_then(|at| message.get(at..));
     let mut quoted = about.into_iter().flat_map(|about| about.split('`').skip(1).step_by(2));
@@ -79,14 +85,6 @@ fn with_nearest(message: &str) -> String {
         Some(key) => format!("{message}\ndid you mean '{key}'?"),
         None => message.to_owned(),
     }
-}
-
-/// The known word that is most like an unknown one, if one is like it at all.
-fn nearest<'a>(unknown: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let likeness = |word: &str| strsim::jaro_winkler(unknown, word);
-    known
-        .filter(|word| likeness(word) >= LIKENESS)
-        .max_by(|one, other| likeness(one).total_cmp(&likeness(other)))
 }
 
 /// Collects what is wrong.

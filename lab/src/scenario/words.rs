@@ -16,6 +16,17 @@ impl From<crate::up::Issuer> for IssuerKind {
     }
 }
 
+/// How like a known word an unknown one must be for a guess.
+const LIKENESS: f64 = 0.6;
+
+/// The known word that is most like an unknown one, if one is like it at all.
+pub(crate) fn nearest<'a>(unknown: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let likeness = |word: &str| strsim::jaro_winkler(unknown, word);
+    known
+        .filter(|word| likeness(word) >= LIKENESS)
+        .max_by(|one, other| likeness(one).total_cmp(&likeness(other)))
+}
+
 /// A choice of few, each with a word.
 pub trait Word: Copy + 'static {
     /// All of them, with their words.
