@@ -11,8 +11,7 @@ const SAME_SIGNAL: Duration = Duration::from_millis(300);
 pub(crate) struct Signals {
     interrupt: Signal,
     terminate: Signal,
-    /// Nothing where whoever started this process wants it to live on without its terminal, as `nohup` does.
-    hang_up: Option<Signal>,
+    hang_up: Signal,
 }
 
 impl Signals {
@@ -21,10 +20,7 @@ impl Signals {
         Ok(Self {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
-            hang_up: match is_ignored(SignalKind::hangup()) {
-                true => None,
-                false => Some(signal(SignalKind::hangup())?),
-            },
+            hang_up: signal(SignalKind::hangup())?,
         })
     }
 
@@ -33,37 +29,12 @@ impl Signals {
         tokio::select! {
             _ = self.interrupt.recv() => "SIGINT",
             _ = self.terminate.recv() => "SIGTERM",
-            Some(_) = hang_up(&mut self.hang_up) => "SIGHUP",
+            _ = self.hang_up.recv() => "SIGHUP",
         }
     }
 
     /// The one that a component got, too, which has just ended; nothing if there is none.
     pub(crate) async fn same(&mut self) -> Option<&'static str> {
         tokio::time::timeout(SAME_SIGNAL, self.next()).await.ok()
-    }
-}
-
-async fn hang_up(signal: &mut Option<Signal>) -> Option<()> {
-    signal.as_mut()?.recv().await
-}
-
-/// Whether this process was started so that a signal does nothing, as far as the system says.
-fn is_ignored(kind: SignalKind) -> bool {
-    let text = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = text.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    let ignored = line.and_then(|line| u64::from_str_radix(line.trim(), 16).ok()).unwrap_or(0);
-    let number = u32::try_from(kind.as_raw_value()).unwrap_or(0);
-    number.checked_sub(1).is_some_and(|place| ignored.checked_shr(place).unwrap_or(0) & 1 == 1)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_ignored_is_known() {
-        // Programs in Rust ignore this one, and no program can ignore the other.
-        assert!(is_ignored(SignalKind::pipe()));
-        assert!(!is_ignored(SignalKind::from_raw(9)));
     }
 }

@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::net::{SocketAddr, ToSocketAddrs as _};
+use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -248,7 +249,10 @@ async fn introduce(
         ensure!(waited.await?? > 0, "nobody pressed Enter; --introduce names a program instead");
         return Ok(());
     };
-    let status = Command::new(program).args(&words).kill_on_drop(true).status().await;
+    let mut command = Command::new(program);
+    // What it prints is no result of this program.
+    command.args(&words).stdout(std::io::stderr().as_fd().try_clone_to_owned()?);
+    let status = command.kill_on_drop(true).status().await;
     let status = status.with_context(|| format!("{}: cannot be run", program.display()))?;
     match status.success() {
         true => Ok(()),

@@ -11,6 +11,7 @@ use brski_est::client::EstServer;
 use brski_est::path::Label;
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::est::secret;
 use super::{certificate, credential, output};
@@ -23,7 +24,6 @@ use crate::load::{
 use crate::pki;
 use crate::pledge::Pledge;
 use crate::pledge::tls::TlsVersions;
-use crate::signals::Signals;
 
 /// The exit code of a command line that makes no sense.
 const USAGE: u8 = 2;
@@ -162,9 +162,15 @@ pub(super) async fn run(arguments: LoadArguments) -> anyhow::Result<ExitCode> {
     }
     let (target, work) = prepare(&arguments).await?;
     let mut live = Live::new();
-    let mut signals = Signals::listen()?;
+    // The end of a terminal is nothing that a run of hours minds.
+    let mut terminate = signal(SignalKind::terminate())?;
     let stop = async {
-        signals.next().await;
+        tokio::select! {
+            // Without signals nobody can stop it.
+            Ok(()) = tokio::signal::ctrl_c() => {}
+            Some(()) = terminate.recv() => {}
+            else => std::future::pending().await,
+        }
     };
     let outcome = load::run(&target, work, &plan, stop, |moment| live.show(moment)).await?;
     live.end();
