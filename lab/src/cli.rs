@@ -149,11 +149,12 @@ fn pki(arguments: &PkiArguments) -> anyhow::Result<ExitCode> {
     if folder.join("ca.pem").exists() {
         bail!("{} holds a manufacturer already; choose another --dir", folder.display());
     }
-    std::fs::create_dir_all(folder)?;
+    let failed = || folder.display().to_string();
+    std::fs::create_dir_all(folder).with_context(failed)?;
     let manufacturer = Manufacturer::new(&arguments.manufacturer)?;
-    std::fs::write(folder.join("ca.pem"), manufacturer.authority.pem())?;
-    pki::write(folder, "masa-tls", &manufacturer.masa_tls)?;
-    pki::write(folder, "voucher-signer", &manufacturer.voucher_signer)?;
+    std::fs::write(folder.join("ca.pem"), manufacturer.authority.pem()).with_context(failed)?;
+    pki::write(folder, "masa-tls", &manufacturer.masa_tls).with_context(failed)?;
+    pki::write(folder, "voucher-signer", &manufacturer.voucher_signer).with_context(failed)?;
     let counted = (1..=arguments.pledges).map(|number| format!("LAB-{number:06}"));
     let serials: Vec<String> = arguments.serials.iter().cloned().chain(counted).collect();
     for serial in &serials {
@@ -161,7 +162,9 @@ fn pki(arguments: &PkiArguments) -> anyhow::Result<ExitCode> {
             bail!("serial number {serial:?} does not make a file name");
         }
         let idevid = manufacturer.authority.idevid(serial, &arguments.masa_url)?;
-        pki::write(folder, &format!("idevid-{serial}"), &idevid)?;
+        let name = format!("idevid-{serial}");
+        pki::write(folder, &name, &idevid)
+            .with_context(|| folder.join(name).display().to_string())?;
     }
     output::print(&format!(
         "made a manufacturer with {} IDevIDs in {folder}\n\n\

@@ -143,8 +143,11 @@ impl Reader {
     fn name(&mut self, key: &str, name: &str, taken: &mut BTreeSet<String>) {
         let is_letter =
             |each: char| each.is_ascii_lowercase() || each.is_ascii_digit() || each == '-';
-        if name.is_empty() || name.len() > NAME_CHARACTERS || !name.chars().all(is_letter) {
-            let allowed = format!("1 to {NAME_CHARACTERS} of a-z, 0-9 and '-' are allowed");
+        let is_long = name.is_empty() || name.len() > NAME_CHARACTERS;
+        // Programs take what begins with a '-' for an option.
+        if is_long || name.starts_with('-') || !name.chars().all(is_letter) {
+            let allowed =
+                format!("1 to {NAME_CHARACTERS} of a-z, 0-9 and '-' are allowed, no '-' first");
             self.problem(key, format!("{name:?}"), allowed);
         }
         if !taken.insert(name.to_owned()) {

@@ -145,7 +145,8 @@ async fn a_run_that_ends_early_tells_what_was_measured() -> anyhow::Result<()> {
 async fn an_output_that_takes_nothing_is_an_error() -> anyhow::Result<()> {
     let full = std::fs::OpenOptions::new().write(true).open("/dev/full")?;
     let mut command = faults(&["--list", "--json"])?;
-    let output = timeout(LIMIT, command.stdout(full).output()).await??;
+    let run = command.stdout(full).spawn()?;
+    let output = timeout(LIMIT, run.wait_with_output()).await??;
     let told = String::from_utf8(output.stderr)?;
     assert_eq!(output.status.code(), Some(1), "{told}");
     assert!(told.contains("standard output takes nothing more: No space left"), "{told}");

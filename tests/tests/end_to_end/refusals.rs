@@ -84,6 +84,7 @@ fn every_wrong_value_of_a_fleet_is_named_with_its_key_and_what_is_allowed() {
             "fleet.f.renew_after_secs = 1: devices that lie do not renew",
         ),
         (fleet("[[fleet]]\nname = \"f\""), "fleet.f.name = \"f\": another one has this name"),
+        (fleet("[[fleet]]\nname = \"-f\""), "fleet.-f.name = \"-f\": 1 to 32 of a-z"),
         (fleet("[[fleet]]\nname = \"F 1\""), "1 to 32 of a-z, 0-9 and '-' are allowed"),
         (
             fleet("faults = [\"masa\"]\n[[fleet]]\nname = \"g\""),
