@@ -25,8 +25,6 @@ use crate::home::{Home, Homes};
 use crate::pledge::Pledge;
 use crate::signals::Signals;
 
-/// What is said of a signal.
-const INTERRUPTED: &str = "stopped by Ctrl-C";
 /// What is said where a signal comes early.
 const EARLY: &str = "stopped before the site was up";
 
@@ -162,7 +160,7 @@ async fn visit<F: Future<Output = String>>(
     let works = Arc::clone(&site.works);
     let made = tokio::select! {
         biased;
-        _ = signals.next() => Err((Ended::Interrupted, INTERRUPTED.to_owned())),
+        name = signals.next() => Err(interrupted(name)),
         made = make(scenario, &works, &coming, options.progress) => Ok(made?),
         why = site.failure() => Err(failed(why, signals).await),
     };
@@ -186,7 +184,7 @@ async fn visit<F: Future<Output = String>>(
         begin_lives(scenario, coming, pledges, &stage, &setting.homes.pledges);
     let ended = tokio::select! {
         biased;
-        _ = signals.next() => (Ended::Interrupted, INTERRUPTED.to_owned()),
+        name = signals.next() => interrupted(name),
         () = hear(&mut news, &mut tally, &bar) => (Ended::Done, String::new()),
         why = site.failure() => failed(why, signals).await,
         why = setting.meanwhile => failed(why, signals).await,
@@ -205,10 +203,14 @@ async fn visit<F: Future<Output = String>>(
     Ok(tally.report(scenario, ended, took))
 }
 
+fn interrupted(signal: &str) -> (Ended, String) {
+    (Ended::Interrupted, format!("stopped by {signal}"))
+}
+
 /// A component that ended because it got the same signal as this process did not fail.
 async fn failed(why: String, signals: &mut Signals) -> (Ended, String) {
     match signals.same().await {
-        Some(_) => (Ended::Interrupted, INTERRUPTED.to_owned()),
+        Some(name) => interrupted(name),
         None => (Ended::ComponentFailed, why),
     }
 }

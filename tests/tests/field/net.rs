@@ -1,5 +1,6 @@
 //! `brski-lab net`: an onboarding across namespaces with bad links, and nothing that is left of it, however it ends.
 
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::Output;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -319,19 +320,26 @@ async fn whatever_of_the_network_ends_by_itself_ends_the_run_at_once() -> anyhow
         let arguments = [arguments, &FOR_EVER[..], &logs].concat();
         let mut run = Run::start(&folder, &format!("{part}-{number}"), &arguments)?;
         run.until_told("link site is cut").await?;
-        match part {
+        let is_shut = match part {
             "proxy" => {
                 let proxy = "10.77.1.2:8443".parse()?;
-                listeners::shut(run.process, |address| address == proxy)?;
+                listeners::shut(run.process, |address| address == proxy)?
             }
             "masa" => {
-                listeners::shut(run.process, |address| address.ip().to_string() == "10.77.3.2")?
+                let masa: IpAddr = "10.77.3.2".parse()?;
+                listeners::shut(run.process, |address| address.ip() == masa)?
             }
             _ => {
                 let pledges = format!("brski-lab-{}-pledges", run.process);
                 let delete = ["-n", &pledges, "link", "delete", "to-proxy"];
                 ensure!(Command::new(&ip).args(delete).status().await?.success(), "no link");
+                true
             }
+        };
+        if !is_shut {
+            signal("TERM", run.process).await?;
+            run.end().await?;
+            continue;
         }
         assert_eq!(run.end().await?, Some(1), "{part}: {}", run.told());
         let told = [run.told(), std::fs::read_to_string(&run.result)?].concat();
