@@ -2,10 +2,12 @@
 
 mod est;
 mod faults;
+mod folder;
 mod join;
 mod load;
 mod masa;
 mod net;
+mod output;
 mod up;
 
 use std::net::{SocketAddr, ToSocketAddrs as _};
@@ -46,7 +48,7 @@ enum Command {
     Pledge(PledgeArguments),
     /// Be a join proxy: carry pledges' connections to a registrar, and say so by mDNS
     Proxy(join::ProxyArguments),
-    /// Lie to a registrar in every way that a pledge, a proxy or a MASA can, and report what became of it
+    /// Lie to a registrar in every way that a pledge, a proxy, a MASA or a CA can, and report what became of it
     Faults(faults::FaultsArguments),
     /// Be an EST client of any server: fetch, enroll, renew
     Est(Box<est::EstArguments>),
@@ -124,10 +126,12 @@ pub fn run() -> ExitCode {
             Command::Load(arguments) => load::run(*arguments).await,
         }
     });
+    // Whatever still waits for somebody at a terminal is left to the end of the process.
+    runtime.shutdown_background();
     match done {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("brski-lab: {error:#}");
+            eprintln!("brski-lab: {}", output::told(&error));
             ExitCode::FAILURE
         }
     }
@@ -145,11 +149,12 @@ fn pki(arguments: &PkiArguments) -> anyhow::Result<ExitCode> {
     if folder.join("ca.pem").exists() {
         bail!("{} holds a manufacturer already; choose another --dir", folder.display());
     }
-    std::fs::create_dir_all(folder)?;
+    let failed = || folder.display().to_string();
+    std::fs::create_dir_all(folder).with_context(failed)?;
     let manufacturer = Manufacturer::new(&arguments.manufacturer)?;
-    std::fs::write(folder.join("ca.pem"), manufacturer.authority.pem())?;
-    pki::write(folder, "masa-tls", &manufacturer.masa_tls)?;
-    pki::write(folder, "voucher-signer", &manufacturer.voucher_signer)?;
+    std::fs::write(folder.join("ca.pem"), manufacturer.authority.pem()).with_context(failed)?;
+    pki::write(folder, "masa-tls", &manufacturer.masa_tls).with_context(failed)?;
+    pki::write(folder, "voucher-signer", &manufacturer.voucher_signer).with_context(failed)?;
     let counted = (1..=arguments.pledges).map(|number| format!("LAB-{number:06}"));
     let serials: Vec<String> = arguments.serials.iter().cloned().chain(counted).collect();
     for serial in &serials {
@@ -157,16 +162,19 @@ fn pki(arguments: &PkiArguments) -> anyhow::Result<ExitCode> {
             bail!("serial number {serial:?} does not make a file name");
         }
         let idevid = manufacturer.authority.idevid(serial, &arguments.masa_url)?;
-        pki::write(folder, &format!("idevid-{serial}"), &idevid)?;
+        let name = format!("idevid-{serial}");
+        pki::write(folder, &name, &idevid)
+            .with_context(|| folder.join(name).display().to_string())?;
     }
-    println!("made a manufacturer with {} IDevIDs in {}", serials.len(), folder.display());
-    println!("\nNext:");
-    println!("  brski-lab masa --dir {}", folder.display());
-    println!(
-        "  registrar manufacturer add --config FILE --name {} --ca {folder}/ca.pem --masa-ca {folder}/ca.pem --masa-host localhost",
+    output::print(&format!(
+        "made a manufacturer with {} IDevIDs in {folder}\n\n\
+         Next:\n  \
+         brski-lab masa --dir {folder}\n  \
+         registrar manufacturer add --config FILE --name {} --ca {folder}/ca.pem --masa-ca {folder}/ca.pem --masa-host localhost\n",
+        serials.len(),
         arguments.manufacturer,
         folder = folder.display()
-    );
+    ))?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -206,7 +214,7 @@ async fn pledge(arguments: &PledgeArguments) -> anyhow::Result<ExitCode> {
     };
     let name = format!("certificate-{}", arguments.serial);
     pki::write(&arguments.dir, &name, &enrolled.credential)?;
-    println!("{}", serde_json::to_string_pretty(&DeviceReport::of(&enrolled))?);
+    output::print_pretty(&DeviceReport::of(&enrolled))?;
     eprintln!("brski-lab: kept as {}/{name}.pem and .key", arguments.dir.display());
     Ok(ExitCode::SUCCESS)
 }

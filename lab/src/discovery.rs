@@ -5,7 +5,9 @@
 use std::net::{SocketAddr, SocketAddrV6};
 use std::time::Duration;
 
-use mdns_sd::{IfKind, Receiver, ScopedIp, ServiceDaemon, ServiceEvent, ServiceInfo, TxtProperty};
+use mdns_sd::{
+    DaemonEvent, IfKind, Receiver, ScopedIp, ServiceDaemon, ServiceEvent, ServiceInfo, TxtProperty,
+};
 use tokio::time::{Instant, timeout_at};
 
 /// What goes wrong in mDNS.
@@ -146,6 +148,8 @@ fn socket_address(ip: &ScopedIp, port: u16) -> SocketAddr {
 /// A join proxy's announcement.
 pub struct Announcement {
     daemon: ServiceDaemon,
+    /// What is heard of the daemon.
+    events: Receiver<DaemonEvent>,
     fullname: String,
 }
 
@@ -177,8 +181,21 @@ impl Announcement {
             service.set_interfaces(interfaces.iter().map(IfKind::from).collect());
         }
         let fullname = service.get_fullname().to_owned();
+        let events = daemon.monitor()?;
         daemon.register(service)?;
-        Ok(Self { daemon, fullname })
+        Ok(Self { daemon, events, fullname })
+    }
+
+    /// Waits until nobody announces it any more; gives why.
+    pub async fn ended(&self) -> String {
+        loop {
+            match self.events.recv_async().await {
+                Ok(DaemonEvent::Error(error)) => return error.to_string(),
+                // New addresses, other names, what was sent.
+                Ok(_) => {}
+                Err(_) => return "mDNS is spoken no more".to_owned(),
+            }
+        }
     }
 
     /// Says goodbye.
@@ -196,4 +213,33 @@ fn daemon(interfaces: &[String]) -> Result<ServiceDaemon, DiscoveryError> {
     daemon.disable_interface(IfKind::All)?;
     daemon.enable_interface(interfaces.iter().collect::<Vec<_>>())?;
     Ok(daemon)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_announcement_whose_daemon_ends_says_so() {
+        let address = SocketAddr::from(([127, 0, 0, 1], 9));
+        let announcement =
+            Announcement::proxy(&["lo".to_owned()], "proxy, LAB ONLY", address).unwrap();
+        announcement.daemon.shutdown().unwrap();
+        assert_eq!(announcement.ended().await, "mDNS is spoken no more");
+    }
+
+    #[tokio::test]
+    async fn an_announcement_that_cannot_be_made_says_so() {
+        let daemon = daemon(&["lo".to_owned()]).unwrap();
+        let events = daemon.monitor().unwrap();
+        let kind = "_a-name-that-is-too-long-for-a-service._tcp.local.";
+        let properties: Vec<TxtProperty> = Vec::new();
+        let service = ServiceInfo::new(kind, "x", "x.local.", "127.0.0.1", 9, properties).unwrap();
+        let fullname = service.get_fullname().to_owned();
+        daemon.register(service).unwrap();
+        let announcement = Announcement { daemon, events, fullname };
+        let why = announcement.ended().await;
+        assert!(why.contains("length"), "{why}");
+        announcement.daemon.shutdown().unwrap();
+    }
 }

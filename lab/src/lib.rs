@@ -21,5 +21,6 @@ pub mod proxy;
 pub mod registrar;
 pub mod report;
 pub mod scenario;
+mod service;
 mod signals;
 pub mod up;

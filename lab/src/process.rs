@@ -12,6 +12,8 @@ use tokio::time::Instant;
 
 /// How long a process may take to end when asked to.
 const END_LIMIT: Duration = Duration::from_secs(20);
+/// How many lines of a log are shown of a component that failed.
+const LOG_LINES: usize = 15;
 /// How often something that is awaited is looked at.
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -85,6 +87,12 @@ pub fn last_lines(log: &Path, lines: usize) -> String {
     let text = String::from_utf8_lossy(&text);
     let all: Vec<&str> = text.lines().collect();
     all.get(all.len().saturating_sub(lines)..).unwrap_or_default().join("\n")
+}
+
+/// What is told of a component that ended by itself: how, and the last lines of its log.
+pub(crate) fn last_words(name: &str, how: &str, log: &Path) -> String {
+    let last = last_lines(log, LOG_LINES);
+    format!("{name} ended by itself ({how}); the last lines of {}:\n{last}", log.display())
 }
 
 /// Looks again and again until `look` finds something, at most for `limit`.

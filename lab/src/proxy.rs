@@ -12,8 +12,9 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
-use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until, timeout};
+
+use crate::service::{self, Service};
 
 /// How long the registrar may take to take a connection.
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
@@ -33,7 +34,7 @@ pub struct ProxyOptions {
 pub struct JoinProxy {
     address: SocketAddr,
     relayed: Arc<AtomicU64>,
-    task: JoinHandle<()>,
+    service: Service,
 }
 
 impl JoinProxy {
@@ -45,8 +46,8 @@ impl JoinProxy {
         let listener = TcpListener::bind(listen).await?;
         let address = listener.local_addr()?;
         let relayed = Arc::new(AtomicU64::new(0));
-        let task = tokio::spawn(serve(listener, options, Arc::clone(&relayed)));
-        Ok(Self { address, relayed, task })
+        let service = Service::start(serve(listener, options, Arc::clone(&relayed)));
+        Ok(Self { address, relayed, service })
     }
 
     /// Where it listens.
@@ -60,20 +61,21 @@ impl JoinProxy {
     pub fn relayed(&self) -> u64 {
         self.relayed.load(Ordering::Relaxed)
     }
-}
 
-impl Drop for JoinProxy {
-    fn drop(&mut self) {
-        self.task.abort();
+    /// Waits until it ends by itself; gives why.
+    pub async fn ended(&self) -> String {
+        self.service.ended().await
     }
 }
 
-async fn serve(listener: TcpListener, options: ProxyOptions, relayed: Arc<AtomicU64>) {
+/// Carries whoever comes; ends with the listener, and says why.
+async fn serve(listener: TcpListener, options: ProxyOptions, relayed: Arc<AtomicU64>) -> io::Error {
     let permits = Arc::new(Semaphore::new(options.connections));
     let options = Arc::new(options);
     loop {
-        let Ok((pledge, _)) = listener.accept().await else {
-            continue;
+        let pledge = match service::accept(&listener).await {
+            Ok(pledge) => pledge,
+            Err(error) => return error,
         };
         let Ok(permit) = Arc::clone(&permits).try_acquire_owned() else {
             // Dropped: closed at once, and the pledge tries another proxy.

@@ -36,7 +36,7 @@ pub enum RegistrarError {
         message: String,
     },
     /// It does not listen.
-    #[error("the registrar does not listen: {0}")]
+    #[error("the registrar does not listen: {}", .0.trim_end())]
     Silent(String),
 }
 
@@ -102,7 +102,11 @@ impl Site {
         let arguments: Vec<&OsStr> =
             folder.into_iter().chain(arguments.iter().map(AsRef::as_ref)).collect();
         let said = self.run("init", &arguments).await?;
-        let text = std::fs::read_to_string(self.config())?;
+        let config = self.config();
+        let text = std::fs::read_to_string(&config).map_err(|error| RegistrarError::Command {
+            command: "init".to_owned(),
+            message: format!("it left no {}: {error}", config.display()),
+        })?;
         let (refused, allowed) = ("allow_lab_anchors = false", "allow_lab_anchors = true");
         std::fs::write(self.config(), text.replacen(refused, allowed, 1))?;
         Ok(said)
@@ -134,9 +138,13 @@ impl Site {
         if output.status.success() {
             return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
         }
+        let said = String::from_utf8_lossy(&output.stderr);
         Err(RegistrarError::Command {
             command: command.to_owned(),
-            message: String::from_utf8_lossy(&output.stderr).trim().to_owned(),
+            message: match said.trim() {
+                "" => format!("{}, without a word", output.status),
+                said => said.to_owned(),
+            },
         })
     }
 
@@ -162,7 +170,8 @@ impl Site {
             }
             match child.try_wait() {
                 Ok(None) => None,
-                _ => Some(Err(new.to_owned())),
+                Ok(Some(status)) => Some(Err(format!("{status}; it said: {new}"))),
+                Err(error) => Some(Err(error.to_string())),
             }
         });
         match address.await {

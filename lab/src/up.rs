@@ -105,6 +105,16 @@ impl Lab {
 /// The arguments of `registrar init` for this CA, whose directory may be reached by way of a proxy.
 #[must_use]
 pub fn acme_arguments(directory: &str, pebble: &Pebble, dns: SocketAddr) -> Vec<OsString> {
+    acme_arguments_of(directory, &pebble.tls_anchor(), &pebble.root(), dns)
+}
+
+/// The arguments of `registrar init` for the CA with this directory, anchor of its TLS certificate, and root.
+pub(crate) fn acme_arguments_of(
+    directory: &str,
+    tls_anchor: &Path,
+    root: &Path,
+    dns: SocketAddr,
+) -> Vec<OsString> {
     vec![
         "--issuer".into(),
         "acme".into(),
@@ -112,9 +122,9 @@ pub fn acme_arguments(directory: &str, pebble: &Pebble, dns: SocketAddr) -> Vec<
         "--acme-directory".into(),
         directory.into(),
         "--acme-ca".into(),
-        pebble.tls_anchor().into(),
+        tls_anchor.into(),
         "--acme-root".into(),
-        pebble.root().into(),
+        root.into(),
         "--dns-listen".into(),
         dns.to_string().into(),
     ]

@@ -77,7 +77,7 @@ fn a_fault_that_nobody_knows_is_refused_by_name() {
     let arguments =
         ["--target", "https://127.0.0.1:1", "--dir", "nowhere", "--only", "no-such-lie"];
     let output = lab.arg("faults").args(arguments).output().unwrap();
-    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(output.status.code(), Some(2));
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(said.contains("no-such-lie") && said.contains("--list"), "{said}");
 }

@@ -11,6 +11,7 @@ pub mod console;
 pub mod dns;
 pub mod est;
 pub mod filling;
+pub mod listeners;
 pub mod network;
 pub mod openid;
 pub mod pair;

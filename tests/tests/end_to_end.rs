@@ -7,6 +7,10 @@
 mod console;
 #[path = "end_to_end/lab.rs"]
 mod lab;
+#[path = "end_to_end/liars.rs"]
+mod liars;
+#[path = "end_to_end/parts.rs"]
+mod parts;
 #[path = "end_to_end/refusals.rs"]
 mod refusals;
 #[path = "end_to_end/scenarios.rs"]

@@ -134,6 +134,10 @@ impl EstServer {
         let uri: Uri = url.parse().map_err(|_| ServerUrlError::Url)?;
         let authority = uri.authority().filter(|_| uri.scheme_str() == Some("https"));
         let authority = authority.filter(|authority| !authority.as_str().contains('@'));
+        // What follows a host is a port; one that is none must not become another one.
+        let authority = authority.filter(|authority| {
+            authority.port_u16().is_some() || authority.as_str() == authority.host()
+        });
         let server = Self::new(
             authority.filter(|_| uri.query().is_none()).ok_or(ServerUrlError::Url)?.clone(),
         );

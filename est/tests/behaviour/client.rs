@@ -68,6 +68,9 @@ fn urls_name_a_server_and_perhaps_a_label() {
         "https://u:p@a",
         "https://a?x",
         "ftp://a",
+        "https://a:99999",
+        "https://[::1]:65536",
+        "https://a:",
     ] {
         assert_eq!(EstServer::from_url(url), Err(ServerUrlError::Url), "{url}");
     }

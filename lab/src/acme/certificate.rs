@@ -20,10 +20,14 @@ const LONG_CHAIN: usize = 200 * 1024;
 
 type Root = CertifiedIssuer<'static, KeyPair>;
 
-/// The CA's roots: the one that is told of, and another one.
+/// The CA's roots, the one that is told of and another one, and what issues: an intermediate under both of them, the
+/// same for all certificates, as CAs have it.
 pub(super) struct Roots {
     known: Root,
-    unknown: Root,
+    middle: CertificateParams,
+    key: KeyPair,
+    under_known: String,
+    under_unknown: String,
 }
 
 /// A chain, and another one of the same certificate, which leads to the root that is told of.
@@ -49,10 +53,12 @@ fn root(name: &str) -> Result<Root, rcgen::Error> {
 
 impl Roots {
     pub(super) fn new() -> Result<Self, rcgen::Error> {
-        Ok(Self {
-            known: root("ACME root, LAB ONLY")?,
-            unknown: root("another ACME root, LAB ONLY")?,
-        })
+        let (known, unknown) = (root("ACME root, LAB ONLY")?, root("another ACME root, LAB ONLY")?);
+        let (middle, key) = (authority("ACME intermediate, LAB ONLY"), KeyPair::generate()?);
+        let under =
+            |root: &Root| Ok::<_, rcgen::Error>(middle.clone().signed_by(&key, root)?.pem());
+        let (under_known, under_unknown) = (under(&known)?, under(&unknown)?);
+        Ok(Self { known, middle, key, under_known, under_unknown })
     }
 
     /// The root that is told of, PEM.
@@ -60,35 +66,34 @@ impl Roots {
         self.known.pem()
     }
 
+    fn leaf(&self, csr: &[u8], lie: CaLie) -> Result<String, rcgen::Error> {
+        leaf(csr, lie, &Issuer::new(self.middle.clone(), &self.key))
+    }
+
     /// Issues for a CSR, and gives the chain; the root is left out, as CAs do.
     pub(super) fn chain(&self, csr: &[u8], lie: CaLie) -> Result<String, rcgen::Error> {
-        let (middle, key) = (authority("ACME intermediate, LAB ONLY"), KeyPair::generate()?);
-        let leaf = leaf(csr, lie, &Issuer::new(middle.clone(), &key))?;
-        let root = if lie == CaLie::UnknownRoot { &self.unknown } else { &self.known };
-        let above = || Ok::<_, rcgen::Error>(middle.clone().signed_by(&key, root)?.pem());
+        let (leaf, above) = (self.leaf(csr, lie)?, &self.under_known);
         Ok(match lie {
+            CaLie::UnknownRoot => format!("{leaf}{}", self.under_unknown),
             CaLie::LeafOnly => leaf,
-            CaLie::Loop => format!("{leaf}{}", in_a_loop(&middle, &key)?),
+            CaLie::Loop => format!("{leaf}{}", in_a_loop(&self.middle, &self.key)?),
             CaLie::PrivateKey => {
                 let secret = pki::pem("PRIVATE KEY", KeyPair::generate()?.serialized_der());
-                format!("{leaf}{}{secret}", above()?)
+                format!("{leaf}{above}{secret}")
             }
-            CaLie::TooMany => format!("{leaf}{}", above()?.repeat(MANY - 1)),
-            CaLie::LongChain => format!("{}\n{leaf}{}", "#".repeat(LONG_CHAIN), above()?),
+            CaLie::TooMany => format!("{leaf}{}", above.repeat(MANY - 1)),
+            CaLie::LongChain => format!("{}\n{leaf}{above}", "#".repeat(LONG_CHAIN)),
             CaLie::GarbageChain => "this is no chain\n".to_owned(),
-            _ => format!("{leaf}{}", above()?),
+            _ => format!("{leaf}{above}"),
         })
     }
 
     /// Issues for a CSR, and gives two chains, of which the first leads to a root that nobody was told of.
     pub(super) fn two_chains(&self, csr: &[u8]) -> Result<Chains, rcgen::Error> {
-        let (middle, key) = (authority("ACME intermediate, LAB ONLY"), KeyPair::generate()?);
-        let leaf = leaf(csr, CaLie::None, &Issuer::new(middle.clone(), &key))?;
-        let under =
-            |root: &Root| Ok::<_, rcgen::Error>(middle.clone().signed_by(&key, root)?.pem());
+        let leaf = self.leaf(csr, CaLie::None)?;
         Ok(Chains {
-            first: format!("{leaf}{}", under(&self.unknown)?),
-            second: format!("{leaf}{}", under(&self.known)?),
+            first: format!("{leaf}{}", self.under_unknown),
+            second: format!("{leaf}{}", self.under_known),
         })
     }
 }

@@ -11,7 +11,7 @@ mod signed;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -22,7 +22,6 @@ use rustls_pki_types::PrivateKeyDer;
 use serde_json::Value;
 use thiserror::Error;
 use tokio::net::TcpListener;
-use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 
 pub use self::lie::CaLie;
@@ -30,6 +29,7 @@ pub use self::lie::CaLie;
 use self::certificate::Roots;
 use crate::masa;
 use crate::pki::Authority;
+use crate::service::Service;
 
 /// Why there is no CA.
 #[derive(Debug, Error)]
@@ -112,7 +112,7 @@ impl Shared {
 pub struct AcmeCa {
     shared: Arc<Shared>,
     tls_anchor: String,
-    task: JoinHandle<()>,
+    service: Service,
 }
 
 impl AcmeCa {
@@ -122,20 +122,25 @@ impl AcmeCa {
     /// [`CaError`].
     pub async fn start(address: SocketAddr, style: CaStyle) -> Result<Self, CaError> {
         let authority = Authority::new("ACME TLS CA, LAB ONLY")?;
-        let own = authority.server("ACME CA, LAB ONLY")?;
+        let host = match address.ip() {
+            ip if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+            ip => ip,
+        };
+        let own = authority.server_at("ACME CA, LAB ONLY", host)?;
         let provider = Arc::new(aws_lc_rs::default_provider());
         let tls = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()?
             .with_no_client_auth()
             .with_single_cert(vec![own.certificate], PrivateKeyDer::Pkcs8(own.key))?;
         let listener = TcpListener::bind(address).await?;
-        let base = format!("https://localhost:{}", listener.local_addr()?.port());
+        let address = listener.local_addr()?;
+        let base = format!("https://{}:{}", masa::host(address), address.port());
         let (roots, state) = (Roots::new()?, Mutex::default());
         let shared = Arc::new(Shared { base, style, roots, state, told: AtomicU64::new(0) });
         let router = Router::new().fallback(answer::answer).with_state(Arc::clone(&shared));
         let acceptor = TlsAcceptor::from(Arc::new(tls));
-        let task = tokio::spawn(masa::serve(listener, acceptor, router));
-        Ok(Self { shared, tls_anchor: authority.pem(), task })
+        let service = Service::start(masa::serve(listener, acceptor, router));
+        Ok(Self { shared, tls_anchor: authority.pem(), service })
     }
 
     /// Its directory.
@@ -176,10 +181,9 @@ impl AcmeCa {
         };
         state.asked.iter().filter(|(path, _)| of(path)).map(|(_, it)| it.clone()).collect()
     }
-}
 
-impl Drop for AcmeCa {
-    fn drop(&mut self) {
-        self.task.abort();
+    /// Waits until it ends by itself; gives why.
+    pub async fn ended(&self) -> String {
+        self.service.ended().await
     }
 }

@@ -15,6 +15,7 @@ use clap::{Args, Subcommand};
 use rustls_pki_types::PrivatePkcs8KeyDer;
 use serde::Serialize;
 
+use super::output;
 use crate::est::folder::Folder;
 use crate::est::key::Key;
 use crate::est::report::{CertificateReport, IssuedReport, PlanReport, RenewalReport};
@@ -257,12 +258,7 @@ impl ServerArguments {
     }
 
     fn print<T: Serialize>(&self, report: &T, text: &str) -> anyhow::Result<()> {
-        if self.json {
-            println!("{}", serde_json::to_string(report)?);
-        } else {
-            print!("{text}");
-        }
-        Ok(())
+        if self.json { output::print_json(report) } else { output::print(text) }
     }
 }
 

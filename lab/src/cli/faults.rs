@@ -2,22 +2,31 @@
 
 use std::ffi::OsString;
 use std::net::{SocketAddr, ToSocketAddrs as _};
+use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, bail, ensure};
 use clap::Args;
+use tokio::process::Command;
+use tokio::time::timeout;
 
+use super::output;
 use crate::acme::{AcmeCa, CaStyle};
-use crate::fault::Fault;
 use crate::fault::report::{Finding, Listed, Verdict, junit, text};
 use crate::fault::run::{Workshop, run};
+use crate::fault::{Fault, Liar};
 use crate::masa::Masa;
 use crate::pki::Manufacturer;
+use crate::pledge::tls::{self, TlsVersions};
+use crate::scenario::words::nearest;
+use crate::signals::Signals;
 
 /// The name of the manufacturer whose devices lie.
 const MANUFACTURER: &str = "lab-liars";
+/// How long a registrar may take to answer at all.
+const REACH_LIMIT: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Args)]
 pub(super) struct FaultsArguments {
@@ -25,7 +34,7 @@ pub(super) struct FaultsArguments {
     #[arg(long, conflicts_with_all = ["target", "dir", "introduce", "ca", "only", "junit"])]
     list: bool,
     /// The registrar, such as https://127.0.0.1:8443
-    #[arg(long, value_name = "URL", required_unless_present = "list", requires = "dir")]
+    #[arg(long, value_name = "URL", required_unless_present = "list", requires = "dir", value_parser = target)]
     target: Option<String>,
     /// A new folder, for the CA of the devices that lie: the registrar must be told of it
     #[arg(long)]
@@ -41,9 +50,12 @@ pub(super) struct FaultsArguments {
     /// localhost, and require client-auth of them. Left out: no lies of CAs are told
     #[arg(long, value_name = "ADDR:PORT")]
     ca: Option<SocketAddr>,
+    /// Have the MASA and the CA listen on other addresses than this machine's own: anybody who reaches them is served
+    #[arg(long)]
+    danger_bind: bool,
     /// This fault alone; may be given more than once
-    #[arg(long, value_name = "NAME")]
-    only: Vec<String>,
+    #[arg(long, value_name = "NAME", value_parser = fault)]
+    only: Vec<Fault>,
     /// Print JSON: an array of faults, or of findings
     #[arg(long)]
     json: bool,
@@ -58,7 +70,8 @@ pub(super) async fn faults(arguments: &FaultsArguments) -> anyhow::Result<ExitCo
         list(arguments.json)?;
         return Ok(ExitCode::SUCCESS);
     };
-    let chosen = chosen(&arguments.only)?;
+    check(arguments)?;
+    let mut signals = Signals::listen()?;
     let registrar = address(target)?;
     let manufacturer = Manufacturer::new(MANUFACTURER)?;
     let masa = Masa::start(arguments.masa, &manufacturer).await?;
@@ -66,51 +79,136 @@ pub(super) async fn faults(arguments: &FaultsArguments) -> anyhow::Result<ExitCo
         Some(address) => Some(AcmeCa::start(address, CaStyle::Plain).await?),
         None => None,
     };
-    introduce(folder, arguments.introduce.as_deref(), &manufacturer, &masa, ca.as_ref()).await?;
+    let program = arguments.introduce.as_deref();
+    tokio::select! {
+        biased;
+        name = signals.next() => bail!("{name} before any lie was told"),
+        ready = async {
+            introduce(folder, program, &manufacturer, &masa, ca.as_ref()).await?;
+            reach(target, registrar).await
+        } => ready?,
+    }
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     let prefix = format!("LIE{since:X}");
     let (manufacturer, masa, ca) = (&manufacturer, &masa, ca.as_ref());
     let workshop = Workshop { registrar, manufacturer, masa, ca, prefix };
     let (can, cannot): (Vec<Fault>, Vec<Fault>) =
-        chosen.into_iter().partition(|fault| workshop.can_tell(*fault));
+        chosen(&arguments.only).into_iter().partition(|fault| workshop.can_tell(*fault));
     if !cannot.is_empty() {
-        ensure!(arguments.only.is_empty(), "a lie of a CA needs --ca");
         eprintln!("brski-lab: {} lies of CAs are left out: they need --ca", cannot.len());
     }
     let mut findings = Vec::with_capacity(can.len());
-    for (number, fault) in can.into_iter().enumerate() {
-        eprintln!("brski-lab: {}", fault.card().name);
-        findings.push(run(&workshop, number, fault).await);
+    let early = tokio::select! {
+        biased;
+        name = signals.next() => Some(format!("stopped by {name}")),
+        why = masa.ended() => Some(format!("the MASA ended by itself: {why}")),
+        why = ca_ended(ca) => Some(format!("the CA ended by itself: {why}")),
+        told = tell(&workshop, target, &can, &mut findings) => told.err().map(|error| output::told(&error)),
+    };
+    let code = report(arguments, &findings)?;
+    match early {
+        None => Ok(code),
+        Some(why) => bail!("{} of {} lies were told: {why}", findings.len(), can.len()),
     }
-    report(arguments, &findings)
+}
+
+/// What makes no sense is refused before anything is started.
+fn check(arguments: &FaultsArguments) -> anyhow::Result<()> {
+    for address in [Some(arguments.masa), arguments.ca].into_iter().flatten() {
+        ensure!(
+            address.ip().is_loopback() || arguments.danger_bind,
+            "{address} is reachable from elsewhere; use a loopback address, or --danger-bind"
+        );
+    }
+    if let Some(folder) = arguments.junit.as_deref().and_then(Path::parent) {
+        let is_here = folder.as_os_str().is_empty() || folder.is_dir();
+        ensure!(is_here, "--junit: there is no folder {}", folder.display());
+    }
+    let is_of_ca = |fault: &Fault| fault.card().liar == Liar::Ca;
+    let needs_ca = arguments.only.iter().any(is_of_ca);
+    ensure!(arguments.ca.is_some() || !needs_ca, "a lie of a CA needs --ca");
+    Ok(())
+}
+
+/// Tells one lie after the other, as long as somebody is there to be lied to.
+async fn tell(
+    workshop: &Workshop<'_>,
+    target: &str,
+    faults: &[Fault],
+    findings: &mut Vec<Finding>,
+) -> anyhow::Result<()> {
+    for (number, fault) in faults.iter().enumerate() {
+        eprintln!("brski-lab: {}", fault.card().name);
+        let finding = run(workshop, number, *fault).await;
+        let has_failed = finding.verdict == Verdict::Failed;
+        findings.push(finding);
+        if has_failed {
+            reach(target, workshop.registrar).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Sees whether anybody is there.
+async fn reach(target: &str, registrar: SocketAddr) -> anyhow::Result<()> {
+    let tried = timeout(REACH_LIMIT, tls::provisional(registrar, None, TlsVersions::Any)).await;
+    match tried {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(error)) => bail!("{target} cannot be reached; tried: {error}"),
+        Err(_) => bail!(
+            "{target} cannot be reached; tried: {registrar} gave no answer in {} seconds",
+            REACH_LIMIT.as_secs()
+        ),
+    }
+}
+
+async fn ca_ended(ca: Option<&AcmeCa>) -> String {
+    match ca {
+        Some(ca) => ca.ended().await,
+        None => std::future::pending().await,
+    }
 }
 
 fn list(is_json: bool) -> anyhow::Result<()> {
     let listed: Vec<Listed> = Fault::ALL.iter().map(|fault| fault.card().into()).collect();
     if is_json {
-        println!("{}", serde_json::to_string_pretty(&listed)?);
-        return Ok(());
+        return output::print_pretty(&listed);
     }
-    for Listed { name, liar, clause, status, event } in listed {
-        println!("{:<6}  {status}  {name:<46}  {event:<28}  {clause}", liar.as_str());
-    }
-    Ok(())
+    let line = |Listed { name, liar, clause, status, event }: &Listed| {
+        format!("{:<6}  {status:>3}  {name:<46}  {event:<28}  {clause}\n", liar.as_str())
+    };
+    output::print(&listed.iter().map(line).collect::<String>())
 }
 
-fn chosen(names: &[String]) -> anyhow::Result<Vec<Fault>> {
-    if names.is_empty() {
-        return Ok(Fault::ALL.to_vec());
+fn chosen(only: &[Fault]) -> Vec<Fault> {
+    match only {
+        [] => Fault::ALL.to_vec(),
+        only => only.to_vec(),
     }
-    let find = |name: &String| {
-        let found = Fault::ALL.iter().find(|fault| fault.card().name == name);
-        found.copied().with_context(|| format!("there is no fault {name:?}; see --list"))
-    };
-    names.iter().map(find).collect()
+}
+
+fn fault(name: &str) -> Result<Fault, String> {
+    if let Some(found) = Fault::ALL.iter().find(|fault| fault.card().name == name) {
+        return Ok(*found);
+    }
+    let guess = nearest(name, Fault::ALL.iter().map(|fault| fault.card().name));
+    let guess = guess.map_or_else(String::new, |word| format!("did you mean {word:?}? "));
+    Err(format!("there is no such fault; {guess}--list prints them all"))
+}
+
+/// Takes https://HOST:PORT.
+fn target(url: &str) -> Result<String, String> {
+    let port = url.strip_prefix("https://").and_then(|rest| {
+        let (host, port) = rest.trim_end_matches('/').rsplit_once(':')?;
+        let is_host = !host.is_empty() && !host.contains('/');
+        is_host.then(|| port.parse::<u16>().ok())?
+    });
+    port.map(|_| url.to_owned()).ok_or_else(|| "it is not https://HOST:PORT".to_owned())
 }
 
 fn address(target: &str) -> anyhow::Result<SocketAddr> {
-    let wrong = || format!("--target {target:?} is not https://HOST:PORT");
-    let authority = target.strip_prefix("https://").with_context(wrong)?.trim_end_matches('/');
+    let authority = target.trim_start_matches("https://").trim_end_matches('/');
+    let wrong = || format!("{target} cannot be reached; tried: {authority} has no address");
     authority.to_socket_addrs().with_context(wrong)?.next().with_context(wrong)
 }
 
@@ -151,7 +249,10 @@ async fn introduce(
         ensure!(waited.await?? > 0, "nobody pressed Enter; --introduce names a program instead");
         return Ok(());
     };
-    let status = tokio::process::Command::new(program).args(&words).status().await;
+    let mut command = Command::new(program);
+    // What it prints is no result of this program.
+    command.args(&words).stdout(std::io::stderr().as_fd().try_clone_to_owned()?);
+    let status = command.kill_on_drop(true).status().await;
     let status = status.with_context(|| format!("{}: cannot be run", program.display()))?;
     match status.success() {
         true => Ok(()),
@@ -161,8 +262,8 @@ async fn introduce(
 
 fn report(arguments: &FaultsArguments, findings: &[Finding]) -> anyhow::Result<ExitCode> {
     match arguments.json {
-        true => println!("{}", serde_json::to_string_pretty(findings)?),
-        false => print!("{}", text(findings)),
+        true => output::print_pretty(findings)?,
+        false => output::print(&text(findings))?,
     }
     if let Some(file) = &arguments.junit {
         let written = std::fs::write(file, junit(findings));

@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use clap::Args;
-use tokio::signal::unix::{SignalKind, signal};
 
 use crate::discovery::Announcement;
 use crate::pledge::Pledge;
 use crate::pledge::discover::{self, Joined, Search};
 use crate::pledge::journey::{Enrolled, Label};
 use crate::proxy::{JoinProxy, ProxyOptions};
+use crate::signals::Signals;
 
 #[derive(Debug, Args)]
 pub(super) struct ProxyArguments {
@@ -29,10 +29,10 @@ pub(super) struct ProxyArguments {
     #[arg(long, default_value = "join proxy, LAB ONLY")]
     name: String,
     /// How many connections at once; more are closed
-    #[arg(long, default_value_t = 64)]
-    connections: usize,
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=60_000))]
+    connections: u16,
     /// How long a connection may be silent, in seconds
-    #[arg(long, default_value_t = 120)]
+    #[arg(long, default_value_t = 120, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     idle_secs: u64,
     /// Listen on another address than this machine's own
     #[arg(long)]
@@ -48,7 +48,7 @@ pub(super) struct DiscoverArguments {
     #[arg(long = "interface", value_name = "NAME", requires = "discover")]
     interfaces: Vec<String>,
     /// How long to look, in seconds
-    #[arg(long, default_value_t = 3, requires = "discover")]
+    #[arg(long, default_value_t = 3, requires = "discover", value_parser = clap::value_parser!(u64).range(1..=600))]
     discover_secs: u64,
 }
 
@@ -59,25 +59,35 @@ pub(super) async fn proxy(arguments: ProxyArguments) -> anyhow::Result<ExitCode>
             arguments.listen
         );
     }
-    let mut terminate = signal(SignalKind::terminate())?;
+    let mut signals = Signals::listen()?;
     let idle = Duration::from_secs(arguments.idle_secs);
     let ProxyArguments { registrar, listen, interfaces, name, connections, .. } = arguments;
-    let options = ProxyOptions { registrar, connections, idle };
+    let options = ProxyOptions { registrar, connections: connections.into(), idle };
     let proxy = JoinProxy::start(listen, options).await.with_context(|| listen.to_string())?;
     let announcement = match interfaces.is_empty() {
         true => None,
         false => Some(Announcement::proxy(&interfaces, &name, proxy.address())?),
     };
     eprintln!("brski-lab: join proxy listens on {}", proxy.address());
-    tokio::select! {
-        ended = tokio::signal::ctrl_c() => ended?,
-        _ = terminate.recv() => {}
-    }
+    let announced = async {
+        match &announcement {
+            Some(announcement) => announcement.ended().await,
+            None => std::future::pending().await,
+        }
+    };
+    let why = tokio::select! {
+        _ = signals.next() => None,
+        why = proxy.ended() => Some(format!("the join proxy ended by itself: {why}")),
+        why = announced => Some(format!("nobody announces the join proxy any more: {why}")),
+    };
     if let Some(announcement) = announcement {
         announcement.end().await;
     }
     eprintln!("brski-lab: {} connections were carried", proxy.relayed());
-    Ok(ExitCode::SUCCESS)
+    match why {
+        None => Ok(ExitCode::SUCCESS),
+        Some(why) => bail!(why),
+    }
 }
 
 /// Joins at the first place that lets it.

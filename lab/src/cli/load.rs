@@ -11,9 +11,10 @@ use brski_est::client::EstServer;
 use brski_est::path::Label;
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::est::secret;
-use super::{certificate, credential};
+use super::{certificate, credential, output};
 use crate::est::trust::Identity;
 use crate::est::{KeyType, Trust};
 use crate::load::{
@@ -161,19 +162,23 @@ pub(super) async fn run(arguments: LoadArguments) -> anyhow::Result<ExitCode> {
     }
     let (target, work) = prepare(&arguments).await?;
     let mut live = Live::new();
+    // The end of a terminal is nothing that a run of hours minds.
+    let mut terminate = signal(SignalKind::terminate())?;
     let stop = async {
-        if tokio::signal::ctrl_c().await.is_err() {
+        tokio::select! {
             // Without signals nobody can stop it.
-            std::future::pending::<()>().await;
+            Ok(()) = tokio::signal::ctrl_c() => {}
+            Some(()) = terminate.recv() => {}
+            else => std::future::pending().await,
         }
     };
     let outcome = load::run(&target, work, &plan, stop, |moment| live.show(moment)).await?;
     live.end();
     let report = Report::new(arguments.facts(), &plan, &outcome);
     if arguments.json {
-        println!("{}", serde_json::to_string(&report)?);
+        output::print_json(&report)?;
     } else {
-        print!("{}", report.text());
+        output::print(&report.text())?;
     }
     if let Some(file) = arguments.plot.as_ref().filter(|_| report.succeeded > 0) {
         let title = format!("{} at {}", report.scenario, report.url);

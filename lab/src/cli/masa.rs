@@ -9,7 +9,6 @@ use anyhow::{Context as _, bail};
 use brski_est::authentication::Credentials;
 use brski_voucher::artefact::Assertion;
 use clap::{Args, ValueEnum};
-use tokio::signal::unix::{SignalKind, signal};
 
 use super::{certificate, credential};
 use crate::fault::run::misbehaviour;
@@ -17,6 +16,7 @@ use crate::fault::{Fault, Liar};
 use crate::masa::{
     LogNumbers, LogStyle, Login, Masa, MasaOptions, Misbehaviour, Mood, Pinning, Scheme,
 };
+use crate::signals::Signals;
 
 #[derive(Debug, Args)]
 pub(super) struct MasaArguments {
@@ -131,7 +131,7 @@ pub(super) async fn masa(arguments: &MasaArguments) -> anyhow::Result<ExitCode> 
             arguments.listen
         );
     }
-    let mut terminate = signal(SignalKind::terminate())?;
+    let mut signals = Signals::listen()?;
     let folder = &arguments.dir;
     let authority = certificate(&folder.join("ca.pem"))?;
     let signer = credential(folder, "voucher-signer")?;
@@ -139,12 +139,15 @@ pub(super) async fn masa(arguments: &MasaArguments) -> anyhow::Result<ExitCode> 
     let masa = Masa::of(arguments.listen, &authority, &signer, &tls, options(arguments)?).await?;
     masa.behave(arguments.misbehave.unwrap_or_default());
     eprintln!("brski-lab: MASA listens on https://{}", masa.address());
-    tokio::select! {
-        ended = tokio::signal::ctrl_c() => ended?,
-        _ = terminate.recv() => {}
-    }
+    let why = tokio::select! {
+        _ = signals.next() => None,
+        why = masa.ended() => Some(why),
+    };
     eprintln!("brski-lab: {} requests, {} vouchers", masa.requests(), masa.issued());
-    Ok(ExitCode::SUCCESS)
+    match why {
+        None => Ok(ExitCode::SUCCESS),
+        Some(why) => bail!("the MASA ended by itself: {why}"),
+    }
 }
 
 fn options(arguments: &MasaArguments) -> anyhow::Result<MasaOptions> {

@@ -4,11 +4,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::bail;
 use brski_voucher::encoding::Encoding;
 use clap::Args;
-use tempfile::TempDir;
 
+use super::folder::RunFolder;
+use super::output;
 use super::up::PartArguments;
 use crate::net::link::LinkWish;
 use crate::net::scenario::{self, ScenarioReport};
@@ -87,17 +87,13 @@ pub(super) async fn net(arguments: NetArguments) -> anyhow::Result<ExitCode> {
         Some(program) => program,
         None => super::beside("registrar")?,
     };
-    let temporary = match &arguments.dir {
-        Some(_) => None,
-        None => Some(tempfile::Builder::new().prefix("brski-lab-net-").tempdir()?),
-    };
-    let folder = match (&arguments.dir, &temporary) {
-        (Some(folder), _) => std::path::absolute(folder)?,
-        (None, Some(temporary)) => temporary.path().to_owned(),
-        (None, None) => bail!("there is no folder"),
-    };
+    let folder = RunFolder::new(arguments.dir.as_deref())?;
     let options = NetOptions {
-        programs: Programs { folder, registrar, pebble: arguments.pebble },
+        programs: Programs {
+            folder: folder.path().to_owned(),
+            registrar,
+            pebble: arguments.pebble,
+        },
         links: arguments.links,
         shaper: arguments.shaper,
         period: Duration::from_secs(arguments.discover_secs),
@@ -105,7 +101,7 @@ pub(super) async fn net(arguments: NetArguments) -> anyhow::Result<ExitCode> {
     };
     if let Some(scenario) = scenario {
         let scale = arguments.part.scale();
-        return across(scenario, &options, scale, arguments.json, temporary).await;
+        return across(scenario, &options, scale, arguments.json, folder).await;
     }
     let crew = Crew {
         pledges: arguments.pledges.into(),
@@ -116,15 +112,15 @@ pub(super) async fn net(arguments: NetArguments) -> anyhow::Result<ExitCode> {
     let report = net::run(&options, &crew).await;
     let is_wanted = match &report {
         Ok(report) => !report.is_good() && report.interrupted_by.is_none(),
-        Err(_) => options.programs.folder.join("registrar").exists(),
+        Err(_) => true,
     };
     if is_wanted {
-        keep(temporary);
+        folder.keep();
     }
     let report = report?;
     match arguments.json {
-        true => println!("{}", serde_json::to_string(&report)?),
-        false => print!("{}", report.text()),
+        true => output::print_json(&report)?,
+        false => output::print(&report.text())?,
     }
     Ok(if report.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -135,28 +131,18 @@ async fn across(
     options: &NetOptions,
     scale: Scale,
     is_json: bool,
-    temporary: Option<TempDir>,
+    folder: RunFolder,
 ) -> anyhow::Result<ExitCode> {
     let progress = if is_json { Progress::Hidden } else { Progress::Shown };
-    let tell = |report: &ScenarioReport<'_>| {
-        match is_json {
-            true => println!("{}", serde_json::to_string(report)?),
-            false => print!("{}", report.text()),
-        }
-        Ok(())
+    let tell = |report: &ScenarioReport<'_>| match is_json {
+        true => output::print_json(report),
+        false => output::print(&report.text()),
     };
     let outcome = scenario::run(scenario, options, scale, progress, tell).await;
     let is_good = *outcome.as_ref().unwrap_or(&false);
-    if !is_good && options.programs.folder.join("registrar").exists() {
-        keep(temporary);
+    if !is_good {
+        folder.keep();
     }
     outcome?;
     Ok(if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-/// Keeps a temporary folder, and says where it is.
-fn keep(temporary: Option<TempDir>) {
-    if let Some(temporary) = temporary {
-        eprintln!("brski-lab: the logs are kept in {}", temporary.keep().display());
-    }
 }

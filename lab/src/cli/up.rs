@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::bail;
 use clap::Args;
 
-use super::beside;
+use super::folder::RunFolder;
+use super::{beside, output};
 use crate::scenario::Scenario;
 use crate::scenario::plan::{Scale, Size, Speed};
 use crate::scenario::report::Report;
@@ -19,10 +19,10 @@ pub(super) struct UpArguments {
     #[arg(long, value_name = "FILE", conflicts_with_all = ["pledges", "concurrency", "issuer"])]
     scenario: Option<PathBuf>,
     /// How many pledges
-    #[arg(long, default_value_t = 3)]
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pledges: u32,
     /// How many of them at once
-    #[arg(long, default_value_t = 16)]
+    #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     concurrency: u32,
     /// Where certificates come from
     #[arg(long, value_enum, default_value = "acme")]
@@ -88,10 +88,6 @@ fn speed(text: &str) -> Result<Speed, String> {
 
 /// Exit code 0 if everything came out as the scenario expects, 1 if not, 2 if what is wished for makes no sense.
 pub(super) async fn up(arguments: UpArguments) -> anyhow::Result<ExitCode> {
-    if arguments.pledges == 0 || arguments.concurrency == 0 {
-        eprintln!("brski-lab: --pledges and --concurrency are at least 1");
-        return Ok(ExitCode::from(2));
-    }
     let scenario = match &arguments.scenario {
         None => usual(&arguments),
         Some(file) => match Scenario::load(file) {
@@ -102,32 +98,26 @@ pub(super) async fn up(arguments: UpArguments) -> anyhow::Result<ExitCode> {
             }
         },
     };
-    let temporary = match &arguments.dir {
-        Some(_) => None,
-        None => Some(tempfile::Builder::new().prefix("brski-lab-").tempdir()?),
-    };
-    let folder = match (&arguments.dir, &temporary) {
-        (Some(folder), _) => std::path::absolute(folder)?,
-        (None, Some(temporary)) => temporary.path().to_owned(),
-        (None, None) => bail!("there is no folder"),
-    };
+    let folder = RunFolder::new(arguments.dir.as_deref())?;
     let registrar = match arguments.registrar {
         Some(program) => program,
         None => beside("registrar")?,
     };
     let is_json = arguments.json;
     let options = RunOptions {
-        programs: Programs { folder, registrar, pebble: arguments.pebble },
+        programs: Programs {
+            folder: folder.path().to_owned(),
+            registrar,
+            pebble: arguments.pebble,
+        },
         scale: arguments.part.scale(),
         console: if arguments.console { Console::Open } else { Console::Closed },
         progress: if is_json { Progress::Hidden } else { Progress::Shown },
     };
     let report = run(scenario, &options, |report| tell(report, is_json)).await;
     let is_good = report.as_ref().is_ok_and(|report| report.as_expected);
-    if let (false, Some(temporary)) = (is_good, temporary)
-        && std::fs::read_dir(temporary.path())?.next().is_some()
-    {
-        eprintln!("brski-lab: the logs are kept in {}", temporary.keep().display());
+    if !is_good {
+        folder.keep();
     }
     report?;
     Ok(if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -139,8 +129,7 @@ fn usual(arguments: &UpArguments) -> Scenario {
 
 fn tell(report: &Report, is_json: bool) -> anyhow::Result<()> {
     match is_json {
-        true => println!("{}", serde_json::to_string(report)?),
-        false => print!("{}", report.text()),
+        true => output::print_json(report),
+        false => output::print(&report.text()),
     }
-    Ok(())
 }

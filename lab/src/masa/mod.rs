@@ -27,12 +27,12 @@ use rustls::{RootCertStore, ServerConfig};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use thiserror::Error;
 use tokio::net::TcpListener;
-use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt as _;
 
 use self::log::Log;
 use crate::pki::{Credential, Manufacturer};
+use crate::service::{self, Service};
 
 pub(crate) mod body;
 mod log;
@@ -96,7 +96,7 @@ impl Shared {
 pub struct Masa {
     shared: Arc<Shared>,
     address: SocketAddr,
-    task: JoinHandle<()>,
+    service: Service,
 }
 
 impl Masa {
@@ -159,8 +159,8 @@ impl Masa {
             issued: AtomicU32::new(0),
         });
         let acceptor = TlsAcceptor::from(Arc::new(tls));
-        let task = tokio::spawn(serve(listener, acceptor, router(Arc::clone(&shared))));
-        Ok(Self { shared, address, task })
+        let service = Service::start(serve(listener, acceptor, router(Arc::clone(&shared))));
+        Ok(Self { shared, address, service })
     }
 
     /// Where it listens.
@@ -208,16 +208,15 @@ impl Masa {
     pub fn issued(&self) -> u32 {
         self.shared.issued.load(Ordering::Relaxed)
     }
-}
 
-impl Drop for Masa {
-    fn drop(&mut self) {
-        self.task.abort();
+    /// Waits until it ends by itself; gives why.
+    pub async fn ended(&self) -> String {
+        self.service.ended().await
     }
 }
 
 /// A host, as URLs say it.
-fn host(address: SocketAddr) -> String {
+pub(crate) fn host(address: SocketAddr) -> String {
     match address.ip() {
         ip if ip.is_loopback() || ip.is_unspecified() => "localhost".to_owned(),
         IpAddr::V4(ip) => ip.to_string(),
@@ -257,10 +256,16 @@ fn tls(
     Ok(builder.with_single_cert(vec![server.certificate.clone()], key)?)
 }
 
-pub(crate) async fn serve(listener: TcpListener, acceptor: TlsAcceptor, router: Router) {
+/// Serves whoever comes; ends with the listener, and says why.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    acceptor: TlsAcceptor,
+    router: Router,
+) -> io::Error {
     loop {
-        let Ok((stream, _)) = listener.accept().await else {
-            continue;
+        let stream = match service::accept(&listener).await {
+            Ok(stream) => stream,
+            Err(error) => return error,
         };
         let (acceptor, router) = (acceptor.clone(), router.clone());
         tokio::spawn(async move {

@@ -19,6 +19,7 @@ mod site;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use anyhow::{anyhow, bail};
 use brski_voucher::encoding::Encoding;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -28,7 +29,7 @@ use self::link::LinkWish;
 use self::machine::{MachineError, Tools};
 use self::report::NetReport;
 use self::shaper::{Link, ShaperWish};
-use self::site::{Ground, NetSite, PLEDGES_INTERFACE};
+use self::site::{NetSite, PLEDGES_INTERFACE};
 use crate::pledge::Pledge;
 use crate::pledge::discover::{self, Joined, Search};
 use crate::pledge::journey::Label;
@@ -83,7 +84,7 @@ pub async fn run(options: &NetOptions, crew: &Crew) -> anyhow::Result<NetReport>
     let tools = tools()?;
     let mut site = tokio::select! {
         biased;
-        name = signals.next() => anyhow::bail!("{name} before the site stood; everything is removed"),
+        name = signals.next() => bail!("{name} before the site stood; everything is removed"),
         site = NetSite::start(&tools, options, crew) => site?,
     };
     let serials: Vec<String> =
@@ -92,19 +93,25 @@ pub async fn run(options: &NetOptions, crew: &Crew) -> anyhow::Result<NetReport>
         serials.iter().map(|serial| site.site.pledge(serial)).collect::<Result<Vec<_>, _>>()?;
     let mut outcomes = Outcomes::of(&serials);
     let begin = Instant::now();
-    let NetSite { site: parts, ground: Ground { links, machines, .. } } = &mut site;
+    let NetSite { site: parts, ground } = &mut site;
     eprintln!("brski-lab: {} pledges set out", pledges.len());
-    let interrupted_by = tokio::select! {
+    let end = tokio::select! {
         biased;
-        name = signals.next() => Some(name),
-        why = parts.failure() => {
-            return Err(anyhow::anyhow!(why).context(format!("after {}", outcomes.told())));
-        }
-        error = cuts(links) => return Err(error.into()),
-        done = go(machines, pledges, (crew, options.search()), &mut outcomes) => {
+        name = signals.next() => Ok(Some(name)),
+        why = parts.failure() => Err(why),
+        why = ground.failure() => Err(why),
+        done = go(&ground.machines, pledges, (crew, options.search()), &mut outcomes) => {
             done?;
-            None
+            Ok(None)
         }
+    };
+    let interrupted_by = match end {
+        Ok(interrupted_by) => interrupted_by,
+        // A component that ended because it got the same signal as this process did not fail.
+        Err(why) => match signals.same().await {
+            Some(name) => Some(name),
+            None => bail!(anyhow!(why).context(format!("after {}", outcomes.told()))),
+        },
     };
     let (issuer, took) = (crew.issuer, begin.elapsed());
     let shaper = site.ground.shaper.clone();

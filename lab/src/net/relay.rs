@@ -4,17 +4,19 @@
 //! segments before a frame comes, and everything that crosses the link is treated alike, multicast too.
 //! Times are good to a millisecond.
 
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use rustix::io::Errno;
 use serde::Serialize;
 use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 use tokio_tun::Tun;
 
 use super::link::Quality;
+use crate::service::{self, Service};
 
 /// The longest frame: 1500 octets of payload, a header, a tag.
 const FRAME_OCTETS: usize = 2048;
@@ -51,7 +53,7 @@ struct Shared {
 /// A running relay; it carries nothing more when this is dropped.
 pub(super) struct Relay {
     shared: Arc<Shared>,
-    tasks: Vec<JoinHandle<()>>,
+    directions: Vec<Service>,
 }
 
 impl Relay {
@@ -60,13 +62,13 @@ impl Relay {
         let (one, other) = (Arc::new(one), Arc::new(other));
         let (is_cut, counters) = (AtomicBool::new(false), Counters::default());
         let shared = Arc::new(Shared { quality, is_cut, counters });
-        let mut tasks = Vec::new();
+        let mut directions = Vec::new();
         for (from, to) in [(&one, &other), (&other, &one)] {
             let (sender, receiver) = mpsc::channel(QUEUE);
-            tasks.push(tokio::spawn(take(Arc::clone(from), sender, Arc::clone(&shared))));
-            tasks.push(tokio::spawn(give(Arc::clone(to), receiver, Arc::clone(&shared))));
+            directions.push(Service::start(take(Arc::clone(from), sender, Arc::clone(&shared))));
+            directions.push(Service::start(give(Arc::clone(to), receiver, Arc::clone(&shared))));
         }
-        Self { shared, tasks }
+        Self { shared, directions }
     }
 
     /// From now on nothing crosses.
@@ -90,25 +92,25 @@ impl Relay {
             dropped: read(&counters.dropped),
         }
     }
-}
 
-impl Drop for Relay {
-    fn drop(&mut self) {
-        for task in &self.tasks {
-            task.abort();
-        }
+    /// Waits until it carries nothing more in one of its directions; gives why.
+    pub(super) async fn ended(&self) -> String {
+        service::first(self.directions.iter().map(Service::ended)).await
     }
 }
 
 /// A frame, and when it is at the other end.
 type Late = (Instant, Vec<u8>);
 
-/// Takes frames from an interface, and decides what becomes of each.
-async fn take(from: Arc<Tun>, queue: mpsc::Sender<Late>, shared: Arc<Shared>) {
+/// Takes frames from an interface, and decides what becomes of each; ends with the interface, and says why.
+async fn take(from: Arc<Tun>, queue: mpsc::Sender<Late>, shared: Arc<Shared>) -> io::Error {
     let mut line = Line::new(&shared.quality);
     let mut octets = vec![0; FRAME_OCTETS];
-    // An interface that is no more ends its direction.
-    while let Ok(count) = from.recv(&mut octets).await {
+    loop {
+        let count = match from.recv(&mut octets).await {
+            Ok(count) => count,
+            Err(error) => return error,
+        };
         let counter = if shared.is_cut.load(Ordering::Relaxed) {
             &shared.counters.cut
         } else if is_lost(shared.quality.loss_percent, chance()) {
@@ -126,19 +128,23 @@ async fn take(from: Arc<Tun>, queue: mpsc::Sender<Late>, shared: Arc<Shared>) {
 }
 
 /// Gives frames to an interface when they are due. What was under way when the link was cut is lost, too.
-async fn give(to: Arc<Tun>, mut queue: mpsc::Receiver<Late>, shared: Arc<Shared>) {
+///
+/// Ends with the interface, and says why.
+async fn give(to: Arc<Tun>, mut queue: mpsc::Receiver<Late>, shared: Arc<Shared>) -> io::Error {
     while let Some((due, frame)) = queue.recv().await {
         sleep_until(due).await;
         let counter = match shared.is_cut.load(Ordering::Relaxed) {
             true => &shared.counters.cut,
-            // An interface that is down takes nothing.
+            // An interface that is down takes nothing; one that is no more says that its descriptor is bad.
             false => match to.send(&frame).await {
                 Ok(_) => &shared.counters.carried,
+                Err(error) if Errno::from_io_error(&error) == Some(Errno::BADFD) => return error,
                 Err(_) => &shared.counters.dropped,
             },
         };
         counter.fetch_add(1, Ordering::Relaxed);
     }
+    io::Error::other("nothing comes any more")
 }
 
 /// A line that frames enter one after the other.

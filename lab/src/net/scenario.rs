@@ -6,10 +6,10 @@ use serde::Serialize;
 use super::report::LinkReport;
 use super::shaper::Shaper;
 use super::site::Ground;
-use super::{NetOptions, cuts, tools};
+use super::{NetOptions, tools};
 use crate::scenario::Scenario;
 use crate::scenario::life::Way;
-use crate::scenario::plan::{Scale, plan};
+use crate::scenario::plan::{Scale, count};
 use crate::scenario::report::Report;
 use crate::scenario::run::{Console, Progress, RunOptions, Setting, run_in};
 use crate::scenario::words::Addresses;
@@ -54,7 +54,7 @@ pub async fn run(
     let mut signals = Signals::listen()?;
     let tools = tools()?;
     share_addresses(&mut scenario);
-    let all = plan(&scenario, scale).len();
+    let all = usize::try_from(count(&scenario, scale)).unwrap_or(usize::MAX);
     let at_once = scenario.at_once.and_then(|most| usize::try_from(most).ok()).unwrap_or(all);
     let ground = tokio::select! {
         biased;
@@ -64,9 +64,7 @@ pub async fn run(
     let setting = Setting {
         homes: ground.homes()?,
         way: Way::Searched(options.search()),
-        meanwhile: async {
-            format!("a link could not be cut or mended: {}", cuts(&ground.links).await)
-        },
+        meanwhile: ground.failure(),
     };
     let run_options = RunOptions {
         programs: options.programs.clone(),

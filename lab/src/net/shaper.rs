@@ -224,6 +224,15 @@ impl Link {
         }
     }
 
+    /// Waits until it carries nothing more, though it was not cut; says so, and why. The kernel's goes on for ever.
+    pub async fn ended(&self) -> String {
+        let why = match &self.way {
+            Way::Relay(relay) => relay.ended().await,
+            Way::Netem { .. } => std::future::pending().await,
+        };
+        format!("link {} carries nothing any more: {why}", self.name.as_str())
+    }
+
     fn netem(
         &self,
         tc: &Path,

@@ -9,7 +9,7 @@ use tokio::sync::Semaphore;
 use super::link::{LinkName, LinkWish, Quality};
 use super::machine::{Machine, MachineError, Tools};
 use super::shaper::{End, Link, Shaper};
-use super::{Crew, NetOptions};
+use super::{Crew, NetOptions, cuts};
 use crate::discovery::Announcement;
 use crate::home::Homes;
 use crate::proxy::{JoinProxy, ProxyOptions};
@@ -17,6 +17,7 @@ use crate::scenario::Scenario;
 use crate::scenario::run::Console;
 use crate::scenario::site::Site;
 use crate::scenario::words::IssuerKind;
+use crate::service;
 
 /// The interface that pledges look on, on their machine.
 pub(super) const PLEDGES_INTERFACE: &str = "to-proxy";
@@ -59,7 +60,7 @@ impl Machines {
             registrar: machine("registrar")?,
             masa: machine("masa")?,
             ca: match issuer {
-                IssuerKind::Pebble => Some(machine("ca")?),
+                IssuerKind::Pebble | IssuerKind::Lying => Some(machine("ca")?),
                 IssuerKind::Local => None,
             },
         })
@@ -121,6 +122,22 @@ impl Ground {
             masa: masa.home(address(LinkName::Masa, 2))?,
             ca: ca.as_ref().map(|ca| ca.home(address(LinkName::Ca, 2))).transpose()?,
         })
+    }
+
+    /// Cuts and mends the links when it is time, and waits until that fails or a part of it ends by itself; says which
+    /// part, and why.
+    pub(super) async fn failure(&self) -> String {
+        let Self { proxy, announcement, links, .. } = self;
+        tokio::select! {
+            error = cuts(links) => format!("a link could not be cut or mended: {error}"),
+            why = service::first(links.iter().map(Link::ended)) => why,
+            why = proxy.ended() => format!(
+                "the join proxy at {} ended by itself: {why}; it had carried {} connections",
+                proxy.address(),
+                proxy.relayed()
+            ),
+            why = announcement.ended() => format!("nobody announces the join proxy any more: {why}"),
+        }
     }
 
     /// Says goodbye, and removes everything.

@@ -10,6 +10,7 @@ use rcgen::{
 use thiserror::Error;
 use time::OffsetDateTime;
 
+use super::turn::Turns;
 use super::words::{Addresses, KeyKind, SerialStyle, UrlStyle};
 use super::{Fleet, Maker};
 use crate::masa::Masa;
@@ -36,8 +37,22 @@ pub(super) enum FactoryError {
 pub(super) struct Works {
     pub(super) manufacturer: Manufacturer,
     pub(super) masa: Masa,
-    /// Held while its MASA is made to lie.
-    pub(super) lying: tokio::sync::Mutex<()>,
+    /// The turns of those who ask its MASA.
+    pub(super) turns: Turns,
+}
+
+impl Works {
+    /// Waits until its MASA ends by itself; says why.
+    pub(super) async fn failure(&self) -> String {
+        let Self { manufacturer, masa, .. } = self;
+        let why = masa.ended().await;
+        format!(
+            "the MASA of {} at {} ended by itself: {why}; {} voucher requests had come to it",
+            manufacturer.name,
+            masa.url(),
+            masa.requests()
+        )
+    }
 }
 
 /// Makes the device with this number, counted from 1 in its fleet, and with `position` among all.

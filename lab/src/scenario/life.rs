@@ -11,8 +11,10 @@ use tokio::sync::Semaphore;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::Instant;
 
+use super::ca::LyingCa;
 use super::factory::{Works, prefix};
 use super::plan::{Coming, Intent, Speed};
+use super::turn::Turn;
 use super::{Fleet, Renewal};
 use crate::fault::report::Finding;
 use crate::fault::run::Workshop;
@@ -49,6 +51,8 @@ pub(super) enum News {
 /// What all devices of a run share.
 pub(super) struct Stage {
     pub(super) works: Arc<Vec<Works>>,
+    /// The CA, if it lies on demand.
+    pub(super) lying_ca: Option<Arc<LyingCa>>,
     pub(super) registrar: SocketAddr,
     pub(super) way: Way,
     /// How many look for their way at once.
@@ -69,6 +73,14 @@ impl Stage {
         let _permit = self.searches.acquire().await;
         let found = discover::find(search).await;
         found.map(|place| place.address).map_err(|error| PledgeError::check("discovery", error))
+    }
+
+    /// Waits until the CA is honest, for somebody who orders.
+    async fn turn(&self) -> Option<Turn<'_>> {
+        match &self.lying_ca {
+            Some(ca) => Some(ca.turns.among_others().await),
+            None => None,
+        }
     }
 }
 
@@ -105,6 +117,7 @@ pub(super) async fn honest(
     let joined = async {
         let registrar = stage.way().await?;
         let _permit = stage.permits.acquire().await;
+        let _turn = stage.turn().await;
         let join = || journey::run(&pledge, registrar, &label);
         Ok::<_, PledgeError>((registrar, again_and_again(coming, news, join).await?))
     };
@@ -139,6 +152,7 @@ async fn renewals(
         let due = Instant::now() + stage.speed.of(renewal.after);
         tokio::time::sleep_until(due).await;
         let _permit = stage.permits.acquire().await;
+        let _turn = stage.turn().await;
         let Guest { pledge, registrar, label } = guest;
         let renew = || journey::renew(pledge, &device, registrar, label);
         match again_and_again(coming, news, renew).await {
@@ -209,16 +223,21 @@ pub(super) async fn liar(
         }
     };
     let _permit = stage.permits.acquire().await;
-    // A MASA lies to everybody who asks it meanwhile.
-    let _alone = match fault.card().liar {
-        Liar::Masa => Some(works.lying.lock().await),
-        _ => None,
+    // Each takes its turn at the MASA and then at the CA, so that nobody waits for somebody who waits for him.
+    let liar = fault.card().liar;
+    let _masa = match liar {
+        Liar::Masa => works.turns.alone().await,
+        _ => works.turns.among_others().await,
+    };
+    let _ca = match (&stage.lying_ca, liar) {
+        (Some(ca), Liar::Ca) => Some(ca.turns.alone().await),
+        _ => stage.turn().await,
     };
     let workshop = Workshop {
         registrar,
         manufacturer: &works.manufacturer,
         masa: &works.masa,
-        ca: None,
+        ca: stage.lying_ca.as_deref().map(|lying| &lying.acme),
         prefix: prefix(&fleet.name),
     };
     let number = usize::try_from(coming.number).unwrap_or(usize::MAX);

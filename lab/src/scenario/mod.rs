@@ -8,6 +8,7 @@ pub mod report;
 pub mod run;
 pub mod words;
 
+mod ca;
 mod capacity;
 mod factory;
 pub(crate) mod life;
@@ -15,6 +16,7 @@ mod raw;
 mod reader;
 pub(crate) mod site;
 mod tally;
+mod turn;
 mod usual;
 
 use std::path::PathBuf;
@@ -222,12 +224,10 @@ pub enum ScenarioError {
         source: std::io::Error,
     },
     /// It is longer than a scenario.
-    #[error("{}: has {octets} octets, and a scenario has at most {most}", file.display())]
+    #[error("{}: is longer than {most} octets, and no scenario is", file.display())]
     Length {
         /// The file.
         file: PathBuf,
-        /// How long it is.
-        octets: u64,
         /// How long it may be.
         most: u64,
     },
@@ -251,9 +251,13 @@ pub enum ScenarioError {
 
 /// Each problem in a line of its own.
 fn lines(file: &std::path::Path, problems: &[Problem]) -> String {
-    let line = |Problem { key, value, allowed }: &Problem| match value.is_empty() {
-        true => format!("{}: {key}: {allowed}", file.display()),
-        false => format!("{}: {key} = {value}: {allowed}", file.display()),
+    let line = |Problem { key, value, allowed }: &Problem| {
+        // A name that is refused is in the key, too.
+        let key = key.escape_debug();
+        match value.is_empty() {
+            true => format!("{}: {key}: {allowed}", file.display()),
+            false => format!("{}: {key} = {value}: {allowed}", file.display()),
+        }
     };
     problems.iter().map(line).collect::<Vec<_>>().join("\n")
 }

@@ -82,6 +82,12 @@ pub fn plan(scenario: &Scenario, scale: Scale) -> Vec<Coming> {
     coming
 }
 
+/// How many come, without a list of them.
+#[must_use]
+pub fn count(scenario: &Scenario, scale: Scale) -> u64 {
+    scenario.fleets.iter().map(|fleet| u64::from(size(fleet.count, scale.size))).sum()
+}
+
 fn of(place: usize, fleet: &Fleet, scale: Scale) -> impl Iterator<Item = Coming> {
     let count = size(fleet.count, scale.size);
     (0..count).map(move |number| Coming {
@@ -223,5 +229,6 @@ mod tests {
         let fleets: Vec<usize> =
             plan(&scenario, Scale::default()).iter().map(|coming| coming.fleet).collect();
         assert_eq!(fleets, [1, 1, 0]);
+        assert_eq!(count(&scenario, Scale::default()), 3);
     }
 }

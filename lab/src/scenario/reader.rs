@@ -1,6 +1,7 @@
 //! Reads a scenario file: what is written becomes what is meant, or a list of what is wrong with it.
 
 use std::collections::BTreeSet;
+use std::io::Read as _;
 use std::ops::RangeInclusive;
 use std::path::Path;
 use std::time::Duration;
@@ -9,7 +10,7 @@ use brski_est::path::Label;
 
 use super::words::{
     Addresses, ArrivalKind, ClientKind, IssuerKind, KeyKind, LoginKind, SerialStyle, UrlStyle,
-    Verdict, Word,
+    Verdict, Word, nearest,
 };
 use super::{
     Arrival, Expected, Fleet, Issuer, Maker, MasaPlan, Pace, Problem, RegistrarSettings, Renewal,
@@ -28,8 +29,6 @@ const DAY_SECS: f64 = 86_400.0;
 const RATE_MOST: f64 = 100_000.0;
 /// The longest name of a manufacturer or a fleet, in characters.
 const NAME_CHARACTERS: usize = 32;
-/// How like a known word an unknown one must be for a guess.
-const LIKENESS: f64 = 0.6;
 /// Stands in a list of faults for all of them.
 const ALL: &str = "all";
 
@@ -40,12 +39,16 @@ impl Scenario {
     /// [`ScenarioError`].
     pub fn load(file: &Path) -> Result<Self, ScenarioError> {
         let unreadable = |source| ScenarioError::File { file: file.to_owned(), source };
-        let octets = std::fs::metadata(file).map_err(unreadable)?.len();
-        if octets > OCTETS_MOST {
-            let file = file.to_owned();
-            return Err(ScenarioError::Length { file, octets, most: OCTETS_MOST });
+        let mut text = String::new();
+        // Some files are longer than the system says: a device never ends.
+        let reader = std::fs::File::open(file).map_err(unreadable)?;
+        let octets = reader.metadata().map_err(unreadable)?.len();
+        let read = reader.take(OCTETS_MOST + 1).read_to_string(&mut text);
+        if octets.max(u64::try_from(text.len()).unwrap_or(u64::MAX)) > OCTETS_MOST {
+            return Err(ScenarioError::Length { file: file.to_owned(), most: OCTETS_MOST });
         }
-        Self::parse(file, &std::fs::read_to_string(file).map_err(unreadable)?)
+        read.map_err(unreadable)?;
+        Self::parse(file, &text)
     }
 
     /// Reads a scenario from text. `file`: what errors call it.
@@ -70,8 +73,11 @@ impl Scenario {
     }
 }
 
-/// Adds the nearest known key to serde's message about an unknown one.
+/// Adds the nearest known key to serde's message about an unknown one, and takes out what moves a terminal's cursor.
 fn with_nearest(message: &str) -> String {
+    let is_plain = |each: char| !each.is_control() || matches!(each, '\n' | '\t');
+    let plain = message.chars().map(|each| if is_plain(each) { each } else { '\u{fffd}' });
+    let message: String = plain.collect();
     let message = message.trim_end();
     let about = message.find("unknown field").and_then(|at| message.get(at..));
     let mut quoted = about.into_iter().flat_map(|about| about.split('`').skip(1).step_by(2));
@@ -79,14 +85,6 @@ fn with_nearest(message: &str) -> String {
         Some(key) => format!("{message}\ndid you mean '{key}'?"),
         None => message.to_owned(),
     }
-}
-
-/// The known word that is most like an unknown one, if one is like it at all.
-fn nearest<'a>(unknown: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let likeness = |word: &str| strsim::jaro_winkler(unknown, word);
-    known
-        .filter(|word| likeness(word) >= LIKENESS)
-        .max_by(|one, other| likeness(one).total_cmp(&likeness(other)))
 }
 
 /// Collects what is wrong.
@@ -145,8 +143,11 @@ impl Reader {
     fn name(&mut self, key: &str, name: &str, taken: &mut BTreeSet<String>) {
         let is_letter =
             |each: char| each.is_ascii_lowercase() || each.is_ascii_digit() || each == '-';
-        if name.is_empty() || name.len() > NAME_CHARACTERS || !name.chars().all(is_letter) {
-            let allowed = format!("1 to {NAME_CHARACTERS} of a-z, 0-9 and '-' are allowed");
+        let is_long = name.is_empty() || name.len() > NAME_CHARACTERS;
+        // Programs take what begins with a '-' for an option.
+        if is_long || name.starts_with('-') || !name.chars().all(is_letter) {
+            let allowed =
+                format!("1 to {NAME_CHARACTERS} of a-z, 0-9 and '-' are allowed, no '-' first");
             self.problem(key, format!("{name:?}"), allowed);
         }
         if !taken.insert(name.to_owned()) {
@@ -156,13 +157,14 @@ impl Reader {
 
     fn scenario(&mut self, raw: raw::Scenario) -> Scenario {
         let limit = self.number("limit_secs", raw.limit_secs, 1.0..=DAY_SECS);
+        let issuer = self.issuer(&raw.issuer);
         let manufacturers = self.makers(raw.manufacturer);
-        let fleets = self.fleets(raw.fleet, &manufacturers);
+        let fleets = self.fleets(raw.fleet, &manufacturers, issuer.kind);
         let scenario = Scenario {
             title: raw.title.unwrap_or_else(|| "a scenario without a title".to_owned()),
             limit: limit.map_or(usual::LIMIT, Duration::from_secs_f64),
             at_once: self.whole("at_once", raw.at_once, 1..=COUNT_MOST),
-            issuer: self.issuer(&raw.issuer),
+            issuer,
             registrar: self.registrar(&raw.registrar),
             manufacturers,
             fleets,
@@ -178,14 +180,17 @@ impl Reader {
         let rejected = self.whole(key, raw.nonces_rejected_percent, 0..=90);
         let key = "issuer.orders_in_flight";
         let orders_in_flight = self.whole(key, raw.orders_in_flight, 1..=1000);
+        let acme = [IssuerKind::Pebble, IssuerKind::Lying];
         let set = [
-            ("validation_secs", raw.validation_secs),
-            ("nonces_rejected_percent", raw.nonces_rejected_percent),
-            ("orders_in_flight", raw.orders_in_flight),
+            ("validation_secs", raw.validation_secs, &acme[..1]),
+            ("nonces_rejected_percent", raw.nonces_rejected_percent, &acme[..1]),
+            ("orders_in_flight", raw.orders_in_flight, &acme[..]),
         ];
-        for (key, value) in set {
-            if let (IssuerKind::Local, Some(value)) = (kind, value) {
-                let allowed = "only with kind = \"pebble\"";
+        for (key, value, kinds) in set {
+            if let (Some(value), false) = (value, kinds.contains(&kind)) {
+                let words: Vec<String> =
+                    kinds.iter().map(|kind| format!("{:?}", kind.word())).collect();
+                let allowed = format!("only with kind = {}", words.join(" or "));
                 self.problem(&format!("issuer.{key}"), value, allowed);
             }
         }
@@ -270,20 +275,25 @@ impl Reader {
         }
     }
 
-    fn fleets(&mut self, raw: Vec<raw::Fleet>, makers: &[Maker]) -> Vec<Fleet> {
+    fn fleets(&mut self, raw: Vec<raw::Fleet>, makers: &[Maker], issuer: IssuerKind) -> Vec<Fleet> {
         if raw.is_empty() {
             self.problem("fleet", "", "at least one [[fleet]] is needed");
         }
         let mut taken = BTreeSet::new();
-        raw.iter().map(|each| self.fleet(each, makers, &mut taken)).collect()
+        raw.iter().map(|each| self.fleet(each, (makers, issuer), &mut taken)).collect()
     }
 
-    fn fleet(&mut self, raw: &raw::Fleet, makers: &[Maker], taken: &mut BTreeSet<String>) -> Fleet {
+    fn fleet(
+        &mut self,
+        raw: &raw::Fleet,
+        (makers, issuer): (&[Maker], IssuerKind),
+        taken: &mut BTreeSet<String>,
+    ) -> Fleet {
         let at = format!("fleet.{}", raw.name);
         let key = |key: &str| format!("{at}.{key}");
         self.name(&key("name"), &raw.name, taken);
         let usual = Fleet::plain(&raw.name, 1);
-        let faults = self.faults(&key("faults"), raw.faults.as_deref());
+        let faults = self.faults(&key("faults"), raw.faults.as_deref(), issuer);
         let told = u32::try_from(faults.len()).unwrap_or(u32::MAX).max(1);
         let maker = self.made_by(&key("manufacturer"), raw.manufacturer.as_deref(), makers);
         let encoding = self.one_of(&key("encoding"), raw.encoding.as_deref(), usual.encoding);
@@ -333,29 +343,27 @@ impl Reader {
         label.map_err(|error| self.problem(key, format!("{text:?}"), error.to_string())).ok()
     }
 
-    fn faults(&mut self, key: &str, names: Option<&[String]>) -> Vec<Fault> {
+    fn faults(&mut self, key: &str, names: Option<&[String]>, issuer: IssuerKind) -> Vec<Fault> {
         let mut faults = Vec::new();
-        // The CAs of scenarios are real ones, which do not lie.
-        let told = || Fault::ALL.iter().filter(|fault| fault.card().liar != Liar::Ca);
         for name in names.unwrap_or_default() {
-            let found = told().find(|fault| fault.card().name == name);
-            let of_liar: Vec<Fault> = told()
-                .copied()
-                .filter(|fault| name == ALL || fault.card().liar.as_str() == name)
-                .collect();
-            match found {
-                Some(fault) => faults.push(*fault),
-                None if !of_liar.is_empty() => faults.extend(of_liar),
-                None => {
-                    let known = told().map(|fault| fault.card().name);
-                    let guess = nearest(name, known)
-                        .map_or_else(String::new, |word| format!("; did you mean {word:?}?"));
-                    let allowed = format!(
-                        "use names that 'brski-lab faults --list' prints but those of CAs, a liar such as \"pledge\", or {ALL:?}{guess}"
-                    );
-                    self.problem(key, format!("{name:?}"), allowed);
+            let is_meant = |fault: &Fault| {
+                let card = fault.card();
+                name == ALL || name == card.liar.as_str() || name == card.name
+            };
+            let meant = Fault::ALL.iter().copied().filter(is_meant);
+            let (told, untold): (Vec<Fault>, Vec<Fault>) =
+                meant.partition(|fault| issuer.tells(fault));
+            let allowed = match (told.is_empty(), untold.is_empty()) {
+                (false, _) => {
+                    faults.extend(told);
+                    continue;
                 }
-            }
+                (true, false) => {
+                    format!("a CA lies only with [issuer] kind = {:?}", IssuerKind::Lying.word())
+                }
+                (true, true) => unknown_fault(name),
+            };
+            self.problem(key, format!("{name:?}"), allowed);
         }
         if names.is_some_and(<[String]>::is_empty) {
             self.problem(key, "[]", "name at least one, or leave it out");
@@ -481,6 +489,18 @@ impl Reader {
             }
         }
     }
+}
+
+/// What is said of a word that is no fault.
+fn unknown_fault(name: &str) -> String {
+    let liars = [Liar::Pledge, Liar::Proxy, Liar::Masa, Liar::Ca].map(Liar::as_str);
+    let known = Fault::ALL.iter().map(|fault| fault.card().name).chain(liars).chain([ALL]);
+    let guess =
+        nearest(name, known).map_or_else(String::new, |word| format!("; did you mean {word:?}?"));
+    format!(
+        "use names that 'brski-lab faults --list' prints, {}, or {ALL:?}{guess}",
+        quoted(&liars)
+    )
 }
 
 fn quoted(words: &[&str]) -> String {

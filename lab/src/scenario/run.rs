@@ -15,7 +15,7 @@ pub use super::site::{Console, Programs};
 
 use super::factory::{Works, device, has_addresses};
 use super::life::{News, SEARCHES_MOST, Stage, Way, live};
-use super::plan::{Coming, Intent, Scale, plan};
+use super::plan::{Coming, Intent, Scale, count, plan};
 use super::report::{Ended, MasaReport, MemoryReport, Report};
 use super::site::{STOP_LIMIT, Site};
 use super::tally::Tally;
@@ -25,8 +25,8 @@ use crate::home::{Home, Homes};
 use crate::pledge::Pledge;
 use crate::signals::Signals;
 
-/// How long a signal may come after the end of a component that got the same one.
-const SAME_SIGNAL: Duration = Duration::from_millis(300);
+/// What is said where a signal comes early.
+const EARLY: &str = "stopped before the site was up";
 
 /// Whether progress is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,13 +83,13 @@ pub(crate) async fn run_in<F: Future<Output = String>>(
     signals: &mut Signals,
     tell: impl FnOnce(&Report) -> anyhow::Result<()>,
 ) -> anyhow::Result<Report> {
-    let coming = plan(&scenario, options.scale);
     let ends = match setting.way {
         Way::Told => 1,
         // The join proxy has two more, and is in this process, too.
         Way::Searched(_) => 3,
     };
-    capacity::secure(&scenario, u32::try_from(coming.len()).unwrap_or(u32::MAX), ends)?;
+    capacity::secure(&scenario, count(&scenario, options.scale), ends)?;
+    let coming = plan(&scenario, options.scale);
     if !has_addresses() {
         // Other systems have one address on the loopback interface.
         for fleet in &mut scenario.fleets {
@@ -98,8 +98,16 @@ pub(crate) async fn run_in<F: Future<Output = String>>(
     }
     let start = Site::start(&scenario, &options.programs, options.console, &setting.homes);
     let mut site = tokio::select! {
-        site = start => site?,
-        _ = signals.next() => bail!("stopped before the site was up"),
+        biased;
+        _ = signals.next() => bail!(EARLY),
+        site = start => match site {
+            Ok(site) => site,
+            // A component that did not start because it got the same signal as this process did not fail.
+            Err(error) => match signals.same().await {
+                Some(_) => bail!(EARLY),
+                None => return Err(error),
+            },
+        },
     };
     let outcome = with(&scenario, options, (&mut site, setting), signals, coming, tell).await;
     let _ = tokio::time::timeout(STOP_LIMIT, site.stop()).await;
@@ -145,15 +153,26 @@ async fn visit<F: Future<Output = String>>(
     signals: &mut Signals,
     coming: Vec<Coming>,
 ) -> anyhow::Result<Report> {
-    let pledges = make(scenario, &site.works, &coming, options.progress)?;
     let counts: Vec<u64> = (0..scenario.fleets.len())
         .map(|place| coming.iter().map(|each| u64::from(each.fleet == place)).sum())
         .collect();
     let mut tally = Tally::new(scenario, &counts);
+    let works = Arc::clone(&site.works);
+    let made = tokio::select! {
+        biased;
+        name = signals.next() => Err(interrupted(name)),
+        made = make(scenario, &works, &coming, options.progress) => Ok(made?),
+        why = site.failure() => Err(failed(why, signals).await),
+    };
+    let pledges = match made {
+        Ok(pledges) => pledges,
+        Err(ended) => return Ok(tally.report(scenario, ended, Duration::ZERO)),
+    };
     let bar = bar(coming.len(), options.progress, "pledges")?;
     let begin = Instant::now();
     let stage = Arc::new(Stage {
         works: Arc::clone(&site.works),
+        lying_ca: site.ca.lying(),
         registrar: site.registrar.address(),
         way: setting.way,
         searches: Semaphore::new(SEARCHES_MOST),
@@ -165,10 +184,10 @@ async fn visit<F: Future<Output = String>>(
         begin_lives(scenario, coming, pledges, &stage, &setting.homes.pledges);
     let ended = tokio::select! {
         biased;
-        _ = signals.next() => (Ended::Interrupted, "stopped by Ctrl-C".to_owned()),
+        name = signals.next() => interrupted(name),
         () = hear(&mut news, &mut tally, &bar) => (Ended::Done, String::new()),
         why = site.failure() => failed(why, signals).await,
-        why = setting.meanwhile => (Ended::ComponentFailed, why),
+        why = setting.meanwhile => failed(why, signals).await,
         () = tokio::time::sleep_until(begin + scenario.limit) => {
             let limit = format!("limit_secs = {} is over", scenario.limit.as_secs());
             (Ended::TimeLimit, limit)
@@ -184,11 +203,15 @@ async fn visit<F: Future<Output = String>>(
     Ok(tally.report(scenario, ended, took))
 }
 
+fn interrupted(signal: &str) -> (Ended, String) {
+    (Ended::Interrupted, format!("stopped by {signal}"))
+}
+
 /// A component that ended because it got the same signal as this process did not fail.
 async fn failed(why: String, signals: &mut Signals) -> (Ended, String) {
-    match tokio::time::timeout(SAME_SIGNAL, signals.next()).await {
-        Ok(_) => (Ended::Interrupted, "stopped by Ctrl-C".to_owned()),
-        Err(_) => (Ended::ComponentFailed, why),
+    match signals.same().await {
+        Some(name) => interrupted(name),
+        None => (Ended::ComponentFailed, why),
     }
 }
 
@@ -197,8 +220,9 @@ fn at_once(scenario: &Scenario) -> usize {
     most.unwrap_or(Semaphore::MAX_PERMITS)
 }
 
-/// Makes all devices beforehand, so that the clock does not measure their factory.
-fn make(
+/// Makes all devices beforehand, so that the clock does not measure their factory; whoever waits for it may give it up
+/// between any two of them.
+async fn make(
     scenario: &Scenario,
     works: &[Works],
     coming: &[Coming],
@@ -216,6 +240,7 @@ fn make(
             Intent::Lie(_) => None,
         });
         bar.inc(1);
+        tokio::task::yield_now().await;
     }
     bar.finish_and_clear();
     Ok(pledges)

@@ -13,25 +13,27 @@ use brski_voucher::artefact::Assertion;
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
 
+use super::ca::Ca;
 use super::factory::{Works, prefix};
+use super::turn::Turns;
 use super::words::{ClientKind, IssuerKind, LoginKind, MasaPolicy, UrlStyle};
-use super::{Fleet, Issuer, Maker, Scenario};
+use super::{Fleet, Maker, Scenario};
 use crate::home::{Home, Homes};
 use crate::masa::{Login, Masa, MasaError, MasaOptions, Misbehaviour, Scheme};
-use crate::pebble::{Pebble, PebbleOptions};
 use crate::pki::{self, Manufacturer};
 use crate::pledge::{Pledge, random};
 use crate::process;
 use crate::registrar::{self, Registrar};
 use crate::report::hexadecimal;
-use crate::up::{ZONE, acme_arguments, introduce_with};
+use crate::service;
+use crate::up::{ZONE, introduce_with};
 
-/// How many lines of a log are shown of a component that failed.
-const LOG_LINES: usize = 15;
 /// How long `registrar init` has a registrar hold a request.
 const HOLD_SECS: u32 = 10;
 /// The profile that is always there.
 const DEFAULT_PROFILE: &str = "default";
+/// What a profile demands of a CA that may lie about it.
+const CLIENT_AUTH: &str = "require_eku = [\"client-auth\"]\n";
 /// Whom a MASA lets in, where it asks for a name.
 const MASA_USER: &str = "registrar";
 
@@ -58,7 +60,7 @@ pub struct Programs {
 /// A running site.
 pub(crate) struct Site {
     pub(super) works: Arc<Vec<Works>>,
-    pub(super) pebble: Option<Pebble>,
+    pub(super) ca: Ca,
     pub(crate) registrar: Registrar,
     /// Where the console is, if it is open.
     pub(super) console: Option<SocketAddr>,
@@ -78,14 +80,8 @@ impl Site {
         let listen = homes.listen.to_string();
         let mut arguments: Vec<OsString> =
             ["--domain", ZONE, "--listen", &listen].map(OsString::from).into();
-        let pebble = match scenario.issuer.kind {
-            IssuerKind::Local => None,
-            IssuerKind::Pebble => {
-                let pebble = pebble(&scenario.issuer, programs, homes).await?;
-                arguments.extend(acme_arguments(&pebble.directory(), &pebble, homes.dns));
-                Some(pebble)
-            }
-        };
+        let ca = Ca::start(&scenario.issuer, programs, homes).await?;
+        arguments.extend(ca.arguments(programs, homes.dns));
         let made = site.clone();
         homes.registrar.run(move || async move { made.init(&arguments).await }).await??;
         let console = match console {
@@ -104,7 +100,7 @@ impl Site {
             introduce_with(&site, folder, &works.manufacturer, arguments).await?;
         }
         let works = Arc::new(works.into_iter().map(|work| work.works).collect());
-        Ok(Self { works, pebble, registrar, console })
+        Ok(Self { works, ca, registrar, console })
     }
 
     /// Makes a device of the first manufacturer, with nothing odd about it.
@@ -125,39 +121,18 @@ impl Site {
 
     /// Waits until a component ends that should not; says which, how, and what it said last.
     pub(crate) async fn failure(&mut self) -> String {
-        let (registrar_log, pebble_log) =
-            (self.registrar.log(), self.pebble.as_ref().map(Pebble::log));
-        let (name, how, log) = match (&mut self.pebble, pebble_log) {
-            (Some(pebble), Some(pebble_log)) => tokio::select! {
-                how = self.registrar.ended() => ("the registrar", how, registrar_log),
-                how = pebble.ended() => ("Pebble", how, pebble_log),
-            },
-            _ => ("the registrar", self.registrar.ended().await, registrar_log),
-        };
-        let last = process::last_lines(&log, LOG_LINES);
-        format!("{name} ended by itself ({how}); the last lines of {}:\n{last}", log.display())
+        let log = self.registrar.log();
+        tokio::select! {
+            how = self.registrar.ended() => process::last_words("the registrar", &how, &log),
+            why = self.ca.failure() => why,
+            why = service::first(self.works.iter().map(Works::failure)) => why,
+        }
     }
 
     pub(crate) async fn stop(self) {
         self.registrar.stop().await;
-        if let Some(pebble) = self.pebble {
-            pebble.stop().await;
-        }
+        self.ca.stop().await;
     }
-}
-
-async fn pebble(issuer: &Issuer, programs: &Programs, homes: &Homes) -> anyhow::Result<Pebble> {
-    let home = homes.ca.as_ref().context("there is no place for a CA")?;
-    let options = PebbleOptions {
-        validation: issuer.validation,
-        nonces_rejected_percent: issuer.nonces_rejected_percent,
-        host: home.address(),
-        ..PebbleOptions::default()
-    };
-    let (program, folder, dns) = (programs.pebble.clone(), programs.folder.clone(), homes.dns);
-    let started =
-        home.run(move || async move { Pebble::start_with(&program, &folder, dns, &options).await });
-    Ok(started.await??)
 }
 
 /// A manufacturer, and how the registrar is told of it.
@@ -225,7 +200,7 @@ impl Work {
         if maker.masa_url == UrlStyle::Absent {
             arguments.extend(["--masa-url".into(), masa.url().into()]);
         }
-        let works = Works { manufacturer, masa, lying: tokio::sync::Mutex::default() };
+        let works = Works { manufacturer, masa, turns: Turns::default() };
         Ok(Self { works, folder, arguments })
     }
 }
@@ -259,6 +234,9 @@ fn configure(
             text = edit(&text, from, &format!("{key} = {value}"))?;
         }
     }
+    if scenario.issuer.kind == IssuerKind::Lying {
+        text = edit(&text, "[profile.default]\n", &format!("[profile.default]\n{CLIENT_AUTH}"))?;
+    }
     if let Some(address) = console {
         text = edit(&text, "[admin]\n", "[admin]\nconsole = true\n")?;
         text = edit(&text, "# admin = \"0.0.0.0:8444\"", &format!("admin = \"{address}\""))?;
@@ -270,9 +248,10 @@ fn configure(
 /// A profile for each label that is not the default one's, the same certificates under another path; and a rule for each
 /// fleet that has one, since a device is admitted with its profile.
 fn profiles(scenario: &Scenario) -> String {
-    let issuer = match scenario.issuer.kind {
-        IssuerKind::Local => "local",
-        IssuerKind::Pebble => "acme",
+    let (issuer, usage) = match scenario.issuer.kind {
+        IssuerKind::Local => ("local", ""),
+        IssuerKind::Pebble => ("acme", ""),
+        IssuerKind::Lying => ("acme", CLIENT_AUTH),
     };
     let hold_secs = scenario.registrar.hold_secs.unwrap_or(HOLD_SECS);
     let labels = scenario.fleets.iter().filter_map(|fleet| Some((fleet.label.as_ref()?, fleet)));
@@ -283,7 +262,7 @@ fn profiles(scenario: &Scenario) -> String {
     let names: BTreeSet<&str> = labels.iter().map(|(label, _)| *label).collect();
     let profiles = names.into_iter().map(|label| {
         format!(
-            "\n[profile.{label:?}]\nissuer = \"{issuer}\"\nzone = \"{ZONE}\"\nhold_secs = {hold_secs}\n"
+            "\n[profile.{label:?}]\nissuer = \"{issuer}\"\nzone = \"{ZONE}\"\nhold_secs = {hold_secs}\n{usage}"
         )
     });
     let rules = labels.iter().map(|(label, fleet)| {

@@ -2,6 +2,7 @@
 
 use brski_voucher::encoding::Encoding;
 
+use crate::fault::{Fault, Liar};
 use crate::masa::{LogNumbers, LogStyle, Pinning};
 use crate::pki::Oddity;
 use crate::pledge::tls::TlsVersions;
@@ -13,6 +14,17 @@ impl From<crate::up::Issuer> for IssuerKind {
             crate::up::Issuer::Local => Self::Local,
         }
     }
+}
+
+/// How like a known word an unknown one must be for a guess.
+const LIKENESS: f64 = 0.6;
+
+/// The known word that is most like an unknown one, if one is like it at all.
+pub(crate) fn nearest<'a>(unknown: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let likeness = |word: &str| strsim::jaro_winkler(unknown, word);
+    known
+        .filter(|word| likeness(word) >= LIKENESS)
+        .max_by(|one, other| likeness(one).total_cmp(&likeness(other)))
 }
 
 /// A choice of few, each with a word.
@@ -135,6 +147,8 @@ words! {
         Local "local",
         /// Pebble, a real ACME CA for tests.
         Pebble "pebble",
+        /// The lab's own ACME CA, which lies when it is told to.
+        Lying "lying",
     }
 }
 
@@ -145,7 +159,13 @@ impl IssuerKind {
         match self {
             Self::Local => "local",
             Self::Pebble => "acme",
+            Self::Lying => "lying",
         }
+    }
+
+    /// Whether such an issuer lets this lie be told: one of a CA takes a CA that lies.
+    pub(super) fn tells(self, fault: &Fault) -> bool {
+        self == Self::Lying || fault.card().liar != Liar::Ca
     }
 }
 

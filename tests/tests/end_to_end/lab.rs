@@ -89,11 +89,21 @@ impl Running {
         tokio::time::timeout(LIMIT, found).await.context("it never says so")?
     }
 
+    /// Its process.
+    pub(crate) fn process(&self) -> anyhow::Result<u32> {
+        self.child.id().context("it has ended")
+    }
+
     /// As Ctrl-C does, and waits until it has ended.
-    pub(crate) async fn interrupt(mut self) -> anyhow::Result<Came> {
-        let pid = self.child.id().context("it has ended")?.to_string();
+    pub(crate) async fn interrupt(self) -> anyhow::Result<Came> {
+        let pid = self.process()?.to_string();
         let sent = Command::new("kill").args(["-INT", &pid]).status().await?;
         anyhow::ensure!(sent.success(), "kill -INT {pid}");
+        self.end().await
+    }
+
+    /// Waits until it has ended.
+    pub(crate) async fn end(mut self) -> anyhow::Result<Came> {
         let mut stdout = self.child.stdout.take().context("stdout is piped")?;
         let rest = async {
             let mut text = String::new();

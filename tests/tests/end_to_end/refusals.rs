@@ -2,8 +2,10 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use brski_lab::fault::{Fault, Liar};
+use brski_lab::load::ProcessTime;
 use brski_lab::process;
 use brski_lab::scenario::Scenario;
 use tokio::process::Command;
@@ -82,13 +84,49 @@ fn every_wrong_value_of_a_fleet_is_named_with_its_key_and_what_is_allowed() {
             "fleet.f.renew_after_secs = 1: devices that lie do not renew",
         ),
         (fleet("[[fleet]]\nname = \"f\""), "fleet.f.name = \"f\": another one has this name"),
+        (fleet("[[fleet]]\nname = \"-f\""), "fleet.-f.name = \"-f\": 1 to 32 of a-z"),
         (fleet("[[fleet]]\nname = \"F 1\""), "1 to 32 of a-z, 0-9 and '-' are allowed"),
         (
             fleet("faults = [\"masa\"]\n[[fleet]]\nname = \"g\""),
             "fleet.f.manufacturer = \"m\": a MASA that lies does so to all",
         ),
         (fleet("count = \"many\""), "count = \"many\""),
+        (fleet("count = 99999999999999999999"), "integer `99999999999999999999`"),
+        (
+            fleet("[[fleet]]\nname = \"\\u001b[2J\""),
+            "fleet.\\u{1b}[2J.name = \"\\u{1b}[2J\": 1 to 32",
+        ),
     ]);
+}
+
+#[test]
+fn lies_of_a_ca_are_told_where_the_ca_lies_alone() -> anyhow::Result<()> {
+    let only = "a CA lies only with [issuer] kind = \"lying\"";
+    let with = |kind: &str, faults: &str| {
+        format!("[issuer]\nkind = {kind:?}\n{}", fleet(&format!("faults = [{faults}]")))
+    };
+    are_refused(&[
+        (with("local", "\"ca\""), only),
+        (with("pebble", "\"ca\""), only),
+        (fleet("faults = [\"chain-in-a-loop\"]"), only),
+        (fleet("faults = [\"pledge\", \"ca\"]"), "fleet.f.faults = \"ca\": a CA lies only"),
+        (with("lying", "\"chain-in-loop\""), "did you mean \"chain-in-a-loop\"?"),
+        (with("lying", "\"cas\""), "did you mean \"ca\"?"),
+        (fleet("faults = [\"pleged\"]"), "did you mean \"pledge\"?"),
+    ]);
+    let told = |text: &str| {
+        let faults = Scenario::parse(Path::new("a.toml"), text)?.fleets.remove(0).faults;
+        anyhow::Ok(faults)
+    };
+    let of_cas = |faults: &[Fault]| faults.iter().filter(|it| it.card().liar == Liar::Ca).count();
+    let cas = told(&with("lying", "\"ca\""))?;
+    assert_eq!((of_cas(&cas), cas.len()), (cas.len(), of_cas(Fault::ALL)));
+    assert_eq!(told(&with("lying", "\"chain-in-a-loop\""))?, [Fault::CaLoop]);
+    assert_eq!(told(&with("lying", "\"all\""))?, Fault::ALL);
+    // All that can be told where the CA is honest.
+    let all = told(&with("local", "\"all\""))?;
+    assert_eq!((of_cas(&all), all.len()), (0, Fault::ALL.len() - cas.len()));
+    Ok(())
 }
 
 #[test]
@@ -168,7 +206,16 @@ fn what_is_wrong_with_the_whole_is_named() {
         ),
         (
             format!("[issuer]\nkind = \"acme\"\n{}", fleet("")),
-            "issuer.kind = \"acme\": use \"local\", \"pebble\"",
+            "issuer.kind = \"acme\": use \"local\", \"pebble\", \"lying\"",
+        ),
+        (format!("[issuer]\nkind = \"liying\"\n{}", fleet("")), "did you mean \"lying\"?"),
+        (
+            format!("[issuer]\norders_in_flight = 1\n{}", fleet("")),
+            "issuer.orders_in_flight = 1: only with kind = \"pebble\" or \"lying\"",
+        ),
+        (
+            format!("[issuer]\nkind = \"lying\"\nvalidation_secs = 1\n{}", fleet("")),
+            "issuer.validation_secs = 1: only with kind = \"pebble\"",
         ),
         (MAKER.to_owned(), "fleet: at least one [[fleet]] is needed"),
         (
@@ -192,7 +239,14 @@ fn a_file_that_is_none_is_refused_by_name() -> anyhow::Result<()> {
     };
     assert!(said(&missing).contains("missing.toml: cannot be read"), "{}", said(&missing));
     let long = written(folder.path(), &" ".repeat(1024 * 1024 + 1))?;
-    assert!(said(&long).contains("has 1048577 octets"), "{}", said(&long));
+    assert!(said(folder.path()).contains("cannot be read"), "{}", said(folder.path()));
+    // It never ends, and does not say how long it is.
+    let endless = said(Path::new("/dev/zero"));
+    assert!(endless.contains("longer than 1048576 octets"), "{endless}");
+    let binary = folder.path().join("binary.toml");
+    std::fs::write(&binary, b"\xff\xfe")?;
+    assert!(said(&binary).contains("valid UTF-8"), "{}", said(&binary));
+    assert!(said(&long).contains("longer than 1048576 octets"), "{}", said(&long));
     Ok(())
 }
 
@@ -237,6 +291,8 @@ async fn options_that_exclude_each_other_are_refused() -> anyhow::Result<()> {
         &["--speed", "0"],
         &["--at-most", "0"],
         &["--pledges", "0"],
+        &["--pledges", "4294967295"],
+        &["--concurrency", "0"],
     ] {
         let came = up(arguments).await?;
         assert_eq!(came.code, Some(2), "{arguments:?}: {}", came.said);
@@ -245,10 +301,29 @@ async fn options_that_exclude_each_other_are_refused() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
+async fn a_folder_that_holds_something_is_nobody_s_new_one() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    std::fs::write(folder.path().join("thesis.tex"), "")?;
+    let came = up(&["--issuer", "local", "--dir", &folder.path().to_string_lossy()]).await?;
+    assert_eq!(came.code, Some(1));
+    assert!(came.said.contains("is not empty; --dir takes a new folder"), "{}", came.said);
+    assert_eq!(std::fs::read_dir(folder.path())?.count(), 1);
+    let under = folder.path().join("thesis.tex/site");
+    let came = up(&["--issuer", "local", "--dir", &under.to_string_lossy()]).await?;
+    assert_eq!(came.code, Some(1));
+    assert!(came.said.contains("thesis.tex/site: cannot be made"), "{}", came.said);
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_component_that_does_not_start_ends_the_run_at_once() -> anyhow::Result<()> {
     let missing = up(&["--issuer", "local", "--registrar", "/nowhere/registrar"]).await?;
     assert_eq!(missing.code, Some(1));
     assert!(missing.said.contains("/nowhere/registrar is not there"), "{}", missing.said);
+    let silent = up(&["--issuer", "local", "--registrar", "/bin/false"]).await?;
+    assert!(silent.said.contains("exit status: 1, without a word"), "{}", silent.said);
+    let idle = up(&["--issuer", "local", "--registrar", "/bin/true"]).await?;
+    assert!(idle.said.contains("'registrar init' failed: it left no /"), "{}", idle.said);
     let folder = tempfile::tempdir()?;
     let began = Instant::now();
     let site = folder.path().join("site");
@@ -267,14 +342,14 @@ async fn a_component_that_does_not_start_ends_the_run_at_once() -> anyhow::Resul
 }
 
 /// A scenario whose devices come for an hour.
-const HOUR: &str = "[[manufacturer]]\nname = \"m\"\n[[fleet]]\nname = \"f\"\ncount = 3600\n\
+pub(crate) const HOUR: &str = "[[manufacturer]]\nname = \"m\"\n[[fleet]]\nname = \"f\"\ncount = 3600\n\
                     arrival = { kind = \"rate\", per_second = 1 }\n";
 
 /// The process of the registrar of a folder, as soon as there is one that serves.
 async fn registrar(folder: &Path) -> anyhow::Result<String> {
     let config = folder.join("registrar/registrar.toml");
     let log = folder.join("registrar/registrar.log");
-    let found = process::until(std::time::Duration::from_secs(60), async || {
+    let found = process::until(Duration::from_secs(60), async || {
         let text = std::fs::read_to_string(&log).ok()?;
         text.contains("listening on https").then_some(())?;
         let all = std::fs::read_dir("/proc").ok()?.filter_map(Result::ok);
@@ -290,9 +365,9 @@ async fn registrar(folder: &Path) -> anyhow::Result<String> {
 }
 
 /// Waits until devices have joined.
-async fn joined(folder: &Path) -> anyhow::Result<()> {
+pub(crate) async fn joined(folder: &Path) -> anyhow::Result<()> {
     let log = folder.join("registrar/registrar.log");
-    let found = process::until(std::time::Duration::from_secs(60), async || {
+    let found = process::until(Duration::from_secs(60), async || {
         std::fs::read_to_string(&log).ok()?.contains("enrollment-confirmed").then_some(())
     });
     found.await.ok_or_else(|| {
@@ -346,6 +421,30 @@ async fn ctrl_c_stops_everything_and_tells_what_was_measured() -> anyhow::Result
     assert!(report["enrolled"].as_u64() >= Some(1), "{report:#}");
     assert!(report["fleets"][0]["unfinished"].as_u64() > Some(3000), "{report:#}");
     assert!(!Path::new("/proc").join(pid).exists(), "the registrar was stopped, too");
+    Ok(())
+}
+
+#[tokio::test]
+async fn ctrl_c_is_heard_while_devices_are_made() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let text = "[[manufacturer]]\nname = \"m\"\nkey = \"rsa-2048\"\n\
+                [[fleet]]\nname = \"f\"\ncount = 5000\n";
+    let file = written(folder.path(), text)?;
+    let site = folder.path().join("site");
+    let (file, dir) = (file.to_string_lossy(), site.to_string_lossy());
+    let lab = Running::start(&["--scenario", &file, "--json", "--dir", &dir])?;
+    // Whatever else it does, nothing takes so long as these keys.
+    let took = ProcessTime::of(lab.process()?)?;
+    let keys = process::until(Duration::from_secs(60), async || {
+        (took.until_now().ok()? > Duration::from_secs(2)).then_some(())
+    });
+    anyhow::ensure!(keys.await.is_some(), "it makes no keys");
+    let began = Instant::now();
+    let came = lab.interrupt().await?;
+    assert!(began.elapsed().as_secs() < 20, "{:?}", began.elapsed());
+    let report = came.report()?;
+    assert_eq!((came.code, &report["ended"]), (Some(1), &"interrupted".into()), "{report:#}");
+    assert_eq!(report["fleets"][0]["unfinished"], 5000, "{report:#}");
     Ok(())
 }
 

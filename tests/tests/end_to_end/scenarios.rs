@@ -79,6 +79,33 @@ async fn honest_devices_join_in_a_hostile_hour() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
+async fn what_a_lying_ca_certifies_wrong_reaches_nobody() -> anyhow::Result<()> {
+    let report = sample("lying-ca.toml", &["--at-most", "3", "--speed", "20"]).await?;
+    assert_eq!(report["issuer"], "lying");
+    let (victims, others) = (fleet(&report, "victims"), fleet(&report, "bystanders"));
+    assert_eq!((&victims["refused_as_expected"], &victims["onboarded"]), (&3.into(), &0.into()));
+    // The lies stop while they order: nobody else's are hurt.
+    assert_eq!((&others["onboarded"], &others["failed"]), (&3.into(), &0.into()));
+    Ok(())
+}
+
+#[tokio::test]
+async fn everybody_may_lie_at_once_beside_everybody_else() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let lies = ["chain-in-a-loop", "voucher-garbage", "certificate-for-another-key", "csr-garbage"];
+    let text = format!(
+        "[issuer]\nkind = \"lying\"\n[[manufacturer]]\nname = \"m\"\n[[fleet]]\nname = \"f\"\n\
+         label = \"there\"\ncount = 8\nfaults = {lies:?}\n"
+    );
+    let file = written(folder.path(), &text)?;
+    let came = up(&["--scenario", &file.to_string_lossy(), "--json"]).await?;
+    let report = came.report()?;
+    assert_eq!(came.code, Some(0), "{report:#}");
+    assert_eq!(fleet(&report, "f")["refused_as_expected"], 8, "{report:#}");
+    Ok(())
+}
+
+#[tokio::test]
 async fn nobody_is_lost_at_a_slow_ca() -> anyhow::Result<()> {
     let Some(_) = programs::outside("pebble", "pebble") else {
         return Ok(());

@@ -1,5 +1,6 @@
 //! `brski-lab net`: an onboarding across namespaces with bad links, and nothing that is left of it, however it ends.
 
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::Output;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -7,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use brski_lab::process;
-use brski_tests::programs;
+use brski_tests::{listeners, programs};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
@@ -292,6 +293,59 @@ async fn what_a_killed_run_left_is_removed_by_the_next_one() -> anyhow::Result<(
     }
     let kept = told.lines().find_map(|line| line.strip_prefix("brski-lab: the logs are kept in "));
     std::fs::remove_dir_all(kept.with_context(|| told.clone())?)?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn whatever_of_the_network_ends_by_itself_ends_the_run_at_once() -> anyhow::Result<()> {
+    let Some(ip) = ip().await? else {
+        return Ok(());
+    };
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("scenario.toml");
+    std::fs::write(&file, "[[manufacturer]]\nname = \"m\"\n[[fleet]]\nname = \"f\"\n")?;
+    let file = file.to_str().context("a path")?;
+    let usual: &[&str] = &["--issuer", "local", "--pledges", "1", "--shaper", "relay"];
+    let scenario: &[&str] = &["--scenario", file, "--shaper", "relay"];
+    let cases = [
+        ("proxy", usual, "the join proxy at 10.77.1.2:8443 ended by itself: Invalid argument"),
+        ("proxy", scenario, "the join proxy at 10.77.1.2:8443 ended by itself: Invalid argument"),
+        ("masa", usual, "the MASA of lab-devices at 10.77.3.2:"),
+        ("link", usual, "link pledges carries nothing any more: "),
+        ("link", scenario, "link pledges carries nothing any more: "),
+    ];
+    for (number, (part, arguments, words)) in cases.into_iter().enumerate() {
+        let logs = folder.path().join(format!("site-{number}"));
+        let logs = ["--dir", logs.to_str().context("a path")?];
+        let arguments = [arguments, &FOR_EVER[..], &logs].concat();
+        let mut run = Run::start(&folder, &format!("{part}-{number}"), &arguments)?;
+        run.until_told("link site is cut").await?;
+        let is_shut = match part {
+            "proxy" => {
+                let proxy = "10.77.1.2:8443".parse()?;
+                listeners::shut(run.process, |address| address == proxy)?
+            }
+            "masa" => {
+                let masa: IpAddr = "10.77.3.2".parse()?;
+                listeners::shut(run.process, |address| address.ip() == masa)?
+            }
+            _ => {
+                let pledges = format!("brski-lab-{}-pledges", run.process);
+                let delete = ["-n", &pledges, "link", "delete", "to-proxy"];
+                ensure!(Command::new(&ip).args(delete).status().await?.success(), "no link");
+                true
+            }
+        };
+        if !is_shut {
+            signal("TERM", run.process).await?;
+            run.end().await?;
+            continue;
+        }
+        assert_eq!(run.end().await?, Some(1), "{part}: {}", run.told());
+        let told = [run.told(), std::fs::read_to_string(&run.result)?].concat();
+        assert!(told.contains(words), "{part}: {told}");
+        assert_eq!(run.namespaces(), [""; 0], "{part}: {told}");
+    }
     Ok(())
 }
 

@@ -188,22 +188,27 @@ async fn one_object_holds_all_that_was_measured() -> anyhow::Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn ctrl_c_ends_a_run_and_what_was_measured_is_printed() -> anyhow::Result<()> {
-    let (server, url) = scripted(|_, _| good()).await?;
-    let fixed = ["--scenario", "cacerts", "--url", &url, "--danger-any-server", "--keep-alive"];
-    let child = load(&[&fixed[..], &["--duration", "3600", "--json"]].concat())?.spawn()?;
-    let seen =
-        process::until(Duration::from_secs(30), async || (server.seen().len() > 20).then_some(()));
-    assert!(seen.await.is_some(), "it has begun");
-    // Some of what is under way has no answer when it is stopped.
-    server.stall();
-    let pid = child.id().unwrap().to_string();
-    let kill = programs::outside("kill", "procps").unwrap_or_else(|| "kill".into());
-    assert!(Command::new(kill).args(["-INT", &pid]).status().await?.success());
-    let output = tokio::time::timeout(Duration::from_secs(30), child.wait_with_output()).await??;
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let report: Value = serde_json::from_slice(&output.stdout)?;
-    assert_eq!(report["ended"], "stopped");
-    assert!(number(&report, "/succeeded") >= 1.0 && number(&report, "/failed") == 0.0, "{report}");
+async fn a_signal_ends_a_run_and_what_was_measured_is_printed() -> anyhow::Result<()> {
+    for signal in ["-INT", "-TERM"] {
+        let (server, url) = scripted(|_, _| good()).await?;
+        let fixed = ["--scenario", "cacerts", "--url", &url, "--danger-any-server", "--keep-alive"];
+        let child = load(&[&fixed[..], &["--duration", "3600", "--json"]].concat())?.spawn()?;
+        let limit = Duration::from_secs(30);
+        let seen = process::until(limit, async || (server.seen().len() > 20).then_some(()));
+        assert!(seen.await.is_some(), "it has begun");
+        // Some of what is under way has no answer when it is stopped.
+        server.stall();
+        let pid = child.id().unwrap().to_string();
+        let kill = programs::outside("kill", "procps").unwrap_or_else(|| "kill".into());
+        assert!(Command::new(kill).args([signal, &pid]).status().await?.success());
+        let output = tokio::time::timeout(limit, child.wait_with_output()).await??;
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let report: Value = serde_json::from_slice(&output.stdout)?;
+        assert_eq!(report["ended"], "stopped", "{signal}");
+        assert!(
+            number(&report, "/succeeded") >= 1.0 && number(&report, "/failed") == 0.0,
+            "{report}"
+        );
+    }
     Ok(())
 }
