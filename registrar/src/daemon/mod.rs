@@ -1,6 +1,7 @@
 //! Puts the daemon together, runs it, and stops it cleanly.
 
 use std::collections::BTreeMap;
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -314,7 +315,8 @@ fn announce(places: &[(&str, Option<String>)]) {
         .iter()
         .filter_map(|(name, place)| place.as_ref().map(|place| format!("{name}{place}")))
         .collect();
-    eprintln!("registrar: listening on {}", places.join(", "));
+    // A disk that is full of logs keeps nobody from being served.
+    let _ = writeln!(std::io::stderr(), "registrar: listening on {}", places.join(", "));
 }
 
 /// Tells the service manager that requests are taken, until a signal says that the daemon shall end.

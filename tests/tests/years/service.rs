@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 use brski_lab::masa::Masa;
 use brski_lab::pebble::{Pebble, PebbleOptions};
 use brski_lab::pki::Manufacturer;
+use brski_lab::pledge::journey::Label;
+use brski_lab::pledge::tls::{TlsVersions, provisional};
 use brski_lab::pledge::{Pledge, journey};
 use brski_lab::registrar::Site;
 use brski_lab::{process, up};
@@ -93,6 +95,33 @@ async fn gate(to: SocketAddr) -> anyhow::Result<(SocketAddr, watch::Sender<bool>
         }
     });
     Ok((address, open, asked))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_nobody_can_write_stops_nothing() -> anyhow::Result<()> {
+    let site = site::local().await?;
+    let address = site.lab.registrar.address();
+    let pledge = site.lab.pledge("UNLOGGED")?;
+    let own = site.site().clone();
+    site.lab.registrar.stop().await;
+    let mut daemon = Command::new(programs::ours("registrar")?)
+        .arg("serve")
+        .arg("--config")
+        .arg(own.config())
+        .stderr(std::fs::File::options().write(true).open("/dev/full")?)
+        .spawn()?;
+    let is_up = process::until(LIMIT, async || TcpStream::connect(address).await.ok());
+    assert!(is_up.await.is_some(), "nobody listens: {:?}", daemon.try_wait()?);
+    // One that is refused, and so told in the log, and one that joins.
+    let (mut stranger, _) = provisional(address, None, TlsVersions::Any).await?;
+    let refused = est::post(&mut stranger, "simpleenroll", b"x", None).await?;
+    assert_eq!(refused.status, 401, "{}", refused.text());
+    journey::run(&pledge, address, &Label::default()).await?;
+    assert!(daemon.try_wait()?.is_none(), "it ended");
+    let pid = daemon.id().to_string();
+    Command::new("kill").arg(&pid).status()?;
+    assert!(daemon.wait()?.success());
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]

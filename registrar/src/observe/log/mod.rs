@@ -125,7 +125,8 @@ where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
     let (filter, handle) = reload::Layer::new(filter(&config.level)?);
-    let layer = fmt::layer().with_target(false).with_ansi(false);
+    // The library would tell on stderr that a line cannot be written, and panic where stderr is what cannot be written.
+    let layer = fmt::layer().with_target(false).with_ansi(false).log_internal_errors(false);
     let layer = match config.format {
         LogFormat::Text => {
             layer.fmt_fields(PlainFields).with_writer(writer).with_filter(filter).boxed()
